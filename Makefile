@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+# The two commands that matter: `make demo` and `make test`. Everything they need is set up on the way.
+
+PYTHON ?= $(firstword $(foreach p,python3.12 python3.11 python3,$(shell $(p) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3,11),(3,12)))' >/dev/null 2>&1 && echo $(p))))
+VENV := .venv
+BIN := $(VENV)/bin
+SEEDS ?= 1000
+FROM ?= 1
+JOBS ?= 2
+
+.PHONY: help setup setup-dev demo test check format bench sim proto lock fuzz clean
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+$(VENV)/made:
+	@test -n "$(PYTHON)" || { echo "zhixin needs CPython 3.11 or 3.12; none was found on PATH. Install one, or say: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/runtime: $(VENV)/made requirements/runtime.txt pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/runtime.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/runtime requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.txt
+	@touch $@
+
+setup: $(VENV)/runtime  ## make .venv with what the product needs, hash-checked
+
+setup-dev: $(VENV)/dev  ## the same, with the tools for tests and checks
+
+demo: setup  ## run the demo and stay up; ONCE=1 ends with 0 only if each step held
+	$(BIN)/zhixin demo run $(if $(ONCE),--once)
+
+test: setup-dev  ## every test, 1,000 simulator seeds included
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests
+	$(BIN)/python -m sim run --from $(FROM) --seeds $(SEEDS) --jobs $(JOBS)
+
+check: setup-dev  ## lint, types, layering, generated code fresh
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tests/check_proto_fresh.py
+
+format: setup-dev  ## format and mend what ruff can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup  ## measure log, tree, signatures, receipts; then the network under load
+	$(BIN)/python -m benchmarks
+
+sim: setup-dev  ## many simulated disasters: SEEDS=20000 FROM=1 JOBS=2; appends to docs/results/sim.tsv
+	$(BIN)/python -m sim run --from $(FROM) --seeds $(SEEDS) --jobs $(JOBS) --record docs/results/sim.tsv
+
+fuzz: setup-dev  ## coverage-guided fuzzing of each decoder, SECONDS_EACH=60
+	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS_EACH),60)
+
+proto: setup-dev  ## generate the *_pb2 modules anew
+	$(BIN)/python tests/check_proto_fresh.py --write
+
+clean:  ## remove the virtual environment and caches
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

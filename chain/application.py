@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where ordering meets execution. Any engine that orders transactions drives this interface.
+
+Ordering knows nothing of execution, and execution nothing of ordering.  Source: docs/protocol.md, section 8.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from chain.checkpoint import Checkpoint, ValidatorSet
+from chain.consensus.block import Block
+from chain.transaction import SignedTransaction
+from chain.types import BlockId, Digest, Epoch, Height, Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """The newest executed block. At genesis: height 0, the network's id as block id, epoch 0 (closed)."""
+
+    height: Height
+    block_id: BlockId
+    time_ms: Millis
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What a block yields; nothing is stored until `commit`.
+
+    Attributes:
+        entries: The log entries' bytes, in order.
+        transaction_ids: Of each entry, in the same order.
+        expirations_ms: Of each entry's transaction, in the same order.
+        writes: State keys with their new values, None for a deletion; sorted by key.
+        next_set: The next epoch's validators if this block closes its epoch.
+        skipped: Digests of transactions that yield no entry (expired, repeated, unknown signer).
+    """
+
+    block: Block
+    transactions: tuple[SignedTransaction, ...]
+    entries: tuple[bytes, ...]
+    transaction_ids: tuple[bytes, ...]
+    expirations_ms: tuple[int, ...]
+    writes: tuple[tuple[bytes, bytes | None], ...]
+    checkpoint: Checkpoint
+    next_set: ValidatorSet | None
+    skipped: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StateAnswer:
+    """A state read with its proof.
+
+    Attributes:
+        value: The value, or None: absent.
+        proof: ICS-23 CommitmentProof bytes against the state root at `height`.
+    """
+
+    height: Height
+    value: bytes | None
+    proof: bytes
+
+
+class Application(Protocol):
+    """A deterministic ledger: the same blocks yield the same checkpoints everywhere."""
+
+    def tip(self) -> Tip:
+        """The newest committed block."""
+        ...
+
+    def check(self, transaction: SignedTransaction, now_ms: Millis) -> None:
+        """Cheap admission against current state; signatures are the caller's affair.
+
+        Raises:
+            Refused: Expired, too far ahead, already executed, or no known signer.
+        """
+        ...
+
+    def propose(
+        self, candidates: Iterable[SignedTransaction], time_ms: Millis, *, bytes_max: int, count_max: int
+    ) -> list[Digest]:
+        """Choose from candidates, in their order, what a block of this time can hold."""
+        ...
+
+    def validate(self, transactions: Sequence[SignedTransaction]) -> None:
+        """Check a proposed block's bodies by the facts that do not depend on state: sizes and count.
+
+        Raises:
+            Refused: A limit is broken.
+        """
+        ...
+
+    def execute(self, block: Block, transactions: Sequence[SignedTransaction]) -> Execution:
+        """Execute a final block on top of the tip; pure."""
+        ...
+
+    def commit(self, execution: Execution) -> None:
+        """Store it in one atomic, synced batch, and move the tip."""
+        ...
+
+    def query(self, key: bytes, height: Height | None = None) -> StateAnswer:
+        """Read a state key with proof, at the tip or at a height still held."""
+        ...
