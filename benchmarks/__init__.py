@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Measurements of the parts and of a whole network under load."""

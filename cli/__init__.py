@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The `zhixin` command: composes the other packages and decides nothing itself."""
