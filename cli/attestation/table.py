@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A CSV table of people, checked row by row before anything is done with it.
+
+Faults name the line, the column and the rule, never the value: error texts end up in logs and tickets.
+"""
+
+import csv
+import hashlib
+import io
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from cli.attestation import resident_number
+from cli.errors import InputError
+from cli.language import t
+
+TABLE_BYTES_MAX = 256 * 1024 * 1024
+"""A million people fit; more should come in several files."""
+FAULTS_SHOWN_MAX = 50
+VALUE_CHARACTERS_MAX = 200
+YEARS_DEFAULT = 10
+
+REQUIRED = ("name", "id_number")
+_NOT_CLAIMS = ("valid_from", "valid_to", "assurance_level")
+_COLUMN = re.compile(r"[a-z][a-z0-9_]{0,31}")
+ASSURANCE_LEVELS: Mapping[str, int] = {"low": 1, "substantial": 2, "high": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One row.
+
+    Attributes:
+        index: 0-based among the rows.
+        claims: What is attested, by column.
+        assurance_level: Number in `identity.AssuranceLevel`.
+    """
+
+    index: int
+    claims: Mapping[str, str]
+    assurance_level: int
+    valid_from_ms: int
+    valid_to_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A whole table without a fault.
+
+    Attributes:
+        digest: SHA-256 of the file, by which a later run knows that it is the same table.
+    """
+
+    digest: bytes
+    people: tuple[Person, ...]
+
+
+def load(path: Path, today: date) -> Table:
+    """Read and check a table.
+
+    Raises:
+        InputError: It cannot be read, or rows have faults; every fault is named with its line, up to a maximum.
+    """
+    if path.stat().st_size > TABLE_BYTES_MAX:
+        raise InputError("table.too-large", t("table.too-large", path=path, limit=TABLE_BYTES_MAX))
+    raw = path.read_bytes()
+    return parse(raw, str(path), today)
+
+
+def parse(raw: bytes, name: str, today: date) -> Table:
+    """Check a table's bytes: UTF-8 (a byte order mark is allowed), comma-separated, one header line."""
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise InputError("table.not-utf8", t("table.not-utf8", path=name, line=line)) from None
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    faults: list[str] = []
+    people: list[Person] = []
+    first_lines: dict[str, int] = {}
+    try:
+        columns = _columns(next(reader, []), name)
+        start_line = reader.line_num + 1
+        for cells in reader:
+            if cells:
+                row_faults, person = _row(columns, cells, len(people), today)
+                if not row_faults and person is not None:
+                    number = person.claims["id_number"]
+                    if number in first_lines:
+                        row_faults = [("id_number", t("row.twice", line=first_lines[number]))]
+                    first_lines.setdefault(number, start_line)
+                    people.append(person)
+                faults += [t("row.fault", line=start_line, column=column, text=text) for column, text in row_faults]
+            start_line = reader.line_num + 1
+    except csv.Error as error:
+        faults.append(t("row.fault", line=reader.line_num, column="-", text=str(error)))
+    if faults:
+        shown = tuple(faults[:FAULTS_SHOWN_MAX])
+        more = (t("table.more-faults", count=len(faults) - len(shown)),) if len(faults) > len(shown) else ()
+        raise InputError("table.faults", t("table.faults", path=name, count=len(faults)), shown + more)
+    if not people:
+        raise InputError("table.empty", t("table.empty", path=name))
+    return Table(hashlib.sha256(raw).digest(), tuple(people))
+
+
+def _columns(header: list[str], name: str) -> list[str]:
+    columns = [cell.strip() for cell in header]
+    missing = [column for column in REQUIRED if column not in columns]
+    if missing:
+        raise InputError("table.columns", t("table.columns-missing", path=name, columns=", ".join(missing)))
+    if len(set(columns)) != len(columns) or not all(_COLUMN.fullmatch(column) for column in columns):
+        raise InputError("table.columns", t("table.columns-invalid", path=name))
+    return columns
+
+
+def _row(columns: list[str], cells: list[str], index: int, today: date) -> tuple[list[tuple[str, str]], Person | None]:
+    """The faults of one row as (column, text), and the person if there is none."""
+    if len(cells) != len(columns):
+        return [("-", t("row.cells", found=len(cells), expected=len(columns)))], None
+    row = {column: unicodedata.normalize("NFC", cell.strip()) for column, cell in zip(columns, cells, strict=True)}
+    faults: list[tuple[str, str]] = []
+    for column, value in row.items():
+        if column not in _NOT_CLAIMS:
+            fault = _text_fault(value)
+            if fault is not None:
+                faults.append((column, fault))
+    row["id_number"] = row["id_number"].upper()
+    number_fault = resident_number.fault(row["id_number"], today)
+    if number_fault is not None and row["id_number"]:
+        faults.append(("id_number", _number_words()[number_fault]))
+    level = ASSURANCE_LEVELS.get(row.get("assurance_level") or "substantial")
+    if level is None:
+        faults.append(("assurance_level", t("row.level", known=", ".join(ASSURANCE_LEVELS))))
+    valid_from = _day(row.get("valid_from", ""), today)
+    valid_to = _day(row.get("valid_to", ""), (valid_from or today) + timedelta(days=365 * YEARS_DEFAULT))
+    if valid_from is None:
+        faults.append(("valid_from", t("row.day")))
+    if valid_to is None:
+        faults.append(("valid_to", t("row.day")))
+    if valid_from is not None and valid_to is not None and valid_to <= valid_from:
+        faults.append(("valid_to", t("row.order")))
+    if faults or level is None or valid_from is None or valid_to is None:
+        return faults, None
+    claims = {column: value for column, value in row.items() if column not in _NOT_CLAIMS}
+    return [], Person(index, claims, level, _millis(valid_from), _millis(valid_to))
+
+
+def _number_words() -> dict[str, str]:
+    return {
+        "row.number-length": t("row.number-length"),
+        "row.number-characters": t("row.number-characters"),
+        "row.number-region": t("row.number-region"),
+        "row.number-date": t("row.number-date"),
+        "row.number-sequence": t("row.number-sequence"),
+        "row.number-check": t("row.number-check"),
+    }
+
+
+def _text_fault(value: str) -> str | None:
+    if not value:
+        return t("row.empty")
+    if len(value) > VALUE_CHARACTERS_MAX:
+        return t("row.long", limit=VALUE_CHARACTERS_MAX)
+    if any(unicodedata.category(character) in {"Cc", "Cs", "Co", "Cn"} for character in value):
+        return t("row.control")
+    return None
+
+
+def _day(text: str, default: date) -> date | None:
+    """An ISO day, the default if there is none, or None if it is not a day."""
+    if not text:
+        return default
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _millis(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Load on a real network, and what it could carry."""

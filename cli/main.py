@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Entry of the `zhixin` command: chooses language and output, runs one command, and turns errors into exit codes."""
+
+import os
+import sys
+
+from cli import language, output
+
+
+def run(argv: list[str]) -> int:
+    """Run one command line and return its exit code; errors are printed, never raised."""
+    output.use_json(on="--json" in argv)
+    language.select(language.choose(language.argument_in(argv), os.environ))
+    # Help texts are looked up when a module is imported: the language must be known before.
+    from cli.app import build  # noqa: PLC0415
+    from cli.failure import report  # noqa: PLC0415
+
+    try:
+        result = build().main(args=argv, prog_name="zhixin", standalone_mode=False)
+    except BaseException as error:  # noqa: BLE001 - the outermost frame: every error ends as words and a code
+        return report(error)
+    return result if isinstance(result, int) else 0
+
+
+def main() -> None:
+    """The console script."""
+    if sys.flags.optimize:
+        sys.exit("zhixin: refuses to run under python -O; assertions are part of its safety")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    sys.exit(run(sys.argv[1:]))
