@@ -1,0 +1,508 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A validator, or a follower, as one sans-IO state machine: events in, effects out.
+
+It routes messages to the epoch they belong to, moves from epoch to epoch on closing certificates, and keeps the parts
+together: `replica` votes, `checkpoints` certifies what was executed, `follow` queues what is to be executed. What the
+driver owes it stands in `events`.
+
+Source: docs/protocol.md, sections 3 to 5 and 7.
+"""
+
+from dataclasses import dataclass, field
+
+from chain.application import Tip
+from chain.certificate import Certificate, SignatureScheme, verify_checkpoint
+from chain.checkpoint import CertifiedCheckpoint, Checkpoint, ClosingCheckpoint, ValidatorSet
+from chain.consensus.block import Block
+from chain.consensus.blocktree import BlockTree
+from chain.consensus.checkpoints import Checkpoints
+from chain.consensus.events import (
+    BodiesHeld,
+    BodiesRefused,
+    Effect,
+    EpochEntered,
+    Event,
+    Executed,
+    Forget,
+    PayloadOffered,
+    PendingChanged,
+    Received,
+    Reject,
+    Void,
+    Wake,
+    WakeAt,
+)
+from chain.consensus.follow import Follow
+from chain.consensus.journal import Durable, Muted, StoredBlock, StoredClosing
+from chain.consensus.messages import (
+    CLOSINGS_MAX,
+    BlockRequest,
+    BlockResponse,
+    Certificates,
+    CertificatesRequest,
+    CheckpointVote,
+    ClosingRequest,
+    Closings,
+    Message,
+    Moved,
+    Proposal,
+    Range,
+    Vote,
+)
+from chain.consensus.outbox import Courtesy, Outbox
+from chain.consensus.pace import Timing
+from chain.consensus.replica import Replica, Root
+from chain.consensus.signer import Signer
+from chain.errors import InvalidCertificate, InvalidMessage
+from chain.types import FIRST_EPOCH, BlockId, BlsKey, Epoch, Height, Millis, Network, View
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What a validator is told once.
+
+    Attributes:
+        key: Its BLS key; None for a follower that never votes.
+        genesis_validators: The set of epoch 1.
+        poll_ms: How often one outside the set asks for news.
+    """
+
+    network: Network
+    key: BlsKey | None
+    genesis_validators: ValidatorSet
+    genesis_time_ms: Millis
+    timing: Timing = field(default_factory=Timing)
+    poll_ms: int = 500
+
+
+class Validator:
+    """One node's part in ordering. See the module docstring and `events` for how to drive it."""
+
+    def __init__(
+        self,
+        config: Config,
+        durable: Durable,
+        executed: Executed | None,
+        signer: Signer | None,
+        scheme: SignatureScheme,
+    ) -> None:
+        """Build from what is durable; a first start and a restart are the same thing.
+
+        Args:
+            config: Who this is.
+            durable: `journal.load(database)`.
+            executed: The newest block that the ledger's store holds, as `Executed` said it; None at genesis.
+            signer: Signs with the config's key; None for a follower.
+            scheme: The signature scheme.
+        """
+        self._config = config
+        self._scheme = scheme
+        self._signer = signer
+        self._out = Outbox()
+        self._courtesy = Courtesy()
+        self._tree = BlockTree(durable.blocks.values())
+        self._sets: dict[Epoch, ValidatorSet] = {FIRST_EPOCH: config.genesis_validators}
+        self._closings: dict[Epoch, ClosingCheckpoint] = {}
+        self._roots: dict[Epoch, Root] = {FIRST_EPOCH: Root(BlockId(config.network), Height(0), config.genesis_time_ms)}
+        for epoch in sorted(durable.closings):
+            self._learn_closing(durable.closings[epoch])
+        self._muted_to = durable.muted_to if durable.muted_to is not None else Epoch(0)
+        self._journal_lost = durable.lost
+        self._next_sets: dict[Height, ValidatorSet] = {}
+        self._moved: dict[BlsKey, Epoch] = {}
+        self._asked: dict[BlockId, Millis] = {}
+        self._released: set[BlockId] = set()
+        self._turn = 0
+        self._poll_at = Millis(0)
+        tip = Tip(Height(0), BlockId(config.network), config.genesis_time_ms, Epoch(0))
+        if executed is not None:
+            c = executed.checkpoint
+            tip = Tip(c.height, c.block_id, c.time_ms, c.epoch)
+        self._last_executed = executed
+        self._follow = Follow(network=config.network, tip=tip, tree=self._tree, scheme=scheme, outbox=self._out)
+        self._checkpoints = Checkpoints(
+            network=config.network,
+            key=config.key,
+            durable=durable,
+            signer=signer,
+            scheme=scheme,
+            outbox=self._out,
+            courtesy=self._courtesy,
+        )
+        self._replica = self._make_replica(max(self._sets), durable)
+
+    def _make_replica(self, epoch: Epoch, durable: Durable) -> Replica:
+        return Replica(
+            network=self._config.network,
+            timing=self._config.timing,
+            validators=self._sets[epoch],
+            key=self._config.key,
+            root=self._roots[epoch],
+            tree=self._tree,
+            durable=durable,
+            muted=epoch <= self._muted_to,
+            signer=self._signer,
+            scheme=self._scheme,
+            outbox=self._out,
+            courtesy=self._courtesy,
+        )
+
+    # ------------------------------------------------------------ what the driver may ask
+
+    @property
+    def epoch(self) -> Epoch:
+        """The epoch that this node is in."""
+        return self._replica.epoch
+
+    @property
+    def view(self) -> View:
+        """The view that it is in."""
+        return self._replica.view
+
+    @property
+    def validators(self) -> ValidatorSet:
+        """The epoch's validators."""
+        return self._replica.validators
+
+    @property
+    def is_member(self) -> bool:
+        """Whether it belongs to the epoch's validators."""
+        return self._config.key in self.validators.keys
+
+    @property
+    def is_voting(self) -> bool:
+        """Whether it votes in this epoch now; not so while its journal is known to be lost."""
+        return self._replica.is_voting
+
+    @property
+    def certified_height(self) -> Height:
+        """The newest certified height it knows."""
+        return self._checkpoints.certified_height
+
+    @property
+    def delta_ms(self) -> int:
+        """The assumed delay bound now."""
+        return self._replica.pace.delta_ms
+
+    @property
+    def may_leave(self) -> bool:
+        """Whether one that is no member any more has heard from a quorum of the new set that it has moved."""
+        heard = sum(1 for key in self.validators.keys if self._moved.get(key, Epoch(0)) >= self.epoch)
+        return not self.is_member and heard >= self.validators.quorum
+
+    def closings(self, from_epoch: Epoch) -> tuple[ClosingCheckpoint, ...]:
+        """The checkpoints that closed this epoch and later ones."""
+        return tuple(self._closings[e] for e in sorted(self._closings) if e >= from_epoch)
+
+    # ------------------------------------------------------------ start and step
+
+    def start(self, now: Millis) -> list[Effect]:
+        """Begin. Perform these effects before the first event."""
+        if self._journal_lost:
+            self._mute(self.epoch)
+        self._out.emit(EpochEntered(self.validators))
+        self._checkpoints.enter(self.validators)
+        self._poll_at = now
+        last = self._last_executed
+        if last is not None:
+            self._checkpoints.resume(last.checkpoint)
+            self._after_execution(last, now)
+        root = self._roots[self.epoch]
+        self._follow.final(root.block_id, root.height)
+        self._replica.certified_height = self._checkpoints.certified_height
+        self._replica.start(now)
+        return self._settle(now)
+
+    def step(self, event: Event, now: Millis) -> list[Effect]:
+        """Advance by one event; perform the effects in order."""
+        match event:
+            case Received(sender, message):
+                self._receive(sender, message, now)
+            case Wake():
+                pass
+            case PayloadOffered(epoch, view, digests):
+                if epoch == self.epoch:
+                    self._replica.offer_payload(view, digests, now)
+            case BodiesHeld(block_id):
+                self._replica.bodies_held(block_id, now)
+            case BodiesRefused(block_id, reason):
+                self._replica.bodies_refused(block_id, reason, now)
+            case Executed():
+                self._executed(event, now)
+            case PendingChanged(pending):
+                self._replica.set_pending(pending, now)
+        return self._settle(now)
+
+    def _settle(self, now: Millis) -> list[Effect]:
+        """What follows from the step, then the time to wake up."""
+        self._replica.tick(now)
+        for block_id in self._replica.final:
+            block = self._tree.get(block_id)
+            self._follow.final(block_id, None if block is None else block.height)
+        self._replica.final.clear()
+        self._follow.pump(self._peers())
+        self._move(now)
+        self._request_blocks(now)
+        if now >= self._poll_at:
+            self._poll(now)
+        self._replica.certified_height = self._checkpoints.certified_height
+        effects = self._out.drain()
+        # What is already due was tried just now; the next try waits for news or at least a millisecond.
+        wake = max(Millis(now + 1), min(self._replica.deadline_ms(), self._poll_at))
+        return [*effects, WakeAt(wake)]
+
+    # ------------------------------------------------------------ messages
+
+    def _receive(self, sender: BlsKey, message: Message, now: Millis) -> None:  # noqa: C901, PLR0912 - one flat table
+        match message:
+            case Vote() | Certificate():
+                if self._is_current(sender, message.epoch, now):
+                    if isinstance(message, Vote):
+                        self._replica.on_vote(sender, message, now)
+                    else:
+                        self._replica.on_certificate(sender, message, now)
+            case Proposal(block):
+                if self._is_current(sender, block.epoch, now):
+                    self._replica.on_proposal(sender, message, now)
+            case Certificates(certificates):
+                for certificate in certificates:
+                    if self._is_current(sender, certificate.epoch, now):
+                        self._replica.on_certificate(sender, certificate, now)
+            case CertificatesRequest(epoch):
+                if self._is_current(sender, epoch, now):
+                    self._replica.on_request(sender, message, now)
+            case CheckpointVote():
+                self._receive_checkpoint_vote(sender, message, now)
+            case CertifiedCheckpoint():
+                self._receive_checkpoint(sender, message, now)
+            case ClosingRequest(epoch):
+                if epoch <= self.epoch and self._courtesy.allows(sender, "closings", now, self._gap_ms):
+                    self._send_closings(sender, epoch)
+            case Closings(closings):
+                self._receive_closings(sender, closings, now)
+            case BlockRequest(block_id):
+                known = self._tree.get(block_id)
+                if known is not None:
+                    self._out.send(sender, BlockResponse(known))
+            case BlockResponse(block):
+                self._receive_block(block, now)
+            case Range():
+                reason = self._follow.on_range(message, self._sets)
+                if reason is not None:
+                    self._out.emit(Reject(sender, reason))
+                elif self._follow.is_behind or not self.is_member:
+                    self._request_range(sender)
+            case Moved(epoch):
+                self._note_moved(sender, epoch, now)
+            case _:
+                self._out.emit(Reject(sender, "a message that the driver answers"))
+
+    @property
+    def _gap_ms(self) -> int:
+        return self._replica.pace.delta_ms // 2
+
+    def _is_current(self, sender: BlsKey, epoch: Epoch, now: Millis) -> bool:
+        """Whether a message is of this epoch. A stale sender is helped on, one that is ahead is asked."""
+        if epoch == self.epoch:
+            return True
+        if epoch < self.epoch:
+            if self._courtesy.allows(sender, "closings", now, self._gap_ms):
+                self._send_closings(sender, epoch)
+        elif self._courtesy.allows(sender, "ask-closings", now, self._gap_ms):
+            self._out.send(sender, ClosingRequest(self.epoch))
+        return False
+
+    def _send_closings(self, peer: BlsKey, from_epoch: Epoch) -> None:
+        closings = self.closings(from_epoch)[:CLOSINGS_MAX]
+        if closings:
+            self._out.send(peer, Closings(closings))
+
+    def _receive_checkpoint_vote(self, sender: BlsKey, vote: CheckpointVote, now: Millis) -> None:
+        try:
+            checkpoint = Checkpoint.decode(vote.checkpoint)
+        except InvalidMessage as error:
+            self._out.emit(Reject(sender, error.reason))
+            return
+        if self._is_current(sender, checkpoint.epoch, now):
+            self._checkpoints.on_vote(sender, vote, checkpoint, now, self._gap_ms)
+
+    def _receive_checkpoint(self, sender: BlsKey, certified: CertifiedCheckpoint, now: Millis) -> None:
+        try:
+            epoch = Checkpoint.decode(certified.checkpoint).epoch
+        except InvalidMessage as error:
+            self._out.emit(Reject(sender, error.reason))
+            return
+        validators = self._sets.get(epoch)
+        if validators is None:
+            self._is_current(sender, epoch, now)
+            return
+        closing = self._closings.get(epoch)
+        if closing is not None and closing.certified.checkpoint != certified.checkpoint:
+            height = Checkpoint.decode(closing.certified.checkpoint).height
+            if Checkpoint.decode(certified.checkpoint).height > height:
+                self._out.emit(Reject(sender, "checkpoint above its epoch's closing height"))
+                return
+        checkpoint = self._checkpoints.on_certified(sender, certified, validators, now)
+        if checkpoint is not None and checkpoint.epoch == self.epoch:
+            self._follow.final(checkpoint.block_id, checkpoint.height)
+            if checkpoint.closes_epoch and checkpoint.height not in self._next_sets:
+                self._out.send(sender, ClosingRequest(self.epoch))
+
+    def _receive_block(self, block: Block, now: Millis) -> None:
+        wanted = {block_id for block_id, _ in self._replica.wanted}
+        if block.id not in wanted and block.id != self._follow.missing:
+            return
+        self._asked.pop(block.id, None)
+        self._tree.add(block)
+        self._replica.block_arrived(block, now)
+        self._follow.resolve()
+
+    # ------------------------------------------------------------ execution
+
+    def _executed(self, event: Executed, now: Millis) -> None:
+        c = event.checkpoint
+        self._follow.executed(Tip(c.height, c.block_id, c.time_ms, c.epoch))
+        self._after_execution(event, now)
+        self._forget()
+
+    def _after_execution(self, event: Executed, now: Millis) -> None:
+        c = event.checkpoint
+        if event.next_set is not None:
+            assert event.next_set.digest() == c.next_validators
+            self._next_sets[c.height] = event.next_set
+            self._close(c.epoch, c.height)
+        self._checkpoints.executed(c, now)
+
+    def _close(self, epoch: Epoch, height: Height) -> None:
+        """The block at this height closes its epoch: no new vote there, and what is above it is void."""
+        if epoch == self.epoch:
+            self._replica.stop()
+        self._follow.close(epoch, height)
+
+    def _forget(self) -> None:
+        """Let the journal go of what a certified checkpoint of an executed block covers."""
+        covered = min(self._checkpoints.certified_height, self._follow.tip.height)
+        blocks = [block for block in self._tree.at_or_below(covered) if block.id not in self._released]
+        keys = [*self._replica.forget(), *self._checkpoints.forget(), *(StoredBlock(block).key for block in blocks)]
+        self._released.update(block.id for block in blocks)
+        self._tree.prune(covered)
+        self._released = {block_id for block_id in self._released if self._tree.get(block_id) is not None}
+        if keys:
+            self._out.emit(Forget(tuple(keys), tuple(blocks)))
+
+    # ------------------------------------------------------------ epochs
+
+    def _learn_closing(self, closing: ClosingCheckpoint) -> Epoch:
+        """Take in a verified closing checkpoint; the epoch that it opens."""
+        checkpoint = Checkpoint.decode(closing.certified.checkpoint)
+        validators = ValidatorSet.decode(closing.next)
+        self._closings[checkpoint.epoch] = closing
+        self._sets[validators.epoch] = validators
+        self._roots[validators.epoch] = Root(checkpoint.block_id, checkpoint.height, checkpoint.time_ms)
+        return validators.epoch
+
+    def _move(self, now: Millis) -> None:
+        """Enter the next epoch if the newest certificate closes this one and the new list is known from execution."""
+        newest = self._checkpoints.newest
+        if newest is None or newest[1].epoch != self.epoch or not newest[1].closes_epoch:
+            return
+        next_set = self._next_sets.get(newest[1].height)
+        if next_set is not None:
+            self._enter(ClosingCheckpoint(newest[0], next_set.encode()), now)
+
+    def _receive_closings(self, sender: BlsKey, closings: tuple[ClosingCheckpoint, ...], now: Millis) -> None:
+        for closing in closings:
+            try:
+                checkpoint = (
+                    verify_checkpoint(closing.certified, self._sets[self.epoch], self._config.network, self._scheme)
+                    if Checkpoint.decode(closing.certified.checkpoint).epoch == self.epoch
+                    else None
+                )
+                validators = ValidatorSet.decode(closing.next)
+            except (InvalidMessage, InvalidCertificate) as error:
+                self._out.emit(Reject(sender, f"closing checkpoint: {error.reason}"))
+                return
+            if checkpoint is None:
+                continue
+            if validators.digest() != checkpoint.next_validators or validators.epoch != checkpoint.epoch + 1:
+                self._out.emit(Reject(sender, "closing checkpoint with a list that it does not name"))
+                return
+            self._checkpoints.on_certified(sender, closing.certified, self._sets[self.epoch], now)
+            self._follow.final(checkpoint.block_id, checkpoint.height)
+            self._enter(closing, now)
+
+    def _enter(self, closing: ClosingCheckpoint, now: Millis) -> None:
+        """Move on, durably before anything of the new epoch is sent. Whether executed or not makes no difference."""
+        left = self._replica.validators
+        checkpoint = Checkpoint.decode(closing.certified.checkpoint)
+        self._out.persist(StoredClosing(checkpoint.epoch, closing))
+        epoch = self._learn_closing(closing)
+        for block in self._tree.above(checkpoint.height):
+            if block.epoch == checkpoint.epoch:
+                self._out.emit(Void(block))
+        self._follow.close(checkpoint.epoch, checkpoint.height)
+        pending = self._replica.pace.pending
+        self._replica = self._make_replica(epoch, Durable())
+        self._checkpoints.enter(self.validators)
+        self._out.emit(EpochEntered(self.validators))
+        both = dict.fromkeys((*left.keys, *self.validators.keys))
+        self._out.broadcast(tuple(key for key in both if key != self._config.key), Moved(epoch))
+        if self._config.key is not None:
+            self._moved[self._config.key] = epoch
+        self._replica.set_pending(pending, now)
+        self._replica.certified_height = self._checkpoints.certified_height
+        self._replica.start(now)
+
+    def _note_moved(self, sender: BlsKey, epoch: Epoch, now: Millis) -> None:
+        if any(sender in validators.keys for validators in self._sets.values()):
+            self._moved[sender] = max(epoch, self._moved.get(sender, Epoch(0)))
+        self._is_current(sender, epoch, now)
+
+    def _mute(self, epoch: Epoch) -> None:
+        self._muted_to = epoch
+        self._replica.muted = True
+        self._out.persist(Muted(epoch))
+
+    # ------------------------------------------------------------ asking for what is missing
+
+    def _peers(self) -> tuple[BlsKey, ...]:
+        return tuple(key for key in self.validators.keys if key != self._config.key)
+
+    def _next_peer(self) -> BlsKey | None:
+        peers = self._peers()
+        self._turn += 1
+        return peers[self._turn % len(peers)] if peers else None
+
+    def _request_blocks(self, now: Millis) -> None:
+        """Ask for blocks by id: at once from those likely to hold them, then from one peer after another."""
+        wanted = list(self._replica.wanted)
+        if self._follow.missing is not None:
+            wanted.append((self._follow.missing, ()))
+        self._asked = {b: at for b, at in self._asked.items() if any(b == block_id for block_id, _ in wanted)}
+        for block_id, hints in wanted:
+            asked = self._asked.get(block_id)
+            if asked is not None and now < asked + self._replica.pace.delta_ms:
+                continue
+            self._asked[block_id] = now
+            peer = hints[0] if hints and asked is None else self._next_peer()
+            if peer is not None:
+                self._out.send(peer, BlockRequest(block_id))
+
+    def _request_range(self, peer: BlsKey) -> None:
+        request = self._follow.next_request()
+        if request is not None:
+            self._out.send(peer, request)
+
+    def _poll(self, now: Millis) -> None:
+        """One outside the set asks for news; a member asks for ranges while blocks are missing."""
+        patience = 2 * self._replica.pace.delta_ms
+        self._poll_at = Millis(now + (patience if self.is_member else self._config.poll_ms))
+        self._checkpoints.nudge(now, patience)
+        peer = self._next_peer()
+        if peer is None:
+            return
+        if not self.is_member:
+            self._out.send(peer, ClosingRequest(self.epoch))
+            self._request_range(peer)
+        elif self._follow.is_behind:
+            self._request_range(peer)
