@@ -29,6 +29,7 @@ class Execution:
     """What a block yields; nothing is stored until `commit`.
 
     Attributes:
+        transactions: The block's, in its order, the skipped ones included.
         entries: The log entries' bytes, in order.
         transaction_ids: Of each entry, in the same order.
         expirations_ms: Of each entry's transaction, in the same order.
