@@ -272,7 +272,7 @@ def parse_config(text: str, environment: Mapping[str, str], source: str = "confi
 
 def render_config(config: Config) -> str:
     """TOML text that `parse_config` reads back as the same settings; only what differs from the defaults."""
-    lines = ["# Settings that differ from the defaults; docs/operating.md lists them all."]
+    lines = ["# Settings that differ from the defaults; docs/operations.md lists them all."]
     defaults = asdict(Config())
     for section, values in asdict(config).items():
         changed = {name: value for name, value in values.items() if value != defaults[section][name]}

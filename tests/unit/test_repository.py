@@ -3,6 +3,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -159,6 +161,21 @@ def _targets(document: Path) -> list[str]:
 def test_document_links_point_to_files_that_exist(document: Path) -> None:
     missing = [t for t in _targets(document) if not (document.parent / t.partition("#")[0]).exists()]
     assert missing == []
+
+
+def test_documents_that_the_code_names_exist() -> None:
+    folders = [ROOT / name for name in (*PACKAGES, "tests", "proto")]
+    sources = [p for f in folders for p in f.rglob("*") if p.suffix in {".py", ".proto", ".json"}]
+    named = {(name, p) for p in sources for name in re.findall(r"\bdocs/[\w/-]+\.md", p.read_text("utf-8"))}
+    assert named
+    assert sorted(f"{p.relative_to(ROOT)}: {name}" for name, p in named if not (ROOT / name).exists()) == []
+
+
+def test_tables_of_the_operators_page_are_what_the_program_says() -> None:
+    done = subprocess.run(
+        [sys.executable, "tests/check_docs_fresh.py"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_readme_in_chinese_has_the_same_sections_and_commands() -> None:
