@@ -34,7 +34,7 @@ from chain.types import STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX, sha256
 __all__ = ["EMPTY", "StateTree", "TreePruning", "TreeUpdate", "leaf_hash", "verify_ics23"]
 
 CACHED_PAGES_MAX = 6_000
-"""About 3 KB each, 18 MB together; the excess over 4,369 lets a few past versions be read beside the newest."""
+"""About 1 KB each, 6 MB together; the excess over 4,369 lets a few past versions be read beside the newest."""
 _VERSION_BYTES = 8
 
 
@@ -235,7 +235,7 @@ class StateTree:
             page, taken = way[depth]
             slots = range(taken + 1, 16) if direction > 0 else range(taken - 1, -1, -1)
             for index in slots:
-                if page.hashes[index] is not EMPTY:
+                if page.used >> index & 1:
                     path = _path(key_hash, depth) + bytes((index,))
                     return self._outermost([*way[:depth], (page, index)], page.slot(index), path, -direction)
         return None
@@ -245,7 +245,7 @@ class StateTree:
         while slot.key_hash is None:
             page = self._page(slot.version, path)
             slots = range(15, -1, -1) if direction > 0 else range(16)
-            index = next(index for index in slots if page.hashes[index] is not EMPTY)
+            index = next(index for index in slots if page.used >> index & 1)
             way.append((page, index))
             path += bytes((index,))
             slot = page.slot(index)
@@ -254,10 +254,9 @@ class StateTree:
     def _presence(self, way: list[tuple[Page, int]], leaf: Slot) -> Presence:
         key, value = self._value(leaf)
         steps: list[Step] = []
-        lone = True
-        for page, index in reversed(way):
-            more, lone = page.steps(index, lone=lone)
-            steps += more
+        for depth in range(len(way) - 1, -1, -1):
+            page, index = way[depth]
+            steps += page.steps(index, lone=depth == len(way) - 1)
         return Presence(key, value, steps)
 
 

@@ -2,30 +2,36 @@
 """Pages of the state tree: four binary levels of it stored as one value.
 
 A page has 16 slots. A slot is empty, or a leaf (the only one below it), or the root of a page further down (at least
-two leaves below it). A leaf stands in the topmost page that has it alone in a slot, so a page's content and hash depend
-on the keys and values below it alone.
+two leaves below it). A leaf stands in the topmost page that has it alone in a slot, so a page's hash depends on the
+keys and values below it alone. The four hashes two levels down are stored too: with them a changed slot costs six
+hashes instead of fifteen, for 128 bytes.
 
-Invariant: a stored page has at least two leaves below it.  Source: docs/protocol.md, section 4.
+Stored: masks of the slots in use and of the leaves among them (2 bytes each), four quarter hashes, then for the slots
+in use their hashes (32 each), their versions (8 each), and for the leaves their hashed keys (32 each).
+
+Invariant: a page has at least two leaves below it.  Source: docs/protocol.md, section 4.
 """
 
 import hashlib
 import struct
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from chain.ics23 import EMPTY
+from chain.ics23 import EMPTY, Step
 from chain.types import HASH_BYTES
 
 SLOTS = 16
-_LEVELS = 4
 _HEADER = struct.Struct(">HH")
-_VERSIONS = tuple(struct.Struct(f">{count}Q") for count in range(SLOTS + 1))
+_BODY_AT = _HEADER.size + 4 * HASH_BYTES
+_VERSION_BYTES = 8
+_PAIR, _QUARTER, _HALF = 0b11, 0b1111, 0b11111111
 
 
 class Slot(NamedTuple):
     """What stands at one place of the tree.
 
     Attributes:
-        hash: Its root; EMPTY if nothing is below.
+        hash: Its root; EMPTY itself, not a copy of it, if nothing is below.
         version: When the page below, or the leaf's value, was written.
         key_hash: A leaf's hashed key; None for a page and for nothing.
     """
@@ -36,111 +42,118 @@ class Slot(NamedTuple):
 
     def encode(self) -> bytes:
         """For the record of a version's root."""
-        return self.hash + self.version.to_bytes(8) + (self.key_hash or b"")
+        return self.hash + self.version.to_bytes(_VERSION_BYTES) + (self.key_hash or b"")
 
     @classmethod
     def decode(cls, raw: bytes) -> "Slot":
         """The reverse."""
         if raw[:HASH_BYTES] == EMPTY:
             return NOTHING
-        return cls(raw[:HASH_BYTES], int.from_bytes(raw[HASH_BYTES : HASH_BYTES + 8]), raw[HASH_BYTES + 8 :] or None)
+        key_at = HASH_BYTES + _VERSION_BYTES
+        return cls(raw[:HASH_BYTES], int.from_bytes(raw[HASH_BYTES:key_at]), raw[key_at:] or None)
 
 
 NOTHING = Slot(EMPTY, 0, None)
 
 
 class Page:
-    """16 slots, column by column. Never altered once it is in a cache or in another's hands.
+    """16 slots. Immutable.
 
     Attributes:
-        hashes: The slots' hashes; EMPTY itself, not a copy of it, where nothing is.
-        versions: The slots' versions.
-        key_hashes: The leaves' hashed keys, None elsewhere.
+        used: Mask of the slots in use.
+        leaves: Mask of the leaves among them.
     """
 
-    __slots__ = ("_rows", "hashes", "key_hashes", "versions")
+    __slots__ = ("_body", "_quarters", "leaves", "used")
 
-    def __init__(self, hashes: list[bytes], versions: list[int], key_hashes: list[bytes | None]) -> None:
-        self.hashes = hashes
-        self.versions = versions
-        self.key_hashes = key_hashes
-        self._rows: list[list[bytes]] | None = None
+    def __init__(self, used: int, leaves: int, quarters: list[bytes], body: bytes) -> None:
+        self.used = used
+        self.leaves = leaves
+        self._quarters = quarters
+        self._body = body
 
     @classmethod
-    def blank(cls) -> "Page":
-        """A page of empty slots."""
-        return cls([EMPTY] * SLOTS, [0] * SLOTS, [None] * SLOTS)
-
-    def copy(self) -> "Page":
-        """The same slots, free to be set."""
-        return Page(self.hashes.copy(), self.versions.copy(), self.key_hashes.copy())
-
-    def slot(self, index: int) -> Slot:
-        """What stands in one slot."""
-        return Slot(self.hashes[index], self.versions[index], self.key_hashes[index])
-
-    def set(self, index: int, slot: Slot) -> None:
-        """Put something else in one slot."""
-        self.hashes[index], self.versions[index], self.key_hashes[index] = slot
+    def of(cls, slots: Sequence[Slot]) -> "Page":
+        """A page of 16 slots with at least two leaves below."""
+        used = leaves = 0
+        hashes, versions, keys = [], [], []
+        for index, (node, version, key) in enumerate(slots):
+            if node is EMPTY:
+                continue
+            used |= 1 << index
+            hashes.append(node)
+            versions.append(version.to_bytes(_VERSION_BYTES))
+            if key is not None:
+                leaves |= 1 << index
+                keys.append(key)
+        page = cls(used, leaves, [], b"".join((*hashes, *versions, *keys)))
+        page._quarters = [page._quarter(at) for at in (0, 4, 8, 12)]
+        return page
 
     def encode(self) -> bytes:
-        """Two masks (pages below, leaves), then the hashes, versions and hashed keys of the slots in use."""
-        leaves = [key for key in self.key_hashes if key is not None]
-        pages_mask = leaves_mask = 0
-        hashes = []
-        versions = []
-        bit = 1
-        for node, version, key in zip(self.hashes, self.versions, self.key_hashes, strict=True):
-            if node is not EMPTY:
-                if key is None:
-                    pages_mask |= bit
-                else:
-                    leaves_mask |= bit
-                hashes.append(node)
-                versions.append(version)
-            bit <<= 1
-        return b"".join(
-            (_HEADER.pack(pages_mask, leaves_mask), *hashes, _VERSIONS[len(versions)].pack(*versions), *leaves)
-        )
+        """As stored."""
+        return b"".join((_HEADER.pack(self.used, self.leaves), *self._quarters, self._body))
 
     @classmethod
     def decode(cls, raw: bytes) -> "Page":
         """The reverse."""
-        pages_mask, leaves_mask = _HEADER.unpack_from(raw)
-        mask = pages_mask | leaves_mask
-        count = mask.bit_count()
-        at = _HEADER.size
-        key_at = at + count * (HASH_BYTES + 8)
-        stored = iter(_VERSIONS[count].unpack_from(raw, at + count * HASH_BYTES))
-        page = cls.blank()
-        hashes, versions, key_hashes = page.hashes, page.versions, page.key_hashes
-        for index in range(SLOTS):
-            if mask >> index & 1:
-                hashes[index] = raw[at : at + HASH_BYTES]
-                at += HASH_BYTES
-                versions[index] = next(stored)
-                if leaves_mask >> index & 1:
-                    key_hashes[index] = raw[key_at : key_at + HASH_BYTES]
-                    key_at += HASH_BYTES
+        used, leaves = _HEADER.unpack_from(raw)
+        return cls(used, leaves, [raw[4:36], raw[36:68], raw[68:100], raw[100:132]], raw[_BODY_AT:])
+
+    def slot(self, index: int) -> Slot:
+        """What stands in one slot."""
+        used = self.used
+        bit = 1 << index
+        if not used & bit:
+            return NOTHING
+        body = self._body
+        before = (used & bit - 1).bit_count()
+        count = used.bit_count()
+        at = HASH_BYTES * count + _VERSION_BYTES * before
+        version = int.from_bytes(body[at : at + _VERSION_BYTES])
+        key = None
+        if self.leaves & bit:
+            at = (HASH_BYTES + _VERSION_BYTES) * count + HASH_BYTES * (self.leaves & bit - 1).bit_count()
+            key = body[at : at + HASH_BYTES]
+        return Slot(body[HASH_BYTES * before : HASH_BYTES * before + HASH_BYTES], version, key)
+
+    def changed(self, changes: Mapping[int, Slot]) -> "Page | Slot":
+        """The page with other things in some slots.
+
+        Returns:
+            Where only one leaf, or nothing, is left: the slot that stands for the page from now on.
+        """
+        used, leaves = self.used, self.leaves
+        for index, slot in changes.items():
+            bit = 1 << index
+            used = used & ~bit if slot.hash is EMPTY else used | bit
+            leaves = leaves & ~bit if slot.key_hash is None else leaves | bit
+        if used != self.used or leaves != self.leaves:
+            if used & (used - 1) == 0 and used == leaves:
+                index = used.bit_length() - 1
+                return NOTHING if not used else changes[index] if index in changes else self.slot(index)
+            return Page.of([changes[index] if index in changes else self.slot(index) for index in range(SLOTS)])
+        body = bytearray(self._body)
+        count = used.bit_count()
+        for index, (node, version, key) in changes.items():
+            below = (1 << index) - 1
+            before = (used & below).bit_count()
+            body[HASH_BYTES * before : HASH_BYTES * before + HASH_BYTES] = node
+            at = HASH_BYTES * count + _VERSION_BYTES * before
+            body[at : at + _VERSION_BYTES] = version.to_bytes(_VERSION_BYTES)
+            if key is not None:
+                at = (HASH_BYTES + _VERSION_BYTES) * count + HASH_BYTES * (leaves & below).bit_count()
+                body[at : at + HASH_BYTES] = key
+        page = Page(used, leaves, self._quarters.copy(), bytes(body))
+        for quarter in {index >> 2: None for index in changes}:
+            page._quarters[quarter] = page._quarter(quarter << 2)
         return page
 
-    def lone(self) -> Slot | None:
-        """The slot that stands for this page where it holds one leaf alone, or nothing; None if it is a true page."""
-        used = SLOTS - self.hashes.count(EMPTY)
-        if used == 0:
-            return NOTHING
-        if used > 1:
-            return None
-        index = next(index for index in range(SLOTS) if self.hashes[index] is not EMPTY)
-        return None if self.key_hashes[index] is None else self.slot(index)
+    def root(self) -> bytes:
+        """The page's hash."""
+        return hashlib.sha256(b"\x01" + self._half(0) + self._half(8)).digest()
 
-    def rows(self) -> list[list[bytes]]:
-        """Hashes level by level: 16, 8, 4, 2, 1. The last is the page's own."""
-        if self._rows is None:
-            self._rows = _fold(self.hashes) if EMPTY not in self.hashes else _fold_sparse(self.hashes, self.key_hashes)
-        return self._rows
-
-    def steps(self, index: int, *, lone: bool) -> tuple[list[tuple[bool, bytes]], bool]:
+    def steps(self, index: int, *, lone: bool) -> list[Step]:
         """The way from a slot up through the page.
 
         Args:
@@ -148,49 +161,56 @@ class Page:
             lone: Whether it is a leaf that nothing has been hashed with yet; such a one rises past empty siblings.
 
         Returns:
-            The steps upwards (see `chain.ics23.Step`), and whether the leaf is still alone at the top.
+            The steps upwards. At the top no leaf is alone any more: a page has two.
         """
-        steps = []
-        for row in self.rows()[:_LEVELS]:
-            sibling = row[index ^ 1]
-            if not lone or sibling is not EMPTY:
-                steps.append((bool(index & 1), sibling))
-                lone = False
-            index >>= 1
-        return steps, lone
+        steps: list[Step] = []
+        used = self.used
+        pair, quarter, half = (index ^ 1) & 15, (index ^ 2) & 14, (index ^ 4) & 12
+        if not lone or used >> pair & 1:
+            steps.append((bool(index & 1), self._hash(pair)))
+            lone = False
+        if not lone or used >> quarter & _PAIR:
+            steps.append((bool(index & 2), self._pair(quarter)))
+            lone = False
+        if not lone or used >> half & _QUARTER:
+            steps.append((bool(index & 4), self._quarters[half >> 2]))
+            lone = False
+        if not lone or used >> (index & 8 ^ 8) & _HALF:
+            steps.append((bool(index & 8), self._half(index & 8 ^ 8)))
+        return steps
 
+    def _hash(self, index: int) -> bytes:
+        """The hash of one slot."""
+        bit = 1 << index
+        if not self.used & bit:
+            return EMPTY
+        at = HASH_BYTES * (self.used & bit - 1).bit_count()
+        return self._body[at : at + HASH_BYTES]
 
-def _fold(hashes: list[bytes]) -> list[list[bytes]]:
-    """The rows of a page without empty slots."""
-    sha256 = hashlib.sha256
-    rows = [hashes]
-    row = hashes
-    while len(row) > 1:
-        row = [sha256(b"\x01" + left + right).digest() for left, right in zip(row[::2], row[1::2], strict=True)]
-        rows.append(row)
-    return rows
+    def _pair(self, at: int) -> bytes:
+        """The hash over slots at and at + 1; of a lone leaf, its own."""
+        bits = self.used >> at & _PAIR
+        if not bits:
+            return EMPTY
+        if bits != _PAIR and self.leaves >> at & bits:
+            return self._hash(at + (bits >> 1))
+        return hashlib.sha256(b"\x01" + self._hash(at) + self._hash(at + 1)).digest()
 
+    def _quarter(self, at: int) -> bytes:
+        """The hash over four slots, computed."""
+        bits = self.used >> at & _QUARTER
+        if not bits:
+            return EMPTY
+        if bits & (bits - 1) == 0 and self.leaves >> at & bits:
+            return self._hash(at + bits.bit_length() - 1)
+        return hashlib.sha256(b"\x01" + self._pair(at) + self._pair(at + 2)).digest()
 
-def _fold_sparse(hashes: list[bytes], key_hashes: list[bytes | None]) -> list[list[bytes]]:
-    """The rows of a page with empty slots: a leaf that is alone below a node is that node."""
-    sha256 = hashlib.sha256
-    rows = [hashes]
-    row = hashes
-    lone = [key is not None for key in key_hashes]
-    while len(row) > 1:
-        above = []
-        lone_above = []
-        for at in range(0, len(row), 2):
-            left, right = row[at], row[at + 1]
-            if left is EMPTY and (right is EMPTY or lone[at + 1]):
-                above.append(right)
-                lone_above.append(lone[at + 1])
-            elif right is EMPTY and lone[at]:
-                above.append(left)
-                lone_above.append(True)
-            else:
-                above.append(sha256(b"\x01" + left + right).digest())
-                lone_above.append(False)
-        row, lone = above, lone_above
-        rows.append(row)
-    return rows
+    def _half(self, at: int) -> bytes:
+        """The hash over eight slots, from the quarters."""
+        bits = self.used >> at & _HALF
+        if not bits:
+            return EMPTY
+        if bits & (bits - 1) == 0 and self.leaves >> at & bits:
+            return self._hash(at + bits.bit_length() - 1)
+        quarter = at >> 2
+        return hashlib.sha256(b"\x01" + self._quarters[quarter] + self._quarters[quarter + 1]).digest()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from chain.ics23 import EMPTY
-from chain.tree_page import NOTHING, Page, Slot
+from chain.tree_page import NOTHING, SLOTS, Page, Slot
 
 Change: TypeAlias = tuple[bytes, bytes | None]
 """A hashed key and its new leaf hash; None deletes it."""
@@ -142,24 +142,22 @@ class Updating:
         """
         if slot.key_hash is not None or slot.hash is EMPTY:
             return self._merge(slot, path, changes)
-        old = self._load(slot.version, path)
-        page = old.copy()
+        page = self._load(slot.version, path)
         depth = len(path)
         at, count = 0, len(changes)
-        changed = False
+        slots: dict[int, Slot] = {}
         while at < count:
             digit, stop = _group(changes, at, depth)
-            before = old.slot(digit)
+            before = page.slot(digit)
             after = self.descend(before, path + _DIGITS[digit], changes[at:stop])
             if after is not before:
-                page.set(digit, after)
-                changed = True
+                slots[digit] = after
             at = stop
-        if not changed:
+        if not slots:
             return slot
         self._stale_pages.append(self._keys.page(slot.version, path))
-        lone = page.lone()
-        return self._seal(page, path) if lone is None else lone
+        left = page.changed(slots)
+        return left if isinstance(left, Slot) else self._seal(left, path)
 
     def _merge(self, slot: Slot, path: bytes, changes: Sequence[Change]) -> Slot:
         """Apply changes to an empty slot or to a leaf."""
@@ -186,23 +184,23 @@ class Updating:
         """A subtree of leaves, sorted and at least one."""
         if len(leaves) == 1:
             return leaves[0]
-        page = Page.blank()
+        slots = [NOTHING] * SLOTS
         depth = len(path)
         groups: dict[int, list[Slot]] = {}
         for leaf in leaves:
             byte = _key_of(leaf)[depth >> 1]
             groups.setdefault(byte & 15 if depth & 1 else byte >> 4, []).append(leaf)
         for digit, group in groups.items():
-            page.set(digit, self._build(group, path + _DIGITS[digit]))
-        return self._seal(page, path)
+            slots[digit] = self._build(group, path + _DIGITS[digit])
+        return self._seal(Page.of(slots), path)
 
     def _seal(self, page: Page, path: bytes) -> Slot:
-        """Hash a page that is complete and note it for storing."""
+        """Hash a page and note it for storing."""
         key = self._keys.page(self._version, path)
         self._puts[key] = page.encode()
         if len(path) <= CACHED_DEPTH_MAX:
             self._pages[key] = page
-        return Slot(page.rows()[-1][0], self._version, None)
+        return Slot(page.root(), self._version, None)
 
 
 def _group(changes: Sequence[Change], at: int, depth: int) -> tuple[int, int]:

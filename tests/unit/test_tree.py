@@ -197,12 +197,14 @@ def test_cache_stays_bounded():
 
 
 def test_page_decodes_to_what_was_encoded():
-    page = Page.blank()
-    page.set(0, Slot(sha256(b"0"), 7, None))
-    page.set(9, Slot(sha256(b"9"), 1 << 63, sha256(b"key")))
-    page.set(15, Slot(sha256(b"15"), 1, sha256(b"other")))
+    slots = [NOTHING] * 16
+    slots[0] = Slot(sha256(b"0"), 7, None)
+    slots[9] = Slot(sha256(b"9"), 1 << 63, sha256(b"key"))
+    slots[15] = Slot(sha256(b"15"), 1, sha256(b"other"))
+    page = Page.of(slots)
     again = Page.decode(page.encode())
-    assert [again.slot(at) for at in range(16)] == [page.slot(at) for at in range(16)]
+    assert [again.slot(at) for at in range(16)] == [page.slot(at) for at in range(16)] == slots
+    assert again.root() == page.root()
     assert again.slot(3) == NOTHING
     assert Slot.decode(again.slot(9).encode()) == again.slot(9)
     assert Slot.decode(NOTHING.encode()) is NOTHING
