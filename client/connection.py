@@ -9,7 +9,6 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass
-from typing import cast
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before gRPC is imported: else each failed dial writes lines
 
@@ -19,12 +18,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from chain.errors import InvalidGenesis, LedgerError, Refused
+from chain.genesis import Genesis
 from client.errors import TransportError
-from client.pb.node_service_pb2_grpc import NodeAsyncStub, NodeStub
+from client.pb.node_service_pb2_grpc import NodeStub
 
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 """Four full blocks: a bundle of 512 receipts has less, a block event at most a block with its entries."""
-DIAL_TIMEOUT_S = 3.0
+CLIENT_PORT_OFFSET = 1
+"""Genesis names where peers reach a validator; clients reach it at the next port unless they are told otherwise."""
 
 _CODE = re.compile(r"^([a-z]+(?:[.-][a-z0-9]+)*): (.*)$", re.DOTALL)
 _REASON_CHARACTERS_MAX = 300
@@ -42,11 +43,20 @@ class Endpoint:
 
     Attributes:
         address: host:port.
-        certificate: DER, self-signed; nothing else is accepted.
+        certificate: PEM, self-signed; nothing else is accepted.
     """
 
     address: str
     certificate: bytes
+
+
+def endpoints_of(genesis: Genesis) -> tuple[Endpoint, ...]:
+    """Where clients reach the founding validators, by the convention that their port is the one after the peers'."""
+    endpoints = []
+    for founder in genesis.founders:
+        host, _, port = founder.address.rpartition(":")
+        endpoints.append(Endpoint(f"{host}:{int(port) + CLIENT_PORT_OFFSET}", founder.tls_certificate.encode()))
+    return tuple(endpoints)
 
 
 class Connection:
@@ -60,7 +70,7 @@ class Connection:
         """
         self.endpoint = endpoint
         try:
-            certificate = x509.load_der_x509_certificate(endpoint.certificate)
+            certificate = x509.load_pem_x509_certificate(endpoint.certificate)
             name = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value
         except (ValueError, IndexError):
             raise InvalidGenesis(f"the certificate pinned for {endpoint.address} is not a named X.509 one") from None
@@ -79,7 +89,7 @@ class Connection:
                 ("grpc.lb_policy_name", "pick_first"),
             ],
         )
-        self.stub = cast("NodeAsyncStub", NodeStub(self._channel))
+        self.stub = NodeStub(self._channel)
 
     @property
     def name(self) -> str:

@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Sequence
 
-from chain.signing import Signer
+from chain.signing import TransactionSigner
 from chain.transaction import Operation, SignedTransaction, build
 from chain.types import SALT_BYTES, TRANSACTION_LIFETIME_MS_MAX, Millis, Network
 
@@ -21,7 +21,7 @@ def now_ms() -> Millis:
 
 def sign_transaction(
     operations: Sequence[Operation],
-    signers: Sequence[Signer],
+    signers: Sequence[TransactionSigner],
     network: Network,
     *,
     lifetime_ms: int = LIFETIME_MS,
