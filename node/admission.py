@@ -29,14 +29,14 @@ Outcome: TypeAlias = SignedTransaction | LedgerError
 
 
 class Gate(Protocol):
-    """What state says about a transaction whose signatures are right."""
+    """What state says about transactions whose signatures are right."""
 
-    def admit(self, transaction: SignedTransaction, now_ms: Millis, *, from_client: bool) -> str:
-        """The organisation that it counts against.
+    async def admit(
+        self, transactions: Sequence[SignedTransaction], now_ms: Millis, *, from_client: bool
+    ) -> list[str | LedgerError]:
+        """For each, in order: the organisation that it counts against, or why it is refused.
 
-        Raises:
-            Refused: A rule of admission says no.
-            Busy: The organisation's quota is used up; clients only, for a peer has asked already.
+        An organisation's quota is refused as `Busy`, and to clients only: a peer has asked for it already.
         """
         ...
 
@@ -52,11 +52,15 @@ class _Request:
     from_client: bool
 
 
+_Job: TypeAlias = tuple[_Request, int, bytes]
+"""One transaction: its request, its place there, its bytes."""
+
+
 @dataclass(slots=True)
 class _Lane:
     """Transactions that wait for a worker."""
 
-    jobs: deque[tuple[_Request, int, bytes]] = field(default_factory=deque)
+    jobs: deque[_Job] = field(default_factory=deque)
     size_bytes: int = 0
 
 
@@ -154,7 +158,7 @@ class Admission:
         if len(lane.jobs) >= config.queue_count_max or lane.size_bytes + len(raw) > config.queue_bytes_max:
             return Busy("too many transactions wait for their signature check", "admission.busy", QUEUE_RETRY_AFTER_MS)
         if self._mempool.holds(Digest(sha256(raw))):
-            return Refused("this transaction waits already", "mempool.duplicate")
+            return Refused("this transaction waits already", "transaction.pending")
         return None
 
     async def _work(self) -> None:
@@ -168,11 +172,11 @@ class Admission:
             raws = [raw for _, _, raw in jobs]
             outcomes = await loop.run_in_executor(self._pool, _verify, raws, self._network)
             self.verified += len(jobs)
-            self._finish(jobs, outcomes)
+            await self._finish(jobs, outcomes)
 
-    def _take(self) -> list[tuple[_Request, int, bytes]]:
+    def _take(self) -> list[_Job]:
         """The next batch: all that waits, up to the bounds, urgent first."""
-        batch: list[tuple[_Request, int, bytes]] = []
+        batch: list[_Job] = []
         room = BUSY_BYTES_PER_BATCH_MAX
         for lane in (self._urgent, self._normal):
             while lane.jobs and len(batch) < self._config.batch_max and room > 0:
@@ -183,33 +187,49 @@ class Admission:
                 batch.append(job)
         return batch
 
-    def _finish(self, jobs: Sequence[tuple[_Request, int, bytes]], outcomes: Sequence[Outcome]) -> None:
+    async def _finish(self, jobs: Sequence[_Job], outcomes: list[Outcome]) -> None:
         """Admit what is right, pass it on, and answer whose request is complete."""
-        now_ms = self._now()
         fresh: list[bytes] = []
         added = False
-        for (request, index, raw), outcome in zip(jobs, outcomes, strict=True):
-            result = outcome
-            if request.admit and isinstance(outcome, SignedTransaction):
-                try:
-                    organisation = self._gate.admit(outcome, now_ms, from_client=request.from_client)
-                    self._mempool.add(outcome, organisation, now_ms)
-                except LedgerError as error:
-                    result = error
-                else:
-                    added = True
-                    if request.from_client:
-                        fresh.append(raw)
-            if isinstance(result, LedgerError):
-                self.refused += 1
-            request.outcomes[index] = result
-            request.left -= 1
-            if request.left == 0 and not request.done.done():
-                request.done.set_result([item for item in request.outcomes if item is not None])
+        for from_client in (True, False):
+            sound = [
+                (index, outcome)
+                for index, ((request, _, _), outcome) in enumerate(zip(jobs, outcomes, strict=True))
+                if request.admit and request.from_client is from_client and isinstance(outcome, SignedTransaction)
+            ]
+            if not sound:
+                continue
+            now_ms = self._now()
+            verdicts = await self._gate.admit([item for _, item in sound], now_ms, from_client=from_client)
+            for (index, transaction), verdict in zip(sound, verdicts, strict=True):
+                problem = self._add(transaction, verdict, now_ms)
+                if problem is not None:
+                    outcomes[index] = problem
+                    continue
+                added = True
+                if from_client:
+                    fresh.append(transaction.raw)
         if fresh:
             self._gossip(fresh)
         if added:
             self._changed()
+        for (request, index, _), outcome in zip(jobs, outcomes, strict=True):
+            if isinstance(outcome, LedgerError):
+                self.refused += 1
+            request.outcomes[index] = outcome
+            request.left -= 1
+            if request.left == 0 and not request.done.done():
+                request.done.set_result([item for item in request.outcomes if item is not None])
+
+    def _add(self, transaction: SignedTransaction, verdict: str | LedgerError, now_ms: Millis) -> LedgerError | None:
+        """Put one into the mempool; what is wrong, or None."""
+        if isinstance(verdict, LedgerError):
+            return verdict
+        try:
+            self._mempool.add(transaction, verdict, now_ms)
+        except Refused as error:
+            return error
+        return None
 
 
 def _verify(raws: Sequence[bytes], network: Network) -> list[Outcome]:

@@ -28,6 +28,7 @@ class BodyStore:
         self._journaled: set[BlockId] = set()
         self._durable: set[Digest] = set()
         self._unsettled: dict[Digest, Millis] = {}
+        self._loose: set[Digest] = set()
         self._recent: OrderedDict[Digest, SignedTransaction] = OrderedDict()
         self._recent_bytes = 0
 
@@ -84,7 +85,8 @@ class BodyStore:
     def settle(self, digests: Iterable[Digest]) -> None:
         """These have an entry, or never will."""
         for digest in digests:
-            self._unsettled.pop(digest, None)
+            if self._unsettled.pop(digest, None) is not None:
+                self._loose.add(digest)
 
     def release(self, blocks: Sequence[Block]) -> list[Digest]:
         """These blocks are covered by a certified checkpoint, executed or given up.
@@ -116,11 +118,13 @@ class BodyStore:
         """
         expired = [digest for digest, until_ms in self._unsettled.items() if until_ms < time_ms]
         self.settle(expired)
-        return self._sweep(expired)
+        loose, self._loose = sorted(self._loose), set()
+        return self._sweep(loose)
 
-    def unsettled(self) -> list[SignedTransaction]:
-        """Bodies whose transactions have neither an entry nor expired, as far as is known here."""
-        return [self._known[digest] for digest in self._unsettled if digest in self._known]
+    def unsettled(self, blocks: Sequence[Block] | None = None) -> list[SignedTransaction]:
+        """Bodies, of these blocks or of all, that have neither an entry nor expired as far as is known."""
+        digests = self._unsettled if blocks is None else [digest for block in blocks for digest in block.digests]
+        return [self._known[digest] for digest in digests if digest in self._unsettled and digest in self._known]
 
     def _sweep(self, digests: Iterable[Digest]) -> list[Digest]:
         """Let go of those of these that nobody needs."""

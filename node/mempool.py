@@ -107,11 +107,11 @@ class Mempool:
             now_ms: Orders advertisements.
 
         Raises:
-            Refused: Here already (`mempool.duplicate`).
+            Refused: Here already (`transaction.pending`).
             Busy: The pool, or this organisation's share of it, is full.
         """
         if transaction.id in self._by_id:
-            raise Refused("this transaction waits already", "mempool.duplicate")
+            raise Refused("this transaction waits already", "transaction.pending")
         size_bytes = len(transaction.raw) + OVERHEAD_BYTES
         self._make_sure_of_room(organisation, size_bytes)
         self._insert(_Waiting(transaction, organisation, size_bytes, now_ms))
