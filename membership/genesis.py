@@ -33,7 +33,6 @@ from membership.keys import check_governable
 from membership.organisations import add_organisation, existing_organisation
 from membership.parameters import PARAMETERS, set_parameter
 from membership.pb import membership_pb2 as pb
-from membership.state import save_validators
 from membership.validators import check_endpoint, seat_validator
 
 T = TypeVar("T")
@@ -63,7 +62,6 @@ def write_genesis(genesis: Genesis, context: Context) -> None:
         message = _read_organisation(where, organisation)
         with _at(where):
             add_organisation(context, message)
-    save_validators(context, ())
     for index, founder in enumerate(genesis.founders):
         endpoint = pb.Endpoint(address=founder.address, tls_certificate=_der(founder.tls_certificate))
         with _at(f"validators[{index}]"):

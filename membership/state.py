@@ -197,7 +197,10 @@ def load_validators(read: ReadState) -> tuple[Validator, ...]:
 
 
 def save_validators(context: Context, validators: Sequence[Validator]) -> None:
-    """Write who serves the next epoch."""
+    """Write who serves the next epoch. Nobody is a passing state within an operation only: limits refuse it."""
+    if not validators:
+        context.delete(VALIDATORS_KEY)
+        return
     record = pb.ValidatorsRecord(
         validators=[ledger_pb2.Validator(bls_key=v.bls_key, organisation=v.organisation) for v in validators]
     )
