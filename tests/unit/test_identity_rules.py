@@ -26,7 +26,7 @@ def attest(**changes: object) -> pb.Attest:
         "valid_from_ms": START_MS,
         "valid_to_ms": START_MS + DAY_MS,
     }
-    return pb.Attest(**{**fields, **changes})  # type: ignore[arg-type]
+    return pb.Attest(**{**fields, **changes})
 
 
 def status(value: int, reason: int = pb.REASON_HOLDER_REQUEST, attestation: bytes = ID) -> pb.SetStatus:
