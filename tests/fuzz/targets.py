@@ -9,9 +9,11 @@ from chain.codec import encode, signed_bytes
 from chain.consensus import messages
 from chain.consensus.block import Block
 from chain.ed25519 import Ed25519Signer
+from chain.errors import InvalidProof
 from chain.pb import ics23_pb2
 from chain.pb import ledger_pb2 as pb
 from chain.types import BlockId, BlsKey, Digest, Epoch, Height, Millis, Network, View, sha256
+from tests.fuzz import execution, receipts
 from tests.fuzz.target import Target, canonical, unchanged
 
 NETWORK = Network(sha256(b"fuzz"))
@@ -140,31 +142,31 @@ def _read_evidence(data: bytes) -> None:
 
 # ---------------------------------------------------------------- proofs
 
-_LEAVES = sorted((sha256(key), key, b"value of " + key) for key in (b"status/a/1", b"status/a/2"))
-_HASHES = [sha256(b"\x00" + key_hash + sha256(value)) for key_hash, _, value in _LEAVES]
+_PRESENT, _VALUE = b"status/a/1", b"its value"
+_ABSENT = b"status/a/2"
+_STATE_ROOT = sha256(b"\x00" + sha256(_PRESENT) + sha256(_VALUE))
 
 
 def _ics23() -> list[bytes]:
-    """A tree of two leaves that part at the first bit, if they do; otherwise one leaf is the tree."""
-    one = ics23.Presence(_LEAVES[0][1], _LEAVES[0][2], [])
-    return [
-        ics23.encode_presence(one),
-        ics23.encode_absence(b"status/a/3", one, None),
-        ics23.encode_absence(b"x", None, one),
-    ]
+    """Presence and absence in a tree of one leaf; mutation grows the paths."""
+    leaf = ics23.Presence(_PRESENT, _VALUE, [])
+    is_left = sha256(_PRESENT) < sha256(_ABSENT)
+    absence = ics23.encode_absence(_ABSENT, leaf if is_left else None, None if is_left else leaf)
+    return [ics23.encode_presence(leaf), absence]
 
 
 def _read_ics23(data: bytes) -> None:
-    refused = None
-    for value in (_LEAVES[0][2], None):
+    """As a proof of what is so, which it may be; and of what is not so, which it must not be."""
+    for key, lie in ((_PRESENT, None), (_PRESENT, b"another"), (_ABSENT, b"anything")):
         try:
-            ics23.verify_ics23(data, _HASHES[0], _LEAVES[0][1] if value else b"status/a/3", value)
-        except ics23.InvalidProof as error:
-            refused = error
-        else:
-            return
-    assert refused is not None
-    raise refused
+            ics23.verify_ics23(data, _STATE_ROOT, key, lie)
+        except InvalidProof:
+            continue
+        raise AssertionError("a proof of what is not so")
+    try:
+        ics23.verify_ics23(data, _STATE_ROOT, _PRESENT, _VALUE)
+    except InvalidProof:
+        ics23.verify_ics23(data, _STATE_ROOT, _ABSENT, None)
 
 
 def _read_inclusion(data: bytes) -> None:
@@ -215,6 +217,19 @@ TARGETS: dict[str, Target] = {
         ),
         Target("evidence", _read_evidence, _evidence, canonical(pb.Evidence)),
         Target("ics23", _read_ics23, _ics23, canonical(ics23_pb2.CommitmentProof)),
+        Target(
+            "genesis",
+            execution.read_genesis,
+            lambda: [execution.genesis_file()],
+            execution.repair_genesis,
+        ),
+        Target(
+            "execution", execution.execute_operations, execution.operation_samples, execution.repair_operations, 16_384
+        ),
+        Target("receipt", receipts.read_receipt, receipts.receipt_samples, canonical(pb.Receipt)),
+        Target("receipt-json", receipts.read_receipt_json, receipts.json_samples, unchanged, 16_384),
+        Target("receipt-compact", receipts.read_receipt_compact, receipts.compact_samples, receipts.repair_compact),
+        Target("receipt-any", receipts.read_receipt_any, receipts.any_samples, unchanged, 16_384),
         Target("log-inclusion", _read_inclusion, lambda: [bytes(50 + 64)], unchanged),
         Target("log-consistency", _read_consistency, lambda: [bytes(18 + 64)], unchanged),
     )
