@@ -39,6 +39,8 @@ TIME_MS_MAX = (1 << 53) - 1
 _FIELDS = ("format", "name", "time_ms", "validators", "sections")
 _VALIDATOR_FIELDS = ("organisation", "bls_key", "possession", "tls_certificate", "address")
 _HEX = re.compile(r"(?:[0-9a-f]{2})*", re.ASCII)
+_CONTROLS = re.compile("[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+"""Named one by one: what `str.isprintable` says changes with an interpreter's edition of Unicode."""
 _ADDRESS = re.compile(r"\S+:([1-9][0-9]{0,4})", re.ASCII)
 _PORT_MAX = 65535
 
@@ -202,7 +204,7 @@ def _founding_digest(document: Mapping[str, Json]) -> Network:
 
 def _name(document: Mapping[str, Json]) -> str:
     name = _text(document["name"], "name")
-    if not 0 < len(name.encode()) <= NAME_BYTES_MAX or not name.isprintable():
+    if not 0 < len(name.encode()) <= NAME_BYTES_MAX or _CONTROLS.search(name):
         raise InvalidGenesis(f"name: write 1 to {NAME_BYTES_MAX} bytes of printable text")
     return name
 
@@ -242,7 +244,7 @@ def _founder(validator: "dict[str, Json]", where: str) -> Founder:
     """One validator; its proof may still be empty."""
     _check_fields(validator, _VALIDATOR_FIELDS, where)
     organisation = _text(validator["organisation"], f"{where}.organisation")
-    if not 0 < len(organisation.encode()) <= ORGANISATION_BYTES_MAX or not organisation.isprintable():
+    if not 0 < len(organisation.encode()) <= ORGANISATION_BYTES_MAX or _CONTROLS.search(organisation):
         raise InvalidGenesis(f"{where}.organisation: write an id of 1 to {ORGANISATION_BYTES_MAX} bytes")
     bls_key = _hex(validator["bls_key"], f"{where}.bls_key", (bls.PUBLIC_KEY_BYTES,))
     try:

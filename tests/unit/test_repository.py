@@ -48,6 +48,25 @@ STANDARD_LIBRARY = {
 """What consensus-critical code may take from the standard library: no clock, chance, environment, thread or file."""
 
 
+UNICODE_TABLES = {
+    "isprintable",
+    "isalpha",
+    "isalnum",
+    "isdecimal",
+    "isdigit",
+    "isnumeric",
+    "isidentifier",
+    "islower",
+    "isupper",
+    "istitle",
+    "casefold",
+    "swapcase",
+    "capitalize",
+    "title",
+}
+"""Methods of text whose outcome differs between CPython 3.11 and 3.12 for some characters."""
+
+
 def _consensus_critical() -> list[Path]:
     """`chain/`, `membership/` and every `rules.py`, without generated code."""
     found = [*(ROOT / "chain").rglob("*.py"), *(ROOT / "membership").rglob("*.py")]
@@ -89,6 +108,8 @@ def _nondeterminism(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             if node.func.id in {"hash", "id", "float", "open", "print", "input", "eval", "exec"}:
                 yield f"line {node.lineno}: {node.func.id}()"
+        elif isinstance(node, ast.Attribute) and node.attr in UNICODE_TABLES:
+            yield f"line {node.lineno}: {node.attr} follows the interpreter's edition of Unicode"
         elif any(_is_set(part) for part in _iterated(node)):
             yield f"line {getattr(node, 'lineno', 0)}: iterates over a set"
 
@@ -110,7 +131,16 @@ def test_consensus_critical_module_has_no_float_hash_or_set_order(path: Path) ->
 
 @pytest.mark.parametrize(
     "source",
-    ["x = 0.5", "x = 1 / 2", "x /= 2", "x = hash(b'')", "for x in {1, 2}: pass", "y = [x for x in set(z)]", "id(x)"],
+    [
+        "x = 0.5",
+        "x = 1 / 2",
+        "x /= 2",
+        "x = hash(b'')",
+        "for x in {1, 2}: pass",
+        "y = [x for x in set(z)]",
+        "id(x)",
+        "x.isprintable()",
+    ],
 )
 def test_nondeterminism_planted_is_found(source: str) -> None:
     assert len(list(_nondeterminism(ast.parse(source)))) == 1
