@@ -44,6 +44,7 @@ class Follow:
         self._bodies: dict[BlockId, tuple[bytes, ...]] = {}
         self._targets: list[tuple[BlockId, Height | None]] = []
         self._executing: Block | None = None
+        self._closed: dict[Epoch, Height] = {}
         self.missing: BlockId | None = None
 
     @property
@@ -87,7 +88,7 @@ class Follow:
         if current is None:
             self.missing = block_id
             return False
-        if current.height <= self.tip.height:
+        if current.height <= self.tip.height or self._is_void(current):
             return True
         while True:
             known = self._chain.get(current.height)
@@ -110,19 +111,16 @@ class Follow:
         return True
 
     def close(self, epoch: Epoch, closing: Height) -> None:
-        """An epoch closed at a height: its blocks above are void, whatever made them final."""
-        for height in sorted(h for h, block in self._chain.items() if h > closing and block.epoch == epoch):
+        """An epoch closed at a height: its blocks above are void, whatever made or will make them final."""
+        self._closed[epoch] = closing
+        for height in sorted(h for h, block in self._chain.items() if self._is_void(block)):
             self._bodies.pop(self._chain[height].id, None)
             del self._chain[height]
-        self._targets = [
-            (block_id, height)
-            for block_id, height in self._targets
-            if not self._is_void(self._tree.get(block_id), epoch, closing)
-        ]
+        self.resolve()
 
-    @staticmethod
-    def _is_void(block: Block | None, epoch: Epoch, closing: Height) -> bool:
-        return block is not None and block.epoch == epoch and block.height > closing
+    def _is_void(self, block: Block) -> bool:
+        closing = self._closed.get(block.epoch)
+        return closing is not None and block.height > closing
 
     # ------------------------------------------------------------ ranges
 
@@ -148,6 +146,8 @@ class Follow:
             height = Height(height + 1)
             if item.block.parent_id != parent_id or item.block.height != height or item.block.epoch != last.epoch:
                 return "range whose blocks do not form a chain within one epoch"
+            if self._is_void(item.block):
+                return "range with void blocks"
             if tuple(sha256(transaction) for transaction in item.transactions) != item.block.digests:
                 return "range with transactions that its blocks do not list"
             parent_id = item.block.id

@@ -207,6 +207,8 @@ class Validator:
         if last is not None:
             self._checkpoints.resume(last.checkpoint)
             self._after_execution(last, now)
+        for epoch in sorted(self._closings):
+            self._follow.close(epoch, self._roots[Epoch(epoch + 1)].height)
         root = self._roots[self.epoch]
         self._follow.final(root.block_id, root.height)
         self._replica.certified_height = self._checkpoints.certified_height
@@ -287,11 +289,7 @@ class Validator:
             case BlockResponse(block):
                 self._receive_block(block, now)
             case Range():
-                reason = self._follow.on_range(message, self._sets)
-                if reason is not None:
-                    self._out.emit(Reject(sender, reason))
-                elif self._follow.is_behind or not self.is_member:
-                    self._request_range(sender)
+                self._receive_range(sender, message, now)
             case Moved(epoch):
                 self._note_moved(sender, epoch, now)
             case _:
@@ -347,6 +345,17 @@ class Validator:
             self._follow.final(checkpoint.block_id, checkpoint.height)
             if checkpoint.closes_epoch and checkpoint.height not in self._next_sets:
                 self._out.send(sender, ClosingRequest(self.epoch))
+
+    def _receive_range(self, sender: BlsKey, message: Range, now: Millis) -> None:
+        reason = self._follow.on_range(message, self._sets)
+        if reason is not None:
+            self._out.emit(Reject(sender, reason))
+            return
+        proof, last = message.proof, message.blocks[-1].block
+        if isinstance(proof, CertifiedCheckpoint) and last.height > self.certified_height and last.epoch in self._sets:
+            self._checkpoints.on_certified(sender, proof, self._sets[last.epoch], now)
+        if self._follow.is_behind or not self.is_member:
+            self._request_range(sender)
 
     def _receive_block(self, block: Block, now: Millis) -> None:
         wanted = {block_id for block_id, _ in self._replica.wanted}

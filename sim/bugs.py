@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Planted bugs: each breaks one rule in every node of a run, and the simulator must notice.
+
+They are here so that nobody has to believe that the simulator finds such things: `python -m sim bugs` shows it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+from chain import certificate, checkpoint
+from chain.consensus import events as ev
+from chain.consensus import journal, replica
+from chain.consensus.replica import Replica
+from chain.consensus.tally import FINALIZE
+from chain.types import faults_max, quorum
+from sim.node import SimNode
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """One broken rule.
+
+    Attributes:
+        name: As the command calls it.
+        rule: What it breaks, in the protocol's words.
+        plant: A context in which the bug is there.
+    """
+
+    name: str
+    rule: str
+    plant: Callable[[], Any]
+
+
+def _persist_without(*dropped: type[journal.Record]) -> Callable[[], Any]:  # type: ignore[valid-type]
+    """Everything is written but these records."""
+    honest = SimNode._persist  # noqa: SLF001 - a planted bug reaches inside
+
+    def persist(self: SimNode, records: tuple[journal.Record, ...]) -> None:
+        # The checkers are told of every record: what they must find is the consequence, not the omission.
+        if self.observer is not None:
+            for record in records:
+                self.observer.persisted(self, record)
+        observer, self.observer = self.observer, None
+        try:
+            honest(self, tuple(record for record in records if not isinstance(record, dropped)))
+        finally:
+            self.observer = observer
+
+    return lambda: mock.patch.object(SimNode, "_persist", persist)
+
+
+def _blocks_without_bodies() -> Any:
+    return mock.patch.object(SimNode, "_bodies_of", lambda _self, _block: {})
+
+
+def _quorum_off_by_one() -> Any:
+    return mock.patch.object(checkpoint, "quorum", lambda n: max(1, quorum(n) - 1) if n > 1 else 1)
+
+
+def _finalize_after_nullify() -> Any:
+    def vote_finalize(self: Replica, view: Any, block_id: Any, now: Any) -> None:
+        if self.is_voting and (view, FINALIZE) not in self._own:  # noqa: SLF001 - a planted bug reaches inside
+            self._cast(FINALIZE, view, block_id, now)  # noqa: SLF001 - likewise
+
+    return mock.patch.object(Replica, "_vote_finalize", vote_finalize)
+
+
+def _body_not_checked() -> Any:
+    """Vote for a block without having its transactions; what is not here can't be written either."""
+
+    def want(self: SimNode, block_id: Any, effect: Any) -> None:
+        if isinstance(effect, ev.RequestBodies):
+            self.later(1, lambda: self.feed(ev.BodiesHeld(block_id)))
+        else:
+            honest_want(self, block_id, effect)
+
+    def bodies_of(self: SimNode, block: Any) -> dict[bytes, bytes]:
+        held = {digest: self.body(digest) for digest in block.digests}
+        return {journal.body_key(digest): raw for digest, raw in held.items() if raw is not None}
+
+    honest_want = SimNode._want  # noqa: SLF001 - a planted bug reaches inside
+    return _both(
+        lambda: mock.patch.object(SimNode, "_want", want), lambda: mock.patch.object(SimNode, "_bodies_of", bodies_of)
+    )
+
+
+def _epoch_not_signed() -> Any:
+    honest = certificate.ballot_bytes
+    return mock.patch.object(certificate, "ballot_bytes", lambda _epoch, view, block_id: honest(1, view, block_id))
+
+
+def _no_certificate_requests() -> Any:
+    """Nobody asks for old certificates, and nobody answers a vote of a past view."""
+    return _both(
+        lambda: mock.patch.object(Replica, "_ask_certificates", lambda *_: None),
+        lambda: mock.patch.object(Replica, "_answer_old", lambda *_: None),
+        lambda: mock.patch.object(Replica, "_resend_view", lambda *_: None),
+    )
+
+
+def _skip_final_blocks() -> Any:
+    """A proposal may leave out a final block: what lies at or below the last final view is taken on trust."""
+    return mock.patch.object(Replica, "last_final_view", replica.ROOT_VIEW)
+
+
+@contextmanager
+def _all(plants: tuple[Callable[[], Any], ...]) -> Iterator[None]:
+    if not plants:
+        yield
+        return
+    with plants[0](), _all(plants[1:]):
+        yield
+
+
+def _both(*plants: Callable[[], Any]) -> Any:
+    return _all(plants)
+
+
+BUGS = (
+    Bug("vote-not-persisted", "each own vote is durable before it is sent", _persist_without(journal.OwnVote)),
+    Bug(
+        "certificate-not-persisted",
+        "each certificate above the last final view is durable",
+        _persist_without(journal.StoredCertificate),
+    ),
+    Bug("body-not-persisted", "each notarized block is durable with its bodies", _blocks_without_bodies),
+    Bug("quorum-off-by-one", "q = n - f", _quorum_off_by_one),
+    Bug("finalize-after-nullify", "never finalize and nullify both in a view", _finalize_after_nullify),
+    Bug("body-not-checked", "each transaction's body is held before a notarize vote", _body_not_checked),
+    Bug("epoch-not-signed", "each vote carries and signs (epoch, view)", _epoch_not_signed),
+    Bug(
+        "no-certificate-requests",
+        "who lacks a certificate asks for it, and a vote for an older view is answered",
+        _no_certificate_requests,
+    ),
+)
+assert faults_max(4) == 1
