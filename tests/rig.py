@@ -11,21 +11,17 @@ from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
 
-from chain.application import Execution
-from chain.checkpoint import Checkpoint, Validator, ValidatorSet
+from chain.checkpoint import Validator, ValidatorSet
 from chain.codec import encode
 from chain.consensus.block import Block
 from chain.errors import InvalidSignature
 from chain.executor import Executor, Outcome
 from chain.genesis import Founder, Genesis
-from chain.log_tiles import Log, LogAppend
-from chain.memory import MemoryDatabase
 from chain.module import Registry
 from chain.pb import ledger_pb2
 from chain.signing import Scheme, Signer
 from chain.strict_json import Json
 from chain.transaction import Operation, SignedTransaction, build
-from chain.tree import StateTree, TreeUpdate
 from chain.types import (
     FIRST_EPOCH,
     BlockId,
@@ -34,7 +30,6 @@ from chain.types import (
     Height,
     Millis,
     Network,
-    TransactionId,
     View,
     sha256,
 )
@@ -243,48 +238,3 @@ def code_of(entry: bytes) -> str:
     """The failure code of an entry, empty for a success."""
     message = ledger_pb2.Entry.FromString(entry)
     return message.failure.code if message.WhichOneof("result") == "failure" else ""
-
-
-class MemoryStore:
-    """A `chain.ledger.LedgerStore` of log and tree in memory, that keeps no blocks."""
-
-    def __init__(self) -> None:
-        self.database = MemoryDatabase()
-        self.checkpoint: Checkpoint | None = None
-        self.ids: list[tuple[TransactionId, Millis]] = []
-        self._network: Network | None = None
-        self._log = Log(self.database, b"l", 0)
-        self._tree = StateTree(self.database, b"t")
-
-    def network(self) -> Network | None:
-        return self._network
-
-    def newest(self) -> Checkpoint | None:
-        return self.checkpoint
-
-    def remembered(self, time_ms: Millis) -> list[tuple[TransactionId, Millis]]:
-        return [pair for pair in self.ids if pair[1] >= time_ms]
-
-    def read_state(self, key: bytes) -> bytes | None:
-        return self._tree.get(key)
-
-    def prove_state(self, key: bytes, height: Height) -> tuple[bytes | None, bytes]:
-        return self._tree.prove(key, height)
-
-    def append_log(self, entries: Sequence[bytes]) -> LogAppend:
-        return self._log.append(entries)
-
-    def update_state(self, writes: Sequence[tuple[bytes, bytes | None]], height: Height) -> TreeUpdate:
-        return self._tree.update(writes, height)
-
-    def initialise(self, network: Network, state: TreeUpdate) -> None:
-        self._network = network
-        self.database.write(state.puts)
-        self._tree.applied(state)
-
-    def commit(self, execution: Execution, log: LogAppend, state: TreeUpdate) -> None:
-        self.database.write({**log.puts, **state.puts})
-        self._log.applied(log)
-        self._tree.applied(state)
-        self.checkpoint = execution.checkpoint
-        self.ids.extend(zip(execution.transaction_ids, execution.expirations_ms, strict=True))
