@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ledger on disk: blocks, entries, log, state and ids, over any `chain.storage.Database`.
+
+One block is one atomic, synced batch. A crash before it leaves nothing of the block, which executes again; after it the
+block is there whole. Memory moves on only when the batch is written. The table of keys stands in `node.store_keys`.
+
+Satisfies `chain.ledger.LedgerStore`; `append_log` and `update_state` say what a block would make of log and state, and
+`commit` stores just that.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from chain.application import Execution
+from chain.checkpoint import Checkpoint, ValidatorSet
+from chain.consensus.block import Block
+from chain.consensus.events import Executed
+from chain.errors import InvalidMessage
+from chain.log_tiles import Log, LogAppend
+from chain.storage import Database
+from chain.tree import StateTree, TreeUpdate
+from chain.types import BlockId, Digest, Height, Millis, Network, TransactionId
+from node.errors import StorageError
+from node.store_keys import (
+    FORMAT,
+    FORMAT_KEY,
+    LOG_PREFIX,
+    NETWORK_KEY,
+    STATE_PREFIX,
+    TIP_KEY,
+    BlockOutcome,
+    Place,
+    body_key,
+    numbered,
+)
+from node.store_proofs import ProofStore
+
+VERSIONS_KEPT = 1_000
+"""Past states that stay provable unless the node is an archive."""
+
+
+class LedgerStore:
+    """One network's ledger in one database.
+
+    Attributes:
+        proofs: What quorums signed of it.
+    """
+
+    def __init__(self, database: Database, *, archive: bool = False) -> None:
+        """Open the ledger that is there, or an empty one.
+
+        Args:
+            database: Where it lies.
+            archive: Keep each past state.
+
+        Raises:
+            StorageError: It is damaged, or of a format that this program does not know.
+        """
+        self._database = database
+        self._archive = archive
+        self.proofs = ProofStore(database)
+        found = database.get(FORMAT_KEY)
+        if found is not None and int.from_bytes(found) != FORMAT:
+            raise StorageError(
+                f"the ledger's directory has format {int.from_bytes(found)}, this program knows {FORMAT}; "
+                "use the program that wrote it, or a newer one"
+            )
+        self._newest = self._load_newest()
+        size = 0 if self._newest is None else self._newest.log_size
+        try:
+            self._log = Log(database, LOG_PREFIX, size)
+        except AssertionError as error:  # a tile was there when the block was committed: the disk has lost it
+            raise _damaged(str(error)) from error
+        self._state = StateTree(database, STATE_PREFIX)
+        if self._newest is not None:
+            if self._log.root() != self._newest.log_root:
+                raise _damaged("the log does not have the root of the newest block's checkpoint")
+            if self._state.root() != self._newest.state_root:
+                raise _damaged("the state does not have the root of the newest block's checkpoint")
+
+    # ---------------------------------------------------------------- what `chain.ledger` asks for
+
+    def network(self) -> Network | None:
+        """Whose ledger this is; None before `initialise`."""
+        found = self._database.get(NETWORK_KEY)
+        return None if found is None else Network(found)
+
+    def newest(self) -> Checkpoint | None:
+        """The checkpoint of the newest committed block; None before the first."""
+        return self._newest
+
+    def remembered(self, time_ms: Millis) -> Iterator[tuple[TransactionId, Millis]]:
+        """Ids of transactions that have an entry, with their expiries, that expire from this time on."""
+        for key, _ in self._database.range(numbered(b"R", time_ms), b"S"):
+            yield TransactionId(key[9:]), Millis(int.from_bytes(key[1:9]))
+
+    def read_state(self, key: bytes) -> bytes | None:
+        """A state key's newest value, or None."""
+        return self._state.get(key)
+
+    def prove_state(self, key: bytes, height: Height) -> tuple[bytes | None, bytes]:
+        """A state key's value after a block, or None, with its ICS-23 proof.
+
+        Raises:
+            Refused: That height is no longer held.
+        """
+        return self._state.prove(key, height)
+
+    def append_log(self, entries: Sequence[bytes]) -> LogAppend:
+        """The log with these entries at its end; pure."""
+        return self._log.append(entries)
+
+    def update_state(self, writes: Sequence[tuple[bytes, bytes | None]], height: Height) -> TreeUpdate:
+        """The state after these writes of the block at this height; pure."""
+        return self._state.update(writes, height)
+
+    def initialise(self, network: Network, state: TreeUpdate) -> None:
+        """Store the genesis state, in one atomic, synced batch."""
+        assert self.network() is None, "a ledger is initialised once"
+        self._database.write({FORMAT_KEY: FORMAT.to_bytes(4), NETWORK_KEY: network, **state.puts})
+        self._state.applied(state)
+
+    def commit(self, execution: Execution, log: LogAppend, state: TreeUpdate) -> None:
+        """Store a block with all that it yields, in one atomic, synced batch.
+
+        Args:
+            execution: Of the block after the newest.
+            log: `append_log` of its entries.
+            state: `update_state` of its writes.
+        """
+        checkpoint, block = execution.checkpoint, execution.block
+        assert checkpoint.height == self.height + 1, "blocks are committed in height order"
+        assert (checkpoint.log_size, checkpoint.log_root) == (log.size, log.root), "the log of another execution"
+        assert checkpoint.state_root == state.root, "the state of another execution"
+        raw = checkpoint.encode()
+        puts = {
+            TIP_KEY: raw,
+            numbered(b"C", block.height): raw,
+            numbered(b"B", block.height): block.raw,
+            b"H" + block.id: block.height.to_bytes(8),
+        }
+        if execution.next_set is not None:
+            puts[numbered(b"V", block.height)] = execution.next_set.encode()
+        _put_transactions(puts, execution, log.size_before)
+        puts.update(log.puts)
+        puts.update(state.puts)
+        self._database.write(puts, self._expired(block.time_ms))
+        # The block is durable from here on.
+        self._log.applied(log)
+        self._state.applied(state)
+        self._newest = checkpoint
+
+    def _expired(self, time_ms: Millis) -> list[bytes]:
+        """Keys of ids that no block after this time can hold. Those before the newest block's are gone already."""
+        start = 0 if self._newest is None else self._newest.time_ms
+        return [key for key, _ in self._database.range(numbered(b"R", start), numbered(b"R", time_ms))]
+
+    # ---------------------------------------------------------------- reading
+
+    @property
+    def height(self) -> Height:
+        """Of the newest committed block; 0 before the first."""
+        return Height(0) if self._newest is None else self._newest.height
+
+    @property
+    def log_size(self) -> int:
+        """How many entries there are."""
+        return self._log.size
+
+    def executed(self) -> Executed | None:
+        """The newest committed block as the consensus core wants it at its start; None before the first.
+
+        Raises:
+            StorageError: The record is damaged.
+        """
+        if self._newest is None:
+            return None
+        raw = self._database.get(numbered(b"V", self._newest.height))
+        try:
+            return Executed(self._newest, None if raw is None else ValidatorSet.decode(raw))
+        except InvalidMessage as error:
+            raise _damaged(error.reason) from error
+
+    def block(self, height: Height) -> Block | None:
+        """The executed block at this height.
+
+        Raises:
+            StorageError: The record is damaged.
+        """
+        raw = self._database.get(numbered(b"B", height))
+        try:
+            return None if raw is None else Block.decode(raw)
+        except InvalidMessage as error:
+            raise _damaged(error.reason) from error
+
+    def height_of(self, block_id: BlockId) -> Height | None:
+        """At which height a block was executed."""
+        raw = self._database.get(b"H" + block_id)
+        return None if raw is None else Height(int.from_bytes(raw))
+
+    def checkpoint(self, height: Height) -> Checkpoint | None:
+        """The checkpoint of an executed block as this node computed it.
+
+        Raises:
+            StorageError: The record is damaged.
+        """
+        raw = self._database.get(numbered(b"C", height))
+        return None if raw is None else _checkpoint(raw)
+
+    def outcome(self, height: Height) -> BlockOutcome | None:
+        """Which entries an executed block yielded."""
+        raw = self._database.get(numbered(b"O", height))
+        return None if raw is None else BlockOutcome.decode(raw)
+
+    def transactions(self, height: Height) -> list[bytes]:
+        """All transactions of an executed block, in its order."""
+        return [raw for _, raw in self._database.range(body_key(height, 0), body_key(height + 1, 0))]
+
+    def executed_transactions(self, height: Height) -> list[bytes]:
+        """Those that have an entry, in the order of their entries."""
+        outcome = self.outcome(height)
+        skipped = () if outcome is None else outcome.skipped
+        return [raw for position, raw in enumerate(self.transactions(height)) if position not in skipped]
+
+    def transaction(self, digest: Digest) -> bytes | None:
+        """A transaction that an executed block lists, by digest."""
+        raw = self._database.get(b"D" + digest)
+        return None if raw is None else self._database.get(b"X" + raw)
+
+    def transaction_at(self, place: Place) -> bytes:
+        """A transaction with an entry, by its place."""
+        raw = self._database.get(body_key(place.height, place.position))
+        assert raw is not None, f"transaction {place} is not stored"
+        return raw
+
+    def place(self, transaction_id: TransactionId) -> Place | None:
+        """Where a transaction's entry stands; None if it has none."""
+        raw = self._database.get(b"T" + transaction_id)
+        return None if raw is None else Place.decode(raw)
+
+    def entry(self, leaf_index: int) -> bytes | None:
+        """A log entry."""
+        return self._database.get(numbered(b"E", leaf_index))
+
+    def entries(self, first_leaf: int, count: int) -> list[bytes]:
+        """Log entries in order; fewer where the log ends."""
+        stop = numbered(b"E", first_leaf + count)
+        return [raw for _, raw in self._database.range(numbered(b"E", first_leaf), stop)]
+
+    def block_entries(self, height: Height) -> list[bytes]:
+        """The entries of an executed block, in order."""
+        outcome, checkpoint = self.outcome(height), self.checkpoint(height)
+        if outcome is None or checkpoint is None:
+            return []
+        return self.entries(outcome.first_leaf, checkpoint.log_size - outcome.first_leaf)
+
+    def log_root(self, size: int) -> bytes:
+        """The root over the first entries; 0 <= size <= log_size."""
+        return self._log.root(size)
+
+    def prove_inclusion(self, leaf_index: int, size: int) -> list[bytes]:
+        """The path of an entry in the log of this size; 0 <= leaf_index < size <= log_size."""
+        return self._log.prove_inclusion(leaf_index, size)
+
+    def prove_consistency(self, size1: int, size2: int) -> list[bytes]:
+        """That the log of size2 begins with that of size1; 0 <= size1 <= size2 <= log_size."""
+        return self._log.prove_consistency(size1, size2)
+
+    # ---------------------------------------------------------------- pruning
+
+    @property
+    def oldest_state(self) -> Height:
+        """The lowest height whose state is provable."""
+        return Height(self._state.oldest)
+
+    def prune_state(self, keys_max: int = 20_000) -> int:
+        """Forget states older than the last 1,000, a bounded piece at a time. Call it after each commit, or when idle.
+
+        A crash before the batch is written leaves all of it for the next call.
+
+        Returns:
+            How many keys were deleted.
+        """
+        oldest = self.height - VERSIONS_KEPT + 1
+        if self._archive or oldest <= self._state.oldest:
+            return 0
+        pruning = self._state.prune(oldest, keys_max)
+        self._database.write(pruning.puts, pruning.deletes, sync=False)
+        self._state.pruned(pruning)
+        return len(pruning.deletes)
+
+    def _load_newest(self) -> Checkpoint | None:
+        raw = self._database.get(TIP_KEY)
+        return None if raw is None else _checkpoint(raw)
+
+
+def _put_transactions(puts: dict[bytes, bytes], execution: Execution, first_leaf: int) -> None:
+    """Add a block's transactions, their entries and ids to its batch."""
+    height = execution.block.height
+    skipped = set(execution.skipped)
+    positions: list[int] = []
+    without: list[int] = []
+    for position, transaction in enumerate(execution.transactions):
+        key = body_key(height, position)
+        puts[key] = transaction.raw
+        puts[b"D" + transaction.digest] = key[1:]
+        (without if transaction.digest in skipped else positions).append(position)
+    puts[numbered(b"O", height)] = BlockOutcome(first_leaf, tuple(without)).encode()
+    entries = zip(positions, execution.entries, execution.transaction_ids, execution.expirations_ms, strict=True)
+    for leaf_index, (position, entry, transaction_id, expires_at_ms) in enumerate(entries, first_leaf):
+        puts[numbered(b"E", leaf_index)] = entry
+        puts[b"T" + transaction_id] = Place(leaf_index, height, position).encode()
+        puts[numbered(b"R", expires_at_ms) + transaction_id] = b""
+
+
+def _checkpoint(raw: bytes) -> Checkpoint:
+    try:
+        return Checkpoint.decode(raw)
+    except InvalidMessage as error:
+        raise _damaged(error.reason) from error
+
+
+def _damaged(what: str) -> StorageError:
+    return StorageError(f"the database is damaged; restore it from a backup or fetch the ledger anew ({what})")
