@@ -54,11 +54,17 @@ bench: setup  ## measure log, tree, signatures, receipts; then the network under
 sim: setup-dev  ## many simulated disasters: SEEDS=20000 FROM=1 JOBS=2; appends to docs/results/sim.tsv
 	$(BIN)/python -m sim run --from $(FROM) --seeds $(SEEDS) --jobs $(JOBS) --record docs/results/sim.tsv
 
-fuzz: setup-dev  ## coverage-guided fuzzing of each decoder, SECONDS_EACH=60
-	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS_EACH),60)
+fuzz: setup-dev  ## coverage-guided fuzzing of each decoder, SECONDS_EACH=60 JOBS=2; appends to docs/results/fuzz.tsv
+	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS_EACH),60) --jobs $(JOBS) --record
 
 proto: setup-dev  ## generate the *_pb2 modules anew
 	$(BIN)/python tests/check_proto_fresh.py --write
+
+LOCK := --generate-hashes --no-header --no-annotate --python-version 3.11 --python-platform x86_64-manylinux_2_28 --only-binary :all: --quiet
+lock:  ## pin the dependencies anew, for CPython 3.11 and 3.12; needs uv on PATH, and UPGRADE=1 takes newer versions
+	@command -v uv >/dev/null || { echo "make lock needs uv (https://docs.astral.sh/uv) on PATH" >&2; exit 1; }
+	uv pip compile pyproject.toml $(if $(UPGRADE),--upgrade) --group runtime-build $(LOCK) -o requirements/runtime.txt
+	uv pip compile pyproject.toml $(if $(UPGRADE),--upgrade) --group runtime-build --group dev --group fuzz -c requirements/runtime.txt $(LOCK) -o requirements/dev.txt
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
