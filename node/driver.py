@@ -19,10 +19,10 @@ from typing import Protocol
 import structlog
 
 from chain.application import Execution
-from chain.checkpoint import CertifiedCheckpoint, Checkpoint, ValidatorSet
+from chain.checkpoint import CertifiedCheckpoint, Checkpoint, ClosingCheckpoint, ValidatorSet
 from chain.consensus import events
 from chain.consensus.block import Block
-from chain.consensus.journal import StoredBlock, StoredCertificate, body_key
+from chain.consensus.journal import StoredBlock, StoredCertificate, StoredClosing, body_key
 from chain.consensus.messages import Message, encode_message
 from chain.consensus.validator import Validator
 from chain.errors import InvalidMessage, Refused
@@ -65,6 +65,10 @@ class LedgerDriver(Protocol):
         """Store a checkpoint's certificate."""
         ...
 
+    async def close_epoch(self, closing: ClosingCheckpoint) -> None:
+        """Store a closing checkpoint."""
+        ...
+
     async def propose(self, candidates: Sequence[SignedTransaction], time_ms: Millis) -> list[Digest]:
         """Choose what a block of this time holds."""
         ...
@@ -81,7 +85,7 @@ class Listener(Protocol):
         """A block is executed and stored."""
         ...
 
-    def certified(self, checkpoint: Checkpoint) -> None:
+    def certified(self, certified: CertifiedCheckpoint, checkpoint: Checkpoint) -> None:
         """Receipts up to this checkpoint can be given."""
         ...
 
@@ -127,8 +131,10 @@ class Driver:
         self._limiter = limiter
         self._now = now
         self._events: deque[events.Event] = deque()
+        self._backlog: dict[BlsKey, int] = {}
         self._wanted = asyncio.Event()
-        self._to_execute: asyncio.Queue[events.Execute | events.Certified] = asyncio.Queue()
+        self._progress = asyncio.Event()
+        self._to_execute: asyncio.Queue[events.Execute | events.Certified | StoredClosing] = asyncio.Queue()
         self._gathers: dict[BlockId, asyncio.Task[None]] = {}
         self._under_way: dict[tuple[int, int], BlockId] = {}
         self._tasks: asyncio.TaskGroup | None = None
@@ -141,10 +147,11 @@ class Driver:
         self._sync_pool = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._view_seen = (0, 0)
 
-    @property
-    def backlog(self) -> int:
-        """Events that wait for the core."""
-        return len(self._events)
+    async def wait_for_room(self, sender: BlsKey, messages_max: int) -> None:
+        """Return once no more than so many of a peer's messages wait for the core."""
+        while self._backlog.get(sender, 0) > messages_max:
+            self._progress.clear()
+            await self._progress.wait()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         """Do this beside the core; if it fails for a reason of ours, the node stops."""
@@ -154,6 +161,8 @@ class Driver:
     def post(self, event: events.Event) -> None:
         """Queue an event for the core; from the event loop only."""
         self._events.append(event)
+        if isinstance(event, events.Received):
+            self._backlog[event.sender] = self._backlog.get(event.sender, 0) + 1
         self._wanted.set()
 
     def mempool_changed(self) -> None:
@@ -187,6 +196,9 @@ class Driver:
         while True:
             while self._events:
                 event = self._events.popleft()
+                if isinstance(event, events.Received):
+                    self._backlog[event.sender] -= 1
+                    self._progress.set()
                 await self._perform(self.validator.step(event, self._now()))
             await asyncio.sleep(0)
             if not self._events:
@@ -278,6 +290,8 @@ class Driver:
                 fresh = self._bodies.not_durable(block)
                 puts.update({body_key(transaction.digest): transaction.raw for transaction in fresh})
                 stored.append((block, fresh))
+            elif isinstance(record, StoredClosing):
+                self._to_execute.put_nowait(record)
             elif isinstance(record, StoredCertificate) and record.certificate.kind == pb.KIND_NULLIFY:
                 self._nullified(record.certificate.epoch, record.certificate.view)
         await self._write(puts)
@@ -368,10 +382,13 @@ class Driver:
         """Blocks and the certificates over them, in the core's order, without holding up its next step."""
         while True:
             effect = await self._to_execute.get()
+            if isinstance(effect, StoredClosing):
+                await self._ledger.close_epoch(effect.closing)
+                continue
             if isinstance(effect, events.Certified):
                 await self._ledger.certify(effect.certified, effect.checkpoint)
                 self._metrics.certified_height.set(effect.checkpoint.height)
-                self._listener.certified(effect.checkpoint)
+                self._listener.certified(effect.certified, effect.checkpoint)
                 continue
             block = effect.block
             transactions = await self._transactions_of(effect)
