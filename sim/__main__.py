@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m sim SEED` replays one run readably; `python -m sim run` runs many; `python -m sim bugs` finds planted ones."""
+"""`python -m sim SEED` replays a run, `python -m sim run` runs many, `python -m sim bugs` finds planted faults."""
 
 import argparse
 import subprocess
@@ -67,7 +67,7 @@ def run_many(first: int, count: int, jobs: int, record: Path | None) -> int:
 
 def _record(path: Path, first: int, count: int, failed: Sequence[Outcome], seconds: float) -> None:
     """Append one row to the committed results file."""
-    commit = subprocess.run(  # noqa: S603 - fixed words
+    commit = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607 - git is where the user has it
         capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip

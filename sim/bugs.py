@@ -12,10 +12,10 @@ from unittest import mock
 
 from chain import certificate, checkpoint
 from chain.consensus import events as ev
-from chain.consensus import journal, replica
+from chain.consensus import journal
 from chain.consensus.replica import Replica
 from chain.consensus.tally import FINALIZE
-from chain.types import faults_max, quorum
+from chain.types import FIRST_EPOCH, quorum
 from sim.node import SimNode
 
 
@@ -34,7 +34,7 @@ class Bug:
     plant: Callable[[], Any]
 
 
-def _persist_without(*dropped: type[journal.Record]) -> Callable[[], Any]:  # type: ignore[valid-type]
+def _persist_without(*dropped: type[journal.Record]) -> Callable[[], Any]:
     """Everything is written but these records."""
     honest = SimNode._persist  # noqa: SLF001 - a planted bug reaches inside
 
@@ -53,7 +53,7 @@ def _persist_without(*dropped: type[journal.Record]) -> Callable[[], Any]:  # ty
 
 
 def _blocks_without_bodies() -> Any:
-    return mock.patch.object(SimNode, "_bodies_of", lambda _self, _block: {})
+    return mock.patch.object(SimNode, "_bodies_of", return_value={})
 
 
 def _quorum_off_by_one() -> Any:
@@ -62,8 +62,8 @@ def _quorum_off_by_one() -> Any:
 
 def _finalize_after_nullify() -> Any:
     def vote_finalize(self: Replica, view: Any, block_id: Any, now: Any) -> None:
-        if self.is_voting and (view, FINALIZE) not in self._own:  # noqa: SLF001 - a planted bug reaches inside
-            self._cast(FINALIZE, view, block_id, now)  # noqa: SLF001 - likewise
+        if self.is_voting and (view, FINALIZE) not in self._own:
+            self._cast(FINALIZE, view, block_id, now)
 
     return mock.patch.object(Replica, "_vote_finalize", vote_finalize)
 
@@ -89,21 +89,18 @@ def _body_not_checked() -> Any:
 
 def _epoch_not_signed() -> Any:
     honest = certificate.ballot_bytes
-    return mock.patch.object(certificate, "ballot_bytes", lambda _epoch, view, block_id: honest(1, view, block_id))
+    return mock.patch.object(
+        certificate, "ballot_bytes", lambda _epoch, view, block_id: honest(FIRST_EPOCH, view, block_id)
+    )
 
 
 def _no_certificate_requests() -> Any:
     """Nobody asks for old certificates, and nobody answers a vote of a past view."""
     return _both(
-        lambda: mock.patch.object(Replica, "_ask_certificates", lambda *_: None),
-        lambda: mock.patch.object(Replica, "_answer_old", lambda *_: None),
-        lambda: mock.patch.object(Replica, "_resend_view", lambda *_: None),
+        lambda: mock.patch.object(Replica, "_ask_certificates", return_value=None),
+        lambda: mock.patch.object(Replica, "_answer_old", return_value=None),
+        lambda: mock.patch.object(Replica, "_resend_view", return_value=None),
     )
-
-
-def _skip_final_blocks() -> Any:
-    """A proposal may leave out a final block: what lies at or below the last final view is taken on trust."""
-    return mock.patch.object(Replica, "last_final_view", replica.ROOT_VIEW)
 
 
 @contextmanager
@@ -137,4 +134,3 @@ BUGS = (
         _no_certificate_requests,
     ),
 )
-assert faults_max(4) == 1

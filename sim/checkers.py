@@ -40,7 +40,6 @@ class Checkers(Observer):
         self._checkpoint_votes: dict[tuple[BlsKey, Height], bytes] = {}
         self._sets: dict[Epoch, ValidatorSet] = {network.genesis.validators.epoch: network.genesis.validators}
         self._entries: dict[TransactionId, Height] = {}
-        self._executed_to: dict[BlsKey, Height] = {}
         self._certified: dict[Height, bytes] = {}
         self.executions: dict[Height, Execution] = {}
         self.acknowledged: dict[TransactionId, Height] = {}
@@ -53,10 +52,6 @@ class Checkers(Observer):
     def entry_height(self, transaction_id: TransactionId) -> Height | None:
         """Where a transaction has its entry."""
         return self._entries.get(transaction_id)
-
-    def executed_height(self, key: BlsKey) -> Height:
-        """How far a node has come."""
-        return self._executed_to.get(key, Height(0))
 
     # ------------------------------------------------------------ votes
 
@@ -97,8 +92,9 @@ class Checkers(Observer):
     def executed(self, node: SimNode, execution: object) -> None:
         """Agreement and validity."""
         assert isinstance(execution, Execution)
+        if node.key not in self._honest:
+            return
         height = execution.block.height
-        self._executed_to[node.key] = height
         first = self.executions.setdefault(height, execution)
         if first.block.id != execution.block.id:
             raise Violation(f"two final blocks at height {height}")

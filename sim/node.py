@@ -8,6 +8,7 @@ each effect, and right after an own vote is sent.
 import random
 from collections.abc import Callable
 
+from chain.certificate import Certificate
 from chain.checkpoint import Checkpoint
 from chain.codec import signed_bytes
 from chain.consensus import events as ev
@@ -105,6 +106,7 @@ class SimNode:
             config,
             journal.load(self._journal_disk),
             ledger.newest(),
+            ledger.store.block(ledger.store.height),
             LocalSigner(self.network.id, self.keys.secret),
             self.network.scheme,
         )
@@ -329,6 +331,7 @@ class SimNode:
             self._admit(transaction)
 
     def body(self, digest: Digest) -> bytes | None:
+        """A transaction's bytes, wherever this node has them."""
         transaction = self.process.pool.get(digest)
         if transaction is not None:
             return transaction.raw
@@ -395,6 +398,8 @@ class SimNode:
         plan = self.world.plan
         if not self.world.healed and plan.disk_failure_rate and self.rng.random() < plan.disk_failure_rate:
             self._ledger_disk.failing = True
+        if self.observer is not None:
+            self.observer.executed(self, execution)
         try:
             self._maybe_crash()
             process.ledger.commit(execution)
@@ -402,8 +407,6 @@ class SimNode:
         except (Crash, DiskFailure):
             self.crash()
             return
-        if self.observer is not None:
-            self.observer.executed(self, execution)
         for digest in [d for d, t in process.pool.items() if process.ledger.is_executed(t)]:
             del process.pool[digest]
         self.feed(ev.Executed(execution.checkpoint, execution.next_set))
@@ -421,7 +424,7 @@ class Observer:
         """A record is about to be written."""
 
     def executed(self, node: SimNode, execution: "ev.Executed | object") -> None:
-        """A block is committed."""
+        """A block is executed and about to be committed."""
 
     def certified(self, node: SimNode, certified: object, checkpoint: Checkpoint) -> None:
         """A checkpoint got its certificate."""
@@ -435,12 +438,12 @@ def describe(message: Message) -> str:
     match message:
         case messages.Vote(kind, epoch, view, block_id):
             return f"{('', 'notarize', 'nullify', 'finalize')[kind]} {epoch}/{view} {block_id[:3].hex()}"
-        case messages.Certificate(kind, epoch, view, block_id):
+        case Certificate(kind, epoch, view, block_id):
             return f"{('', 'notarization', 'nullification', 'finalization')[kind]} {epoch}/{view} {block_id[:3].hex()}"
         case messages.Proposal(block, _, nullifications):
             return (
                 f"proposal {block.epoch}/{block.view} {block.id[:3].hex()} height {block.height} on "
-                f"{block.parent_id[:3].hex()} with {len(block.digests)} transactions, {len(nullifications)} views skipped"
+                f"{block.parent_id[:3].hex()}, {len(block.digests)} transactions, {len(nullifications)} views skipped"
             )
         case messages.CheckpointVote(checkpoint):
             return f"checkpoint vote at {Checkpoint.decode(checkpoint).height}"

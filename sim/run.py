@@ -189,9 +189,10 @@ class Run:
             if not node.is_up:
                 return f"{node.name} is down"
             validator = node.process.validator
-            if validator.certified_height < height or self.checkers.executed_height(node.key) < height:
+            executed = node.process.ledger.store.height
+            if validator.certified_height < height or executed < height:
                 return (
-                    f"{node.name} is at height {self.checkers.executed_height(node.key)}, certified "
+                    f"{node.name} is at height {executed}, certified "
                     f"{validator.certified_height}, of {height}; epoch {validator.epoch}, view {validator.view}"
                 )
             if validator.epoch < epoch:

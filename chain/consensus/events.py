@@ -7,7 +7,8 @@ The driver's contract:
 2. `Persist` is one atomic, synced batch. If it fails, stop the process: nothing after it may happen. A record for a
    block carries that block's transactions along into the same batch (the driver has them: it said `BodiesHeld`).
 3. `Send` and `Broadcast` may lose, delay, reorder and duplicate. Never deliver a message under another sender's name.
-4. After a restart, build `Validator(config, journal.load(database), tip, …)` anew and perform `start()`.
+4. After a restart, build `Validator(config, journal.load(database), executed, tip_block, …)` anew and perform
+   `start()`.
 
 Source: docs/protocol.md, sections 3 to 5.
 """

@@ -83,6 +83,7 @@ class Validator:
         config: Config,
         durable: Durable,
         executed: Executed | None,
+        tip_block: Block | None,
         signer: Signer | None,
         scheme: SignatureScheme,
     ) -> None:
@@ -92,6 +93,8 @@ class Validator:
             config: Who this is.
             durable: `journal.load(database)`.
             executed: The newest block that the ledger's store holds, as `Executed` said it; None at genesis.
+            tip_block: That block itself: the next proposal may build on it, and after a crash of all nobody else may
+                remember it. None at genesis.
             signer: Signs with the config's key; None for a follower.
             scheme: The signature scheme.
         """
@@ -101,6 +104,8 @@ class Validator:
         self._out = Outbox()
         self._courtesy = Courtesy()
         self._tree = BlockTree(durable.blocks.values())
+        if tip_block is not None:
+            self._tree.add(tip_block)
         self._sets: dict[Epoch, ValidatorSet] = {FIRST_EPOCH: config.genesis_validators}
         self._closings: dict[Epoch, ClosingCheckpoint] = {}
         self._roots: dict[Epoch, Root] = {FIRST_EPOCH: Root(BlockId(config.network), Height(0), config.genesis_time_ms)}
