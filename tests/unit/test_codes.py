@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each code that an error can carry stands in docs/codes.md, once, and each that stands there is in use."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("chain", "membership", "identity", "node", "client")
+CODE = re.compile(r"[a-z]+(-[a-z]+)*\.[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+def constant(node: ast.expr | None) -> str | None:
+    is_code = isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value)
+    return node.value if is_code else None
+
+
+def codes_of(tree: ast.Module) -> set[str]:
+    """Codes given to errors (second argument, `code=` or its default), defaults of error classes, named constants."""
+    found: set[str | None] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            if name[:1].isupper() and len(node.args) > 1:
+                found.add(constant(node.args[1]))
+            found.update(constant(keyword.value) for keyword in node.keywords if keyword.arg == "code")
+        elif isinstance(node, ast.FunctionDef):
+            defaults = zip(reversed(node.args.args), reversed(node.args.defaults), strict=False)
+            found.update(constant(value) for argument, value in defaults if argument.arg == "code")
+        elif isinstance(node, ast.Assign):
+            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            if "default_code" in names or any(name in {"UNKNOWN_TYPE", "INVALID_BODY"} for name in names):
+                found.add(constant(node.value))
+    return {code for code in found if code is not None}
+
+
+def used() -> dict[str, set[str]]:
+    """Codes in use, by package."""
+    return {
+        package: {
+            code
+            for path in sorted((ROOT / package).rglob("*.py"))
+            if "pb" not in path.parts
+            for code in codes_of(ast.parse(path.read_text()))
+        }
+        for package in PACKAGES
+    }
+
+
+def documented() -> list[str]:
+    lines = (ROOT / "docs" / "codes.md").read_text().splitlines()
+    return [found[1] for line in lines if (found := re.match(r"\| `([^`]+)` \| \S", line))]
+
+
+def test_every_code_in_use_is_documented_and_every_documented_one_in_use() -> None:
+    in_use = set().union(*used().values())
+    assert sorted(in_use - set(documented())) == [], "write a line for each in docs/codes.md"
+    assert sorted(set(documented()) - in_use) == [], "nothing raises these any more"
+
+
+def test_codes_are_documented_once_and_in_order_within_their_table() -> None:
+    listed = documented()
+    assert len(listed) == len(set(listed))
+    assert listed == sorted(listed)
+
+
+@pytest.mark.parametrize("package", ["membership", "identity"])
+def test_module_refuses_with_codes_of_its_own_name(package: str) -> None:
+    assert used()[package]
+    assert {code.split(".")[0] for code in used()[package]} == {package}
+
+
+def test_scan_finds_each_way_to_give_a_code() -> None:
+    source = """
+raise Refused("x", "a.first")
+raise Refused("x", code="a.second")
+class E:
+    default_code = "a.third"
+    def __init__(self, reason, code="a.fourth"): ...
+"""
+    assert codes_of(ast.parse(source)) == {"a.first", "a.second", "a.third", "a.fourth"}
