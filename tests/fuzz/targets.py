@@ -13,7 +13,7 @@ from chain.errors import InvalidProof
 from chain.pb import ics23_pb2
 from chain.pb import ledger_pb2 as pb
 from chain.types import BlockId, BlsKey, Digest, Epoch, Height, Millis, Network, View, sha256
-from tests.fuzz import execution, receipts
+from tests.fuzz import core, execution, receipts
 from tests.fuzz.target import Target, canonical, unchanged
 
 NETWORK = Network(sha256(b"fuzz"))
@@ -226,6 +226,7 @@ TARGETS: dict[str, Target] = {
         Target(
             "execution", execution.execute_operations, execution.operation_samples, execution.repair_operations, 16_384
         ),
+        Target("core", core.step_core, core.step_samples, core.repair_steps, 16_384),
         Target("receipt", receipts.read_receipt, receipts.receipt_samples, canonical(pb.Receipt)),
         Target("receipt-json", receipts.read_receipt_json, receipts.json_samples, unchanged, 16_384),
         Target("receipt-compact", receipts.read_receipt_compact, receipts.compact_samples, receipts.repair_compact),
