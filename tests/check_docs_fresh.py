@@ -16,6 +16,7 @@ os.environ["ZHIXIN_LANG"] = "en"
 
 from cli.exits import table  # noqa: E402 - after the language is set
 from node.config import Config  # noqa: E402 - likewise
+from node.exits import MEANINGS  # noqa: E402 - likewise
 
 
 def settings() -> str:
@@ -32,6 +33,12 @@ def settings() -> str:
     return "\n".join(rows)
 
 
+def node_exits() -> str:
+    """One row for each way in which a node's process ends."""
+    rows = [f"| {int(code)} | {meaning} |" for code, meaning in MEANINGS.items()]
+    return "\n".join(["| code | meaning |", "|---|---|", *rows])
+
+
 def exits() -> str:
     """One row for each exit code."""
     rows = [f"| {int(code)} | {meaning} |" for code, meaning in table()]
@@ -39,7 +46,7 @@ def exits() -> str:
 
 
 def filled(text: str) -> str:
-    for name, made in (("settings", settings()), ("exits", exits())):
+    for name, made in (("settings", settings()), ("node-exits", node_exits()), ("exits", exits())):
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         text, count = pattern.subn(lambda found, made=made: f"{found[1]}\n{made}\n\n{found[2]}", text)
         if count != 1:
