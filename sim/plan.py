@@ -39,7 +39,9 @@ class Plan:
         crash_rate: Of a crash before or after each effect, per effect.
         vote_crash_rate: Of a crash right after an own vote is sent.
         disk_failure_rate: Of a failing synced write.
-        wipe_out: All nodes are killed at once, this many times.
+        wipe_outs: All nodes are killed at once, this many times.
+        patient: Clients submit again until they have a certified entry; otherwise once, so that the ledger itself must
+            keep what it has ordered.
     """
 
     seed: int
@@ -59,6 +61,7 @@ class Plan:
     wipe_outs: int
     skew_ms_max: int
     execution_ms_max: int
+    patient: bool
     real_crypto: bool
     encoded: bool
 
@@ -72,6 +75,7 @@ class Plan:
             f"partitions {self.partition_rate:.2f}, crashes {self.crash_rate:.4f} an effect and "
             f"{self.vote_crash_rate:.3f} a vote, disk failures {self.disk_failure_rate:.4f}, all killed "
             f"{self.wipe_outs} times, skew <= {self.skew_ms_max} ms, execution <= {self.execution_ms_max} ms"
+            f"{', clients submit once' if not self.patient else ''}"
             f"{', real signatures' if self.real_crypto else ''}{', encoded messages' if self.encoded else ''}"
         )
 
@@ -103,6 +107,7 @@ def draw(seed: int) -> Plan:
         wipe_outs=0 if calm else rng.choice((0, 0, 1, 2)),
         skew_ms_max=rng.choice((0, 100, 600)),
         execution_ms_max=rng.choice((5, 40, 250)),
+        patient=rng.random() < 0.5,
         real_crypto=real_crypto,
         encoded=seed % ENCODED_EVERY == 0,
     )

@@ -13,7 +13,7 @@ from chain.checkpoint import Validator, ValidatorSet
 from chain.codec import encode
 from chain.pb import ledger_pb2 as pb
 from chain.transaction import Operation, SignedTransaction, build
-from chain.types import Epoch, Height, Millis, TransactionId, faults_max, sha256
+from chain.types import Epoch, Height, Millis, faults_max, sha256
 from sim.byzantine import corrupt
 from sim.checkers import Checkers, Violation
 from sim.network import SimNetwork, make_network
@@ -67,7 +67,6 @@ class Run:
                 self._twins.extend(corrupt(node, liars[number], self.world, self.network, keys))
         self.honest = [node for number, node in enumerate(self.nodes) if number not in liars]
         self._transactions: list[SignedTransaction] = []
-        self._kept: set[TransactionId] = set()
 
     # ------------------------------------------------------------ the faults
 
@@ -95,7 +94,7 @@ class Run:
             node.crash()
 
     def _submit(self, number: int) -> None:
-        """A client submits to some nodes: what one honest node keeps must get its entry."""
+        """A client puts a key, or something that the rules refuse."""
         value = b"refuse" if number % 7 == 3 else b"value %d" % number
         put = encode(pb.StateProof(key=b"%d" % (number % 5), value=value))
         self._send(self._sign(Operation.make(PUT, put), number))
@@ -106,7 +105,7 @@ class Run:
         return build([operation], [SimSigner()], expires, salt, self.network.id)
 
     def _send(self, transaction: SignedTransaction) -> None:
-        """Submit as a patient client does: again, to another node, until it is certified."""
+        """Submit, as the plan's clients do."""
         self.checkers.submitted(transaction.id)
         self._transactions.append(transaction)
         self._resubmit(transaction)
@@ -116,6 +115,8 @@ class Run:
             return
         node = self.world.rng.choice(self.nodes)
         node.submit(transaction)
+        if not self._plan.patient:
+            return
         self.world.after(self.world.rng.randint(1_000, 3_000), lambda: self._resubmit(transaction))
 
     # ------------------------------------------------------------ epochs
@@ -182,7 +183,7 @@ class Run:
     def _complaint(self, height: Height) -> str | None:
         """What is not well yet."""
         missing = sum(1 for t in self._transactions if t.id not in self.checkers.acknowledged)
-        if missing:
+        if missing and self._plan.patient:
             return f"{missing} of {len(self._transactions)} transactions have no certified entry"
         epoch = self._members().epoch
         for node in self.honest:
