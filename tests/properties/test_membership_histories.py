@@ -92,6 +92,9 @@ class History:
             epoch = self.rig.epoch if self.random.random() < 0.95 else self.rig.epoch + 1
             if kind <= 2:
                 acts = [self.act() for _ in range(self.random.randrange(1, 4))]
+                if self.random.random() < 0.1:
+                    leavers = self.random.sample(self.rig.validators.keys, min(2, len(self.rig.validators.keys)))
+                    acts = [pb.Act(remove_validator=pb.RemoveValidator(bls_key=key)) for key in leavers]
                 message = pb.Propose(epoch=epoch, expires_at_ms=self.rig.time_ms + 20_000, acts=acts)
                 drawn.append(self.rig.sign(name, message))
                 self.proposals.append(drawn[-1].id)
