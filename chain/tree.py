@@ -141,7 +141,7 @@ class StateTree:
             values[key_hash] = (key, value)
         changes.sort(key=itemgetter(0))
         assert all(a[0] != b[0] for a, b in pairwise(changes)), "a key is written twice"
-        updating = Updating(self._page, self._keys, version)
+        updating = Updating(self._load, self._keys, version)
         root = updating.descend(self._root, b"", changes) if changes else self._root
         return updating.result(self._newest, self._root, root, values)
 
@@ -197,13 +197,15 @@ class StateTree:
         return None, NOTHING
 
     def _page(self, version: int, path: bytes) -> Page:
-        key = self._keys.page(version, path)
+        return self._load(self._keys.page(version, path), len(path))
+
+    def _load(self, key: bytes, depth: int) -> Page:
         page = self._cache.get(key)
         if page is None:
             raw = self._reader.get(key)
-            assert raw is not None, f"state page {version}/{path.hex()} is not stored"
-            page = Page.decode(raw)
-            if len(path) <= CACHED_DEPTH_MAX:
+            assert raw is not None, f"state page {key.hex()} is not stored"
+            page = Page(raw)
+            if depth <= CACHED_DEPTH_MAX:
                 self._admit(key, page)
         return page
 

@@ -22,7 +22,9 @@ from chain.types import HASH_BYTES
 
 SLOTS = 16
 _HEADER = struct.Struct(">HH")
-_BODY_AT = _HEADER.size + 4 * HASH_BYTES
+_QUARTERS_AT = _HEADER.size
+_BODY_AT = _QUARTERS_AT + 4 * HASH_BYTES
+_NO_QUARTERS = bytes(4 * HASH_BYTES)
 _VERSION_BYTES = 8
 _PAIR, _QUARTER, _HALF = 0b11, 0b1111, 0b11111111
 
@@ -60,17 +62,16 @@ class Page:
     """16 slots. Immutable.
 
     Attributes:
+        raw: As stored.
         used: Mask of the slots in use.
         leaves: Mask of the leaves among them.
     """
 
-    __slots__ = ("_body", "_quarters", "leaves", "used")
+    __slots__ = ("leaves", "raw", "used")
 
-    def __init__(self, used: int, leaves: int, quarters: list[bytes], body: bytes) -> None:
-        self.used = used
-        self.leaves = leaves
-        self._quarters = quarters
-        self._body = body
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self.used, self.leaves = _HEADER.unpack_from(raw)
 
     @classmethod
     def of(cls, slots: Sequence[Slot]) -> "Page":
@@ -86,36 +87,25 @@ class Page:
             if key is not None:
                 leaves |= 1 << index
                 keys.append(key)
-        page = cls(used, leaves, [], b"".join((*hashes, *versions, *keys)))
-        page._quarters = [page._quarter(at) for at in (0, 4, 8, 12)]
-        return page
-
-    def encode(self) -> bytes:
-        """As stored."""
-        return b"".join((_HEADER.pack(self.used, self.leaves), *self._quarters, self._body))
-
-    @classmethod
-    def decode(cls, raw: bytes) -> "Page":
-        """The reverse."""
-        used, leaves = _HEADER.unpack_from(raw)
-        return cls(used, leaves, [raw[4:36], raw[36:68], raw[68:100], raw[100:132]], raw[_BODY_AT:])
+        raw = bytearray(b"".join((_HEADER.pack(used, leaves), _NO_QUARTERS, *hashes, *versions, *keys)))
+        for quarter in range(4):
+            _set_quarter(raw, used, leaves, quarter)
+        return cls(bytes(raw))
 
     def slot(self, index: int) -> Slot:
         """What stands in one slot."""
-        used = self.used
+        raw, used = self.raw, self.used
         bit = 1 << index
         if not used & bit:
             return NOTHING
-        body = self._body
         before = (used & bit - 1).bit_count()
-        count = used.bit_count()
-        at = HASH_BYTES * count + _VERSION_BYTES * before
-        version = int.from_bytes(body[at : at + _VERSION_BYTES])
-        key = None
-        if self.leaves & bit:
-            at = (HASH_BYTES + _VERSION_BYTES) * count + HASH_BYTES * (self.leaves & bit - 1).bit_count()
-            key = body[at : at + HASH_BYTES]
-        return Slot(body[HASH_BYTES * before : HASH_BYTES * before + HASH_BYTES], version, key)
+        at = _BODY_AT + HASH_BYTES * before
+        versions_at = _BODY_AT + HASH_BYTES * used.bit_count() + _VERSION_BYTES * before
+        version = int.from_bytes(raw[versions_at : versions_at + _VERSION_BYTES])
+        if not self.leaves & bit:
+            return Slot(raw[at : at + HASH_BYTES], version, None)
+        key_at = _key_at(used, self.leaves, bit)
+        return Slot(raw[at : at + HASH_BYTES], version, raw[key_at : key_at + HASH_BYTES])
 
     def changed(self, changes: Mapping[int, Slot]) -> "Page | Slot":
         """The page with other things in some slots.
@@ -133,24 +123,32 @@ class Page:
                 index = used.bit_length() - 1
                 return NOTHING if not used else changes[index] if index in changes else self.slot(index)
             return Page.of([changes[index] if index in changes else self.slot(index) for index in range(SLOTS)])
-        body = bytearray(self._body)
-        count = used.bit_count()
+        # The same slots hold the same kinds of things: everything stands where it stood.
+        raw = bytearray(self.raw)
+        versions_at = _BODY_AT + HASH_BYTES * used.bit_count()
         for index, (node, version, key) in changes.items():
-            below = (1 << index) - 1
-            before = (used & below).bit_count()
-            body[HASH_BYTES * before : HASH_BYTES * before + HASH_BYTES] = node
-            at = HASH_BYTES * count + _VERSION_BYTES * before
-            body[at : at + _VERSION_BYTES] = version.to_bytes(_VERSION_BYTES)
+            bit = 1 << index
+            before = (used & bit - 1).bit_count()
+            at = _BODY_AT + HASH_BYTES * before
+            raw[at : at + HASH_BYTES] = node
+            at = versions_at + _VERSION_BYTES * before
+            raw[at : at + _VERSION_BYTES] = version.to_bytes(_VERSION_BYTES)
             if key is not None:
-                at = (HASH_BYTES + _VERSION_BYTES) * count + HASH_BYTES * (leaves & below).bit_count()
-                body[at : at + HASH_BYTES] = key
-        page = Page(used, leaves, self._quarters.copy(), bytes(body))
+                at = _key_at(used, leaves, bit)
+                raw[at : at + HASH_BYTES] = key
         for quarter in {index >> 2: None for index in changes}:
-            page._quarters[quarter] = page._quarter(quarter << 2)
-        return page
+            _set_quarter(raw, used, leaves, quarter)
+        return Page(bytes(raw))
 
     def root(self) -> bytes:
         """The page's hash."""
+        used, raw = self.used, self.raw
+        low, high = used & _HALF, used >> 8
+        if low & (low - 1) and high & (high - 1):
+            sha256 = hashlib.sha256
+            left = sha256(b"\x01" + raw[_QUARTERS_AT : _QUARTERS_AT + 64]).digest()
+            right = sha256(b"\x01" + raw[_QUARTERS_AT + 64 : _BODY_AT]).digest()
+            return sha256(b"\x01" + left + right).digest()
         return hashlib.sha256(b"\x01" + self._half(0) + self._half(8)).digest()
 
     def steps(self, index: int, *, lone: bool) -> list[Step]:
@@ -165,45 +163,20 @@ class Page:
         """
         steps: list[Step] = []
         used = self.used
-        pair, quarter, half = (index ^ 1) & 15, (index ^ 2) & 14, (index ^ 4) & 12
-        if not lone or used >> pair & 1:
-            steps.append((bool(index & 1), self._hash(pair)))
+        single, pair, quarter, half = (index ^ 1) & 15, (index ^ 2) & 14, (index ^ 4) & 12, (index ^ 8) & 8
+        if not lone or used >> single & 1:
+            steps.append((bool(index & 1), _pair(self.raw, used, self.leaves, single, 1)))
             lone = False
-        if not lone or used >> quarter & _PAIR:
-            steps.append((bool(index & 2), self._pair(quarter)))
+        if not lone or used >> pair & _PAIR:
+            steps.append((bool(index & 2), _pair(self.raw, used, self.leaves, pair, 2)))
             lone = False
-        if not lone or used >> half & _QUARTER:
-            steps.append((bool(index & 4), self._quarters[half >> 2]))
+        if not lone or used >> quarter & _QUARTER:
+            at = _QUARTERS_AT + HASH_BYTES * (quarter >> 2)
+            steps.append((bool(index & 4), self.raw[at : at + HASH_BYTES]))
             lone = False
-        if not lone or used >> (index & 8 ^ 8) & _HALF:
-            steps.append((bool(index & 8), self._half(index & 8 ^ 8)))
+        if not lone or used >> half & _HALF:
+            steps.append((bool(index & 8), self._half(half)))
         return steps
-
-    def _hash(self, index: int) -> bytes:
-        """The hash of one slot."""
-        bit = 1 << index
-        if not self.used & bit:
-            return EMPTY
-        at = HASH_BYTES * (self.used & bit - 1).bit_count()
-        return self._body[at : at + HASH_BYTES]
-
-    def _pair(self, at: int) -> bytes:
-        """The hash over slots at and at + 1; of a lone leaf, its own."""
-        bits = self.used >> at & _PAIR
-        if not bits:
-            return EMPTY
-        if bits != _PAIR and self.leaves >> at & bits:
-            return self._hash(at + (bits >> 1))
-        return hashlib.sha256(b"\x01" + self._hash(at) + self._hash(at + 1)).digest()
-
-    def _quarter(self, at: int) -> bytes:
-        """The hash over four slots, computed."""
-        bits = self.used >> at & _QUARTER
-        if not bits:
-            return EMPTY
-        if bits & (bits - 1) == 0 and self.leaves >> at & bits:
-            return self._hash(at + bits.bit_length() - 1)
-        return hashlib.sha256(b"\x01" + self._pair(at) + self._pair(at + 2)).digest()
 
     def _half(self, at: int) -> bytes:
         """The hash over eight slots, from the quarters."""
@@ -211,6 +184,46 @@ class Page:
         if not bits:
             return EMPTY
         if bits & (bits - 1) == 0 and self.leaves >> at & bits:
-            return self._hash(at + bits.bit_length() - 1)
-        quarter = at >> 2
-        return hashlib.sha256(b"\x01" + self._quarters[quarter] + self._quarters[quarter + 1]).digest()
+            return self.slot(at + bits.bit_length() - 1).hash
+        start = _QUARTERS_AT + HASH_BYTES * (at >> 2)
+        return hashlib.sha256(b"\x01" + self.raw[start : start + 2 * HASH_BYTES]).digest()
+
+
+def _key_at(used: int, leaves: int, bit: int) -> int:
+    """Where a leaf's hashed key stands."""
+    before = (leaves & bit - 1).bit_count()
+    return _BODY_AT + (HASH_BYTES + _VERSION_BYTES) * used.bit_count() + HASH_BYTES * before
+
+
+def _set_quarter(raw: bytearray, used: int, leaves: int, quarter: int) -> None:
+    """Compute the hash over four slots and put it in its place."""
+    first = quarter << 2
+    bits = used >> first & _QUARTER
+    if bits == _QUARTER:
+        sha256 = hashlib.sha256
+        at = _BODY_AT + HASH_BYTES * (used & (1 << first) - 1).bit_count()
+        left = sha256(b"\x01" + raw[at : at + 64]).digest()
+        node = sha256(b"\x01" + left + sha256(b"\x01" + raw[at + 64 : at + 128]).digest()).digest()
+    elif not bits:
+        node = EMPTY
+    elif bits & (bits - 1) == 0 and leaves >> first & bits:
+        node = _pair(raw, used, leaves, first + bits.bit_length() - 1, 1)
+    else:
+        left = _pair(raw, used, leaves, first, 2)
+        node = hashlib.sha256(b"\x01" + left + _pair(raw, used, leaves, first + 2, 2)).digest()
+    at = _QUARTERS_AT + HASH_BYTES * quarter
+    raw[at : at + HASH_BYTES] = node
+
+
+def _pair(raw: bytes | bytearray, used: int, leaves: int, first: int, width: int) -> bytes:
+    """The hash over one slot or two neighbours; of a lone leaf, its own."""
+    bits = used >> first & (_PAIR if width == 2 else 1)
+    if not bits:
+        return EMPTY
+    at = _BODY_AT + HASH_BYTES * (used & (1 << first) - 1).bit_count()
+    if bits == _PAIR:
+        return hashlib.sha256(b"\x01" + raw[at : at + 64]).digest()
+    node = bytes(raw[at : at + HASH_BYTES])
+    if width == 1 or leaves >> first & bits:
+        return node
+    return hashlib.sha256(b"\x01" + node + EMPTY if bits == 1 else b"\x01" + EMPTY + node).digest()

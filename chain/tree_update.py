@@ -17,7 +17,7 @@ from chain.tree_page import NOTHING, SLOTS, Page, Slot
 Change: TypeAlias = tuple[bytes, bytes | None]
 """A hashed key and its new leaf hash; None deletes it."""
 
-_DIGITS = tuple(bytes((digit,)) for digit in range(16))
+DIGITS = tuple(bytes((digit,)) for digit in range(16))
 CACHED_DEPTH_MAX = 3
 """Pages of the upper four page levels are kept in memory: 4,369 of them when all are full."""
 
@@ -101,7 +101,7 @@ class TreeUpdate:
 class Updating:
     """The work of one update."""
 
-    def __init__(self, load: Callable[[int, bytes], Page], keys: Keys, version: int) -> None:
+    def __init__(self, load: Callable[[bytes, int], Page], keys: Keys, version: int) -> None:
         self._load = load
         self._keys = keys
         self._version = version
@@ -140,24 +140,51 @@ class Updating:
         Returns:
             The very same slot if nothing changed.
         """
+        if len(changes) == 1:
+            return self._descend_one(slot, path, changes)
         if slot.key_hash is not None or slot.hash is EMPTY:
             return self._merge(slot, path, changes)
-        page = self._load(slot.version, path)
+        key = self._keys.page(slot.version, path)
+        page = self._load(key, len(path))
         depth = len(path)
         at, count = 0, len(changes)
         slots: dict[int, Slot] = {}
         while at < count:
             digit, stop = _group(changes, at, depth)
             before = page.slot(digit)
-            after = self.descend(before, path + _DIGITS[digit], changes[at:stop])
+            after = self.descend(before, path + DIGITS[digit], changes[at:stop])
             if after is not before:
                 slots[digit] = after
             at = stop
         if not slots:
             return slot
-        self._stale_pages.append(self._keys.page(slot.version, path))
+        self._stale_pages.append(key)
         left = page.changed(slots)
         return left if isinstance(left, Slot) else self._seal(left, path)
+
+    def _descend_one(self, slot: Slot, path: bytes, changes: Sequence[Change]) -> Slot:
+        """The same for a single change, as most are a few levels down: straight down and up again."""
+        key_hash = changes[0][0]
+        way: list[tuple[Page, int, bytes, bytes]] = []
+        below = slot
+        while below.key_hash is None and below.hash is not EMPTY:
+            depth = len(path)
+            byte = key_hash[depth >> 1]
+            digit = byte & 15 if depth & 1 else byte >> 4
+            key = self._keys.page(below.version, path)
+            page = self._load(key, depth)
+            way.append((page, digit, key, path))
+            path += DIGITS[digit]
+            below = page.slot(digit)
+        after = self._merge(below, path, changes)
+        if after is below:
+            return slot
+        while way:
+            page, digit, key, path = way.pop()
+            self._stale_pages.append(key)
+            left = page.changed({digit: after})
+            after = left if isinstance(left, Slot) else self._seal(left, path)
+        return after
 
     def _merge(self, slot: Slot, path: bytes, changes: Sequence[Change]) -> Slot:
         """Apply changes to an empty slot or to a leaf."""
@@ -191,13 +218,13 @@ class Updating:
             byte = _key_of(leaf)[depth >> 1]
             groups.setdefault(byte & 15 if depth & 1 else byte >> 4, []).append(leaf)
         for digit, group in groups.items():
-            slots[digit] = self._build(group, path + _DIGITS[digit])
+            slots[digit] = self._build(group, path + DIGITS[digit])
         return self._seal(Page.of(slots), path)
 
     def _seal(self, page: Page, path: bytes) -> Slot:
         """Hash a page and note it for storing."""
         key = self._keys.page(self._version, path)
-        self._puts[key] = page.encode()
+        self._puts[key] = page.raw
         if len(path) <= CACHED_DEPTH_MAX:
             self._pages[key] = page
         return Slot(page.root(), self._version, None)
