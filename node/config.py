@@ -91,6 +91,11 @@ class Home:
         return self.root / "data" / "lock"
 
     @property
+    def mark(self) -> Path:
+        """Equal to the mark in the journal, so that a journal that was lost or exchanged is noticed."""
+        return self.root / "data" / "journal.mark"
+
+    @property
     def dumps(self) -> Path:
         """What a node that halted found."""
         return self.root / "data" / "dumps"

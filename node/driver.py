@@ -170,23 +170,22 @@ class Driver:
         self._gatherer.note_arrivals()
         self._tell_pending()
 
-    async def run(self) -> None:
-        """Drive until cancelled.
+    def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Drive until the group ends.
 
-        Raises:
-            Halted: The core said so.
-            StorageError: A write failed; nothing after it was sent.
+        A task of it raises `Halted` if the core says so, and `StorageError` if a write failed; nothing after the
+        failed write was sent.
         """
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                self._tasks = tasks
-                tasks.create_task(self._step_for_ever(), name="core")
-                tasks.create_task(self._execute_for_ever(), name="execute")
-                tasks.create_task(self._keep_house(), name="housekeeping")
-        finally:
-            if self._wake is not None:
-                self._wake.cancel()
-            self._sync_pool.shutdown(wait=True)
+        self._tasks = tasks
+        tasks.create_task(self._step_for_ever(), name="core")
+        tasks.create_task(self._execute_for_ever(), name="execute")
+        tasks.create_task(self._keep_house(), name="housekeeping")
+
+    def stop(self) -> None:
+        """After the group has ended: wait for a write that is under way."""
+        if self._wake is not None:
+            self._wake.cancel()
+        self._sync_pool.shutdown(wait=True)
 
     # ------------------------------------------------------------ the core
 

@@ -12,13 +12,15 @@ from chain.consensus.messages import (
     RANGE_BLOCKS_MAX,
     Bodies,
     BodiesRequest,
+    Proposal,
     RangeRequest,
     decode_message,
     encode_message,
 )
 from chain.errors import InvalidMessage
-from chain.types import HASH_BYTES, BlsKey, Digest, Height
+from chain.types import HASH_BYTES, BlsKey, Digest, Height, Millis
 from node.admission import Admission
+from node.clock import ClockWatch
 from node.config import ConsensusConfig, PeerConfig
 from node.driver import Driver
 from node.gather import Gatherer
@@ -44,6 +46,8 @@ class Inbox:
         admission: Admission,
         ledger: LedgerService,
         transport: Transport,
+        clock: ClockWatch,
+        now: Callable[[], Millis],
         spawn: Callable[[Coroutine[None, None, None]], None],
         peer: PeerConfig,
         consensus: ConsensusConfig,
@@ -53,6 +57,8 @@ class Inbox:
         self._admission = admission
         self._ledger = ledger
         self._transport = transport
+        self._clock = clock
+        self._now = now
         self._spawn = spawn
         self._peer = peer
         self._consensus = consensus
@@ -88,6 +94,8 @@ class Inbox:
             case Bodies(transactions):
                 self._spawn(self._gatherer.on_bodies(transactions))
             case _:
+                if isinstance(message, Proposal):
+                    self._clock.note(sender, message.block.time_ms, self._now(), len(self._transport.peers))
                 self._driver.post(Received(sender, message))
 
     async def _admit(self, sender: BlsKey, transactions: Sequence[bytes]) -> None:

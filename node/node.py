@@ -1,0 +1,433 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One node, put together: disk, core, transport, admission, API. It decides nothing itself.
+
+`run` returns when `stop` is called, and raises what ended the node otherwise. Several nodes can run in one process.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+
+from chain import bls, genesis
+from chain.application import Execution
+from chain.certificate import BlsScheme
+from chain.checkpoint import CertifiedCheckpoint, Checkpoint, ValidatorSet
+from chain.consensus.signer import LocalSigner
+from chain.consensus.validator import Config as CoreConfig
+from chain.consensus.validator import Validator
+from chain.errors import LedgerError
+from chain.ledger import Ledger
+from chain.types import BlsKey, Millis
+from client.pb import node_service_pb2 as pb
+from node.admission import Admission
+from node.answers import Answers, Newest, newest_of
+from node.bodies import BodyStore
+from node.certificates import certificate_key, from_pem
+from node.clock import ClockWatch, check_clock
+from node.config import Config, Home
+from node.disk import Disk, open_disk
+from node.driver import Driver
+from node.errors import ConfigError
+from node.evidence import evidence_transaction
+from node.gather import Gatherer
+from node.inbox import Inbox
+from node.keys import KeyPair, Purpose, load_key, load_passphrase, private_key_pem
+from node.ledger_service import LedgerService
+from node.logs import Limiter
+from node.mempool import Mempool
+from node.metrics import Metrics, MetricsServer
+from node.modules import ledger_modules
+from node.peers import peers_of, trusted_peers
+from node.rpc import ClientServer, ClientService
+from node.transport import Peer, TlsIdentity, Transport
+from node.waiters import Waiters
+
+UPKEEP_SECONDS = 1.0
+MEMBERSHIP_PREFIX = b"membership/validator/"
+CLOCK_WARNING_MS = 60_000
+
+log = structlog.get_logger(__name__)
+
+
+class _Stopped(Exception):
+    """Ends the node's tasks when it is to stop."""
+
+
+def wall_clock_ms() -> Millis:
+    """The system's clock; the core gets its time from here alone."""
+    return Millis(time.time_ns() // 1_000_000)
+
+
+class Node:
+    """A validator or follower over one home."""
+
+    def __init__(
+        self,
+        home: Home,
+        config: Config,
+        environment: Mapping[str, str],
+        *,
+        now: Callable[[], Millis] = wall_clock_ms,
+    ) -> None:
+        """Read keys and genesis, open the databases, build the core. Nothing listens yet.
+
+        Raises:
+            ConfigError: A file, key, or the clock is not what it should be.
+            LedgerError: No network starts from this genesis, or another one's ledger lies here.
+            StorageError: A database is damaged or can't be opened.
+        """
+        self._home = home
+        self._config = config
+        self._now = now
+        self._began_ms = now()
+        self._keys = _Keys(home, config, environment)
+        self._genesis = genesis.load(_read(home.genesis))
+        self._disk = open_disk(home, self._genesis.network, self._keys.bls_key, archive=config.storage.archive)
+        try:
+            self._build()
+        except BaseException:
+            self._disk.close()
+            raise
+
+    def _build(self) -> None:
+        config, disk, now = self._config, self._disk, self._now
+        registry, authority = ledger_modules()
+        self._ledger = Ledger(disk.store, self._genesis, registry, authority)
+        tip = self._ledger.tip()
+        check_clock(tip.time_ms, now(), config.clock.tip_ahead_ms_max)
+        self.metrics = Metrics()
+        self.mempool = Mempool(config.mempool)
+        self._bodies = BodyStore()
+        for transaction in disk.bodies:
+            self._bodies.load(transaction)
+        for block in disk.durable.blocks.values():
+            self._bodies.adopt(block)
+        self._failure: asyncio.Future[None] | None = None
+        self._service = LedgerService(self._ledger, disk.store, self._fail)
+        self.transport = Transport(self._keys.identity, config.peer, self._receive)
+        self.admission = Admission(
+            self._genesis.network,
+            self._service,
+            self.mempool,
+            gossip=self.transport.gossip,
+            changed=self._mempool_changed,
+            now=now,
+            config=config.admission,
+        )
+        gatherer = Gatherer(
+            mempool=self.mempool,
+            bodies=self._bodies,
+            admission=self.admission,
+            transport=self.transport,
+            metrics=self.metrics,
+            retry_ms=config.consensus.pull_retry_ms,
+        )
+        self.driver = Driver(
+            validator=self._make_validator(disk),
+            journal=disk.journal,
+            ledger=self._service,
+            gate=self._service,
+            mempool=self.mempool,
+            bodies=self._bodies,
+            gatherer=gatherer,
+            transport=self.transport,
+            listener=self,
+            metrics=self.metrics,
+            limiter=Limiter(config.logging.reject_interval_ms, now),
+            tip_time_ms=tip.time_ms,
+            now=now,
+        )
+        self._inbox = Inbox(
+            driver=self.driver,
+            gatherer=gatherer,
+            admission=self.admission,
+            ledger=self._service,
+            transport=self.transport,
+            clock=ClockWatch(config.clock.peers_off_ms_max, self._clock_is_off),
+            now=now,
+            spawn=self._spawn,
+            peer=config.peer,
+            consensus=config.consensus,
+        )
+        self._waiters = Waiters()
+        answers = Answers(self._ledger, disk.store)
+        self._api = ClientService(
+            admission=self.admission,
+            ledger=self._service,
+            answers=answers,
+            waiters=self._waiters,
+            describe=self.status,
+            config=config.client,
+        )
+        newest = newest_of(disk.store)
+        if newest is not None:
+            self._api.set_newest(newest)
+        self._server = ClientServer(self._api, self._keys.identity, config.client)
+        self._warnings = Limiter(CLOCK_WARNING_MS, now)
+        self._tasks: asyncio.TaskGroup | None = None
+        self._stop = asyncio.Event()
+        self._former: dict[BlsKey, Peer] = {}
+        self._tip = tip
+        self._log_size = disk.store.log_size
+        self._peers_wanted = asyncio.Event()
+        self._counted = {"verified": 0, "refused": 0, "frames": 0, "dropped": 0}
+
+    def _make_validator(self, disk: Disk) -> Validator:
+        key = self._keys.validator
+        signer = None
+        if key is not None:
+            signer = LocalSigner(self._genesis.network, bls.SecretKey(key.secret))
+        core = CoreConfig(
+            network=self._genesis.network,
+            key=self._keys.bls_key,
+            genesis_validators=self._genesis.validators,
+            genesis_time_ms=self._genesis.time_ms,
+        )
+        tip_block = disk.store.block(disk.store.height) if disk.store.height else None
+        return Validator(core, disk.durable, disk.store.executed(), tip_block, signer, BlsScheme())
+
+    # ------------------------------------------------------------ running
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Run until `stop`; `ready` is called once the node listens.
+
+        Raises:
+            ExceptionGroup: Of what ended it: `Halted`, `StorageError`, `TransportError`, or a fault of ours.
+        """
+        self._failure = asyncio.get_running_loop().create_future()
+        metrics = None
+        try:
+            if self._config.metrics.listen:
+                metrics = MetricsServer(self.metrics, self._config.metrics.listen)
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                tasks.create_task(self._until_stopped())
+                tasks.create_task(self._until_failed(self._failure))
+                await self._start(tasks)
+                ready()
+        except* _Stopped:
+            pass
+        finally:
+            await self._shut_down()
+            if metrics is not None:
+                metrics.stop()
+
+    async def _start(self, tasks: asyncio.TaskGroup) -> None:
+        validator = self.driver.validator
+        log.info(
+            "node.starting",
+            network=self._genesis.network.hex(),
+            role="validator" if validator.is_member else "follower",
+            epoch=validator.epoch,
+            height=self._tip.height,
+            version=version("zhixin"),
+        )
+        if self._keys.bls_key is not None and not validator.is_member:
+            log.warning("node.not-a-member", key=self._keys.bls_key.hex(), epoch=validator.epoch)
+        self.admission.start()
+        for closing in self._disk.durable.closings.values():
+            await self._service.close_epoch(closing)
+        await self._set_peers()
+        self.driver.start(tasks)
+        tasks.create_task(self._follow_peers(), name="peers")
+        tasks.create_task(self._upkeep(), name="upkeep")
+        await self._server.start()
+
+    def stop(self) -> None:
+        """End `run` cleanly; from the event loop."""
+        self._stop.set()
+
+    async def _until_stopped(self) -> None:
+        await self._stop.wait()
+        raise _Stopped
+
+    async def _until_failed(self, failure: asyncio.Future[None]) -> None:
+        await failure
+
+    async def _shut_down(self) -> None:
+        """Close everything, whatever state it is in."""
+        self._tasks = None
+        await self._server.stop()
+        await self.transport.stop()
+        await self.admission.stop()
+        self.driver.stop()
+        self._service.stop()
+        self._disk.close()
+        log.info("node.stopped", height=self._tip.height)
+
+    def close(self) -> None:
+        """Give the disk back without having run."""
+        self._service.stop()
+        self._disk.close()
+
+    def _fail(self, error: BaseException) -> None:
+        """The ledger's thread met an error after which the node must stop."""
+        if self._failure is not None and not self._failure.done():
+            self._failure.set_exception(error)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Do this beside everything else; a fault in it ends the node."""
+        if self._tasks is None:
+            work.close()
+            return
+        with contextlib.suppress(RuntimeError):  # the group is ending
+            self._tasks.create_task(work)
+            return
+        work.close()
+
+    async def _receive(self, sender: BlsKey, frame: object) -> None:
+        await self._inbox.receive(sender, frame)  # type: ignore[arg-type]  # the transport decoded it
+
+    def _mempool_changed(self) -> None:
+        self.driver.mempool_changed()
+
+    # ------------------------------------------------------------ what the driver tells
+
+    def executed(self, execution: Execution) -> None:
+        """A block is executed and stored."""
+        self._tip = self._ledger.tip()
+        self._log_size = execution.checkpoint.log_size
+        self._waiters.executed(execution)
+        if any(key.startswith(MEMBERSHIP_PREFIX) for key, _ in execution.writes):
+            self._peers_wanted.set()
+
+    def certified(self, certified: CertifiedCheckpoint, checkpoint: Checkpoint) -> None:
+        """Receipts up to this checkpoint can be given."""
+        self._api.set_newest(Newest(certified, checkpoint))
+        self._waiters.certified(checkpoint)
+
+    def epoch_entered(self, _validators: ValidatorSet) -> None:
+        """The set has changed."""
+        self._peers_wanted.set()
+
+    def evidence_found(self, author: BlsKey, evidence: bytes) -> None:
+        """Put it on the chain, or at least keep it."""
+        key = self._keys.organisation
+        if key is None:
+            self._home.dumps.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self._home.dumps / f"evidence-{author.hex()[:16]}-{self._now()}.bin").write_bytes(evidence)
+            return
+        transaction = evidence_transaction(evidence, key, self._genesis.network, self._now())
+        self._spawn(self._submit_evidence(transaction.raw))
+
+    async def _submit_evidence(self, raw: bytes) -> None:
+        (outcome,) = await self.admission.submit([raw], from_client=True)
+        if isinstance(outcome, LedgerError):
+            log.warning("evidence.refused", code=outcome.code, reason=outcome.reason)
+
+    # ------------------------------------------------------------ peers
+
+    async def _follow_peers(self) -> None:
+        """Whenever the set or an endpoint changes, so do the connections."""
+        while True:
+            await self._peers_wanted.wait()
+            self._peers_wanted.clear()
+            await self._set_peers()
+
+    async def _set_peers(self) -> None:
+        """Connect to the epoch's members and the next one's; keep the former ones, who may still need answers."""
+        keys = self.driver.validator.validators.keys
+        members = await self._service.run(peers_of, keys, self._ledger.read)
+        wanted = {**self._former, **{peer.bls_key: peer for peer in members}}
+        self._former = {peer.bls_key: peer for peer in members}
+        for peer in trusted_peers(self._home.trusted):
+            wanted.setdefault(peer.bls_key, peer)
+        own = self._keys.certificate
+        await self.transport.set_peers(peer for peer in wanted.values() if peer.certificate != own)
+
+    def _clock_is_off(self, off_ms: int) -> None:
+        if self._warnings.allows("clock") is not None:
+            log.warning("clock.off", most_leaders_ahead_ms=off_ms)
+
+    # ------------------------------------------------------------ what it says of itself
+
+    async def _upkeep(self) -> None:
+        """Figures for metrics, and waiters whose transactions have expired."""
+        while True:
+            await asyncio.sleep(UPKEEP_SECONDS)
+            self._waiters.expire(self._tip.time_ms)
+            metrics = self.metrics
+            metrics.waiters.set(self._waiters.count)
+            metrics.verifying.set(self.admission.waiting)
+            for name, counter, value in (
+                ("verified", metrics.verified, self.admission.verified),
+                ("refused", metrics.refused, self.admission.refused),
+                ("frames", metrics.frames, self.transport.frames_received),
+                ("dropped", metrics.dropped, self.transport.dropped),
+            ):
+                counter.inc(max(0, value - self._counted[name]))
+                self._counted[name] = value
+
+    def status(self) -> pb.StatusResponse:
+        """What the node says of itself to anyone who asks."""
+        validator = self.driver.validator
+        newest = self._api.newest
+        connected = self.transport.connected
+        return pb.StatusResponse(
+            network=self._genesis.network,
+            network_name=self._genesis.name,
+            version=version("zhixin"),
+            bls_key=self._keys.bls_key or b"",
+            organisation=next(
+                (v.organisation for v in validator.validators.validators if v.bls_key == self._keys.bls_key), ""
+            ),
+            epoch=validator.epoch,
+            view=validator.view,
+            executed_height=self._tip.height,
+            certified_height=0 if newest is None else newest.checkpoint.height,
+            time_ms=self._tip.time_ms,
+            log_size=self._log_size,
+            pending=self.mempool.count,
+            uptime_ms=max(0, self._now() - self._began_ms),
+            peers=[
+                pb.PeerStatus(
+                    bls_key=peer.bls_key,
+                    organisation=peer.organisation,
+                    address=peer.address,
+                    connected=peer.bls_key in connected,
+                )
+                for peer in self.transport.peers
+            ],
+        )
+
+
+class _Keys:
+    """The secrets of a home, opened."""
+
+    def __init__(self, home: Home, config: Config, environment: Mapping[str, str]) -> None:
+        """Open them.
+
+        Raises:
+            ConfigError: One is missing or does not open, or the certificate is another key's.
+        """
+        passphrase = load_passphrase(config.keys.passphrase_file, environment)
+        plain = config.keys.allow_plain
+
+        def optional(path: Path, purpose: Purpose) -> KeyPair | None:
+            return load_key(path, purpose, passphrase, allow_plain=plain) if path.exists() else None
+
+        tls = load_key(home.tls_key, Purpose.TLS, passphrase, allow_plain=plain)
+        self.validator = optional(home.validator_key, Purpose.VALIDATOR)
+        self.organisation = optional(home.organisation_key, Purpose.ORGANISATION)
+        pem = _read(home.tls_certificate)
+        self.certificate = from_pem(pem)
+        if certificate_key(self.certificate) != tls.public_key:
+            raise ConfigError(f"{home.tls_certificate} is not the certificate of {home.tls_key}")
+        self.identity = TlsIdentity(pem, private_key_pem(tls))
+
+    @property
+    def bls_key(self) -> BlsKey | None:
+        """The validator's name; None for a follower."""
+        return None if self.validator is None else BlsKey(self.validator.public_key)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from None

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node as a process: settings, logs, signals, and one exit code for each way to end."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from chain.errors import LedgerError
+from node.config import Home, load_config
+from node.driver import Halted
+from node.errors import ConfigError, StorageError, TransportError
+from node.exits import NodeExit
+from node.logs import configure_logging
+from node.node import Node, wall_clock_ms
+
+SWITCH_INTERVAL_SECONDS = 0.001
+"""How long the event loop waits at most for a thread that computes; CPython's 5 ms would show in every vote."""
+
+log = structlog.get_logger(__name__)
+
+
+def run(home: Path) -> int:
+    """Run the node whose home this is until a signal, and say how it ended.
+
+    Returns:
+        An exit code of `node.exits`.
+    """
+    if not __debug__:
+        sys.stderr.write("zhixin checks itself with assertions; start it without python -O and PYTHONOPTIMIZE\n")
+        return NodeExit.REFUSED
+    place = Home(home)
+    try:
+        config = load_config(place)
+        configure_logging(config.logging.level, home.name)
+        node = Node(place, config, os.environ)
+    except (ConfigError, LedgerError) as error:
+        return _refuse(error, NodeExit.REFUSED)
+    except StorageError as error:
+        return _refuse(error, NodeExit.WORLD)
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(node, place))
+
+
+async def _run(node: Node, home: Home) -> int:
+    """Run until it ends, whichever way."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, node.stop)
+    code = NodeExit.STOPPED
+    try:
+        await node.run(lambda: log.info("node.ready"))
+    except* Exception as group:  # noqa: BLE001 - the outermost loop: whatever ended the node becomes an exit code
+        code = _end(group, home)
+    return code
+
+
+def _end(group: BaseExceptionGroup[Exception], home: Home) -> NodeExit:
+    """The exit code of the gravest of the errors that ended the node."""
+    errors = list(_leaves(group))
+    for kind, code in ((Halted, NodeExit.HALTED), (StorageError, NodeExit.WORLD), (TransportError, NodeExit.WORLD)):
+        for error in errors:
+            if isinstance(error, kind):
+                if code is NodeExit.HALTED:
+                    _dump(home, str(error))
+                return _refuse(error, code)
+    for error in errors:
+        log.error("node.defect", error=repr(error), trace="".join(traceback.format_exception(error)))
+    return NodeExit.DEFECT
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def _refuse(error: BaseException, code: NodeExit) -> NodeExit:
+    """Say why, in the log and in plain words."""
+    reason = error.reason if isinstance(error, LedgerError) else str(error)
+    log.error("node.ended", reason=reason, exit_code=int(code))
+    sys.stderr.write(f"zhixin node: {reason}\n")
+    return code
+
+
+def _dump(home: Home, reason: str) -> None:
+    """Leave for the operator what the node found; the ledger itself stays as it is."""
+    with contextlib.suppress(OSError):
+        home.dumps.mkdir(mode=0o700, parents=True, exist_ok=True)
+        at = wall_clock_ms()
+        (home.dumps / f"halt-{at}.json").write_text(json.dumps({"at_ms": at, "reason": reason}) + "\n")
