@@ -55,6 +55,7 @@ def add_validator(context: Context, message: pb.AddValidator, verify_possession:
 def check_endpoint(context: Context, bls_key: bytes, endpoint: pb.Endpoint) -> None:
     """Check where a validator is to be reached; another validator's certificate would let it pass for that one.
 
+    So a key that replaces another comes with a certificate of its own: both are connected while the epoch changes.
     Only the certificate's outer form is checked: X.509 parsers differ, and replicas must not.
 
     Raises:
@@ -65,9 +66,10 @@ def check_endpoint(context: Context, bls_key: bytes, endpoint: pb.Endpoint) -> N
         raise Refused(
             f"a TLS certificate is DER of at most {CERTIFICATE_BYTES_MAX} bytes", "membership.invalid-endpoint"
         )
-    for other in load_validators(context.read):
-        seat = load_seat(context.read, other.bls_key)
-        if other.bls_key != bls_key and seat is not None and seat.tls_certificate == endpoint.tls_certificate:
+    named = [validator.bls_key for validator in load_validators(context.read)]
+    for other in (*context.block.validators.keys, *named):
+        seat = load_seat(context.read, other)
+        if other != bls_key and seat is not None and seat.tls_certificate == endpoint.tls_certificate:
             raise Refused("another validator has this TLS certificate", "membership.certificate-used")
 
 

@@ -122,6 +122,12 @@ def test_replacement_is_a_leave_and_a_join_of_the_same_organisation(rig: Rig) ->
     assert change(rig, swap("v4", "v1", "org-b")) == "membership.bls-key-used"
 
 
+def test_replacement_under_the_certificate_of_the_replaced_is_refused(rig: Rig) -> None:
+    act = swap("v1", "v4", "org-b")
+    act.replace_validator.endpoint.tls_certificate = der("v1")
+    assert change(rig, act) == "membership.certificate-used"
+
+
 def test_replacement_of_the_only_validator_succeeds_and_its_removal_does_not() -> None:
     rig = seats(1)
     assert change(rig, leave("v0"), by=("org-a",)) == "membership.set-size"
