@@ -37,17 +37,18 @@ def run(keys: int = 1_000_000, blocks: int = 60, seed: int = 1, versions_kept: i
             version += 1
             _store(database, tree, [_pair(n, version) for n in range(first, min(keys, first + FILL_UPDATES))], version)
         fill_s = time.perf_counter() - start
-        times = []
+        times, cpu_times = [], []
         for _ in range(blocks):
             version += 1
             writes = [_pair(number, version) for number in rng.sample(range(keys), min(keys, BLOCK_UPDATES))]
-            start = time.perf_counter()
+            start, cpu_start = time.perf_counter(), time.thread_time()
             _store(database, tree, writes, version)
             if versions_kept is not None:
                 pruning = tree.prune(max(0, version - versions_kept))
                 database.write(pruning.puts, pruning.deletes, sync=False)
                 tree.pruned(pruning)
             times.append(time.perf_counter() - start)
+            cpu_times.append(time.thread_time() - cpu_start)
         present = [_prove(tree, b"bench/key/%d" % rng.randrange(keys)) for _ in range(PROOFS)]
         absent = [_prove(tree, b"bench/absent/%d" % number) for number in range(PROOFS)]
         reads = []
@@ -62,6 +63,7 @@ def run(keys: int = 1_000_000, blocks: int = 60, seed: int = 1, versions_kept: i
         "updates_per_s": round(min(keys, BLOCK_UPDATES) * blocks / sum(times)),
         "block_ms_p50": round(statistics.median(times) * 1e3, 1),
         "block_ms_max": round(max(times) * 1e3, 1),
+        "block_cpu_ms_p50": round(statistics.median(cpu_times) * 1e3, 1),
         "presence_proof_us": round(statistics.mean(present) * 1e6),
         "presence_proof_us_p99": round(statistics.quantiles(present, n=100)[98] * 1e6),
         "absence_proof_us": round(statistics.mean(absent) * 1e6),

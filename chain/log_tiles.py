@@ -33,9 +33,11 @@ class LogAppend:
     """What appending yields; nothing is stored yet.
 
     Attributes:
+        size_before: Entries that were there.
         size: Entries after it.
         root: The root over them.
         puts: Keys and values to store.
+        edge: The last tile of each level after it.
     """
 
     size_before: int

@@ -81,8 +81,10 @@ class TreeUpdate:
     Attributes:
         previous: The version that it follows; None on an empty store.
         version: The version that it makes; None if nothing changed.
-        root: The root after it.
+        root_slot: What stands at the root after it.
         puts: Keys and values to store.
+        pages: Those of the new pages that are kept in memory, by key.
+        stale_pages: Keys of the pages that the new ones take the place of.
     """
 
     previous: int | None
