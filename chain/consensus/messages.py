@@ -288,6 +288,7 @@ def _decode_certificates(m: pb.Certificates) -> Certificates:
 
 def _decode_closings(m: pb.Closings) -> Closings:
     _require(len(m.closings) <= CLOSINGS_MAX, "too many closing checkpoints in one message")
+    _require(all(c.HasField("certified") for c in m.closings), "a closing checkpoint without its certificate")
     return Closings(tuple(ClosingCheckpoint.from_pb(c) for c in m.closings))
 
 
