@@ -55,7 +55,7 @@ class SimNode:
     Attributes:
         checks: Told of everything observable; see `sim.checkers`.
         outgoing: Rewrites what is sent, for Byzantine nodes; None sends as is.
-        give: Whether to answer a pull of bodies; Byzantine nodes may refuse.
+        give: Whether to pass transactions on and to answer pulls; Byzantine nodes may refuse.
     """
 
     def __init__(self, world: World, network: SimNetwork, keys: Keys, name: str, observer: "Observer | None") -> None:
@@ -177,7 +177,7 @@ class SimNode:
         self._advertise((transaction,))
 
     def _advertise(self, transactions: tuple[SignedTransaction, ...]) -> None:
-        if self._process is None or not transactions:
+        if self._process is None or not transactions or not self.give:
             return
         for peer in self.process.validator.validators.keys:
             if peer != self.key:
