@@ -82,10 +82,13 @@ def fuzz(name: str, seconds: int) -> Outcome:
     return Outcome(name, round(time.monotonic() - started), int(counted[1]) if counted else 0, problem)
 
 
-def record(outcomes: list[Outcome]) -> None:
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
+def _commit() -> str:
+    """What is fuzzed; asked before it starts, and marked if the tree holds more than that."""
+    asked = ["git", "describe", "--always", "--abbrev=12", "--dirty", "--exclude=*"]
+    return subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def record(outcomes: list[Outcome], commit: str) -> None:
     date = time.strftime("%Y-%m-%d", time.gmtime())
     RECORD.parent.mkdir(parents=True, exist_ok=True)
     text = RECORD.read_text("utf-8") if RECORD.exists() else COLUMNS
@@ -104,13 +107,14 @@ def main() -> int:
     if importlib.util.find_spec("atheris") is None:
         print("atheris is missing: run `make setup-dev` (it has builds for CPython 3.11 and 3.12)", file=sys.stderr)
         return 2
+    commit = _commit() if arguments.record else ""
     with ThreadPoolExecutor(arguments.jobs) as pool:
         outcomes = []
         for outcome in pool.map(lambda name: fuzz(name, arguments.seconds), arguments.only):
             outcomes.append(outcome)
             print(f"{outcome.target:24} {outcome.executions:>10} executions  {outcome.problem or 'ok'}", flush=True)
     if arguments.record:
-        record(outcomes)
+        record(outcomes, commit)
     idle = [o.target for o in outcomes if o.executions == 0]
     if idle:
         print(f"nothing was executed: {', '.join(idle)}", file=sys.stderr)

@@ -16,7 +16,7 @@ from tests.fuzz.targets import TARGETS
 FOUND = Path(__file__).resolve().parents[1] / "fuzz" / "found"
 EXAMPLES = 200
 targets = pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS.keys())
-bounded = settings(max_examples=EXAMPLES, deadline=2_000, suppress_health_check=[HealthCheck.too_slow])
+bounded = settings(max_examples=EXAMPLES, deadline=5_000, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite
