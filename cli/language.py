@@ -36,7 +36,7 @@ class Catalogue:
     text: Mapping[str, str]
     refusals: Mapping[str, Refusal]
 
-    def say(self, key: str, **values: object) -> str:
+    def say(self, key: str, /, **values: object) -> str:
         """The text under a key with its values filled in."""
         return self.text[key].format(**values) if values else self.text[key]
 
@@ -102,6 +102,6 @@ def current() -> Catalogue:
     return catalogue(_current[0])
 
 
-def t(key: str, **values: object) -> str:
+def t(key: str, /, **values: object) -> str:
     """The text under a key, in the language in use."""
     return current().say(key, **values)

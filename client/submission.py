@@ -41,7 +41,7 @@ LOOKUP_AFTER_S = 2.5
 """A transaction without a receipt for so long is looked up at whichever node answers."""
 LOOKUP_COUNT_MAX = 512
 TICK_S = 0.25
-ALREADY_KNOWN = frozenset({"transaction.pending", "transaction.executed", "transaction.repeated"})
+ALREADY_KNOWN = frozenset({"transaction.pending", "transaction.repeated"})
 """Refusals that say that it is on its way or has arrived: its receipt is looked up."""
 
 

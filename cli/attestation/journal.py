@@ -120,7 +120,8 @@ class Journal:
         """Transactions without a receipt, oldest first."""
         query = """SELECT s.id, s.raw, s.expires_at_ms FROM submission s WHERE EXISTS
                    (SELECT 1 FROM record r WHERE r.submission = s.id AND r.receipt IS NULL) ORDER BY s.rowid"""
-        return [Submission(*row, self._rows(row[0])) for row in self._db.execute(query)]
+        found = self._db.execute(query).fetchall()
+        return [Submission(*row, rows=self._rows(row[0])) for row in found]
 
     def sending(self, submissions: Sequence[Submission]) -> None:
         """Note transactions before they are sent; from here on a rerun looks for them first."""

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`zhixin demo`: scenes that assert what they show, on a network of their own."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Annotated
+
+import typer
+
+from cli import output
+from cli.command import command, group
+from cli.devnet.network import Devnet, bring_up, locked, remove
+from cli.errors import InputError, MissingError, UsageError, WorldError
+from cli.home import DEMO_HOME
+from cli.language import t
+from cli.output import emit, emit_table, note
+from cli.run import run_async
+from cli.scenes.registry import Scene, scenes
+from cli.scenes.stage import Stage
+
+app = group(t("help.demo"))
+
+VALIDATORS = 4
+HOMES_MAX = 9
+"""Demonstrations beside one another that choose their folders themselves."""
+
+
+@command(app, "list", t("demo.list.help"))
+def list_scenes() -> None:
+    """All scenes."""
+    known = scenes().values()
+    data = {"scenes": [{"name": scene.name, "title": scene.title} for scene in known]}
+    rows = [[scene.name, scene.title] for scene in known]
+    emit_table(data, [t("column.name"), t("column.title")], rows, empty="-")
+
+
+@command(app, "run", t("demo.run.help"))
+def run(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[SCENE]...", help=t("demo.option.scenes"))] = None,
+    once: Annotated[bool, typer.Option("--once", help=t("demo.option.once"))] = False,
+    home: Annotated[Path | None, typer.Option("--home", help=t("demo.option.home"))] = None,
+    base_port: Annotated[int | None, typer.Option("--base-port", help=t("devnet.option.base-port"))] = None,
+) -> None:
+    """Play scenes; stay up afterwards unless --once."""
+    known = scenes()
+    unknown = [name for name in names or [] if name not in known]
+    if unknown:
+        raise UsageError("demo.unknown", t("demo.unknown", names=", ".join(unknown), known=", ".join(known)))
+    chosen = [known[name] for name in dict.fromkeys(names or known)]
+    with _own_home(home) as root:
+        _clean(root)
+        run_async(_demonstrate(root, chosen, base_port, once=once))
+        if once:
+            remove(root)
+
+
+async def _demonstrate(root: Path, chosen: list[Scene], base_port: int | None, *, once: bool) -> None:
+    """Bring the network up, play, and take it down again, whatever happens."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    started = monotonic()
+    note(t("demo.starting", count=VALIDATORS, root=root))
+    network = await bring_up(root, validators=VALIDATORS, base_port=base_port)
+    try:
+        note(t("demo.up", seconds=f"{monotonic() - started:.1f}"))
+        results: list[dict[str, output.Json]] = []
+        words: list[str] = []
+        for scene in chosen:
+            folder = root / scene.name
+            folder.mkdir()
+            stage = Stage(network, folder)
+            await scene.play(stage)
+            results.append({"scene": scene.name, "held": True, "claims": stage.held, **stage.facts})
+            words += scene.summary(stage)
+        seconds = round(monotonic() - started, 1)
+        claims = sum(int(str(result["claims"])) for result in results)
+        emit({"held": True, "seconds": seconds, "scenes": results, "home": str(root)}, *words)
+        note(t("demo.held", claims=claims, seconds=seconds))
+        if not once:
+            note(t("demo.stays", root=root))
+            await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        note(t("demo.ending"))
+        raise KeyboardInterrupt from None
+    finally:
+        network.stop(network.names)
+
+
+@contextmanager
+def _own_home(named: Path | None) -> Iterator[Path]:
+    """A folder that no other demonstration uses: the one named, or the first free of .demo, .demo-2, …"""
+    candidates = [named] if named is not None else [DEMO_HOME, *(Path(f"{DEMO_HOME}-{i}") for i in range(2, HOMES_MAX))]
+    with ExitStack() as stack:
+        for root in candidates:
+            try:
+                stack.enter_context(locked(root))
+            except WorldError:
+                if root == candidates[-1]:
+                    raise
+                continue
+            yield root
+            return
+
+
+def _clean(root: Path) -> None:
+    """End and remove what an earlier demonstration left; nothing that is not marked as ours is touched.
+
+    Raises:
+        InputError: The folder holds something else.
+    """
+    try:
+        leftover = Devnet(root)
+    except MissingError:
+        if any(path.name != ".lock" for path in root.iterdir()):
+            raise InputError("demo.not-empty", t("demo.not-empty", root=root)) from None
+        return
+    if any(state.pid is not None for state in leftover.state()):
+        note(t("demo.leftovers", root=root))
+    leftover.stop(leftover.names)
+    remove(root)

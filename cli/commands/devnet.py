@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`zhixin devnet`: a whole network as real processes on loopback, under one folder."""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import output
+from cli.command import command, group
+from cli.devnet.network import Devnet, bring_up, locked, remove
+from cli.errors import NotHeldError
+from cli.home import DEVNET_HOME, HomeOption, find_home
+from cli.language import t
+from cli.output import emit, emit_table, note
+from cli.run import run_async
+
+app = group(t("help.devnet"))
+
+NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help=t("devnet.option.node"))]
+
+
+@command(app, "up", t("devnet.up.help"))
+def up(
+    home: HomeOption = None,
+    validators: Annotated[int, typer.Option("--validators", min=1, help=t("devnet.option.validators"))] = 4,
+    base_port: Annotated[int | None, typer.Option("--base-port", help=t("devnet.option.base-port"))] = None,
+    detach: Annotated[bool, typer.Option("--detach", help=t("devnet.option.detach"))] = False,
+) -> None:
+    """Start, and stay until Ctrl-C unless detached."""
+    root = home or DEVNET_HOME
+    with locked(root):
+        network = run_async(bring_up(root, validators=validators, base_port=base_port))
+    _show(network)
+    if detach:
+        return
+    note(t("devnet.stays"))
+    run_async(_until_interrupted())
+    with locked(root):
+        network.stop(network.names)
+    note(t("devnet.stopped"))
+
+
+@command(app, "down", t("devnet.down.help"))
+def down(
+    home: HomeOption = None,
+    delete: Annotated[bool, typer.Option("--delete", help=t("devnet.option.delete"))] = False,
+) -> None:
+    """Stop all nodes."""
+    root = _root(home)
+    with locked(root):
+        network = Devnet(root)
+        forced = network.stop(network.names)
+        if delete:
+            remove(root)
+    words = [t("devnet.stopped")] + ([t("devnet.forced", names=", ".join(forced))] if forced else [])
+    emit({"home": str(root), "stopped": network.names, "forced": forced, "deleted": delete}, *words)
+
+
+@command(app, "status", t("devnet.status.help"))
+def status(home: HomeOption = None) -> None:
+    """Which nodes run, and what they say of themselves; fails unless all run."""
+    network = Devnet(_root(home))
+    if not _show(network):
+        raise NotHeldError("devnet.incomplete", t("devnet.incomplete"))
+
+
+@command(app, "kill", t("devnet.kill.help"))
+def kill(node: NodeArgument, home: HomeOption = None) -> None:
+    """SIGKILL one node."""
+    network = Devnet(_root(home))
+    name = network.name_of(node)
+    pid = network.kill(name)
+    emit({"node": name, "pid": pid}, t("devnet.killed", name=name, pid=pid))
+
+
+@command(app, "restart", t("devnet.restart.help"))
+def restart(node: NodeArgument, home: HomeOption = None) -> None:
+    """Start one node, after stopping it if it runs, and wait until it has caught up."""
+    network = Devnet(_root(home))
+    name = network.name_of(node)
+    network.stop([name])
+    height = run_async(_restarted(network, name))
+    emit({"node": name, "height": height}, t("devnet.restarted", name=name, height=height))
+
+
+async def _restarted(network: Devnet, name: str) -> int:
+    async with network.home.session() as session:
+        reports = await session.statuses()
+        heights = [report.status.certified_height for report in reports if report.status is not None]
+        network.start([name])
+        await network.wait_ready(session, [name], height=max(heights, default=0))
+        return max(heights, default=0)
+
+
+async def _until_interrupted() -> None:
+    """Return on Ctrl-C or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+def _root(home: Path | None) -> Path:
+    return find_home(home).root
+
+
+def _show(network: Devnet) -> bool:
+    """Print the network's state; says whether every node runs and answers."""
+
+    async def ask() -> dict[str, tuple[int, int, int]]:
+        async with network.home.session() as session:
+            return {
+                report.address: (report.status.epoch, report.status.certified_height, report.status.pending)
+                for report in await session.statuses()
+                if report.status is not None
+            }
+
+    answers = run_async(ask())
+    nodes: list[dict[str, output.Json]] = []
+    rows = []
+    for state in network.state():
+        answer = answers.get(state.address)
+        node: dict[str, output.Json] = {
+            "node": state.name,
+            "pid": state.pid,
+            "address": state.address,
+            "answers": answer is not None,
+            "epoch": None if answer is None else answer[0],
+            "certified_height": None if answer is None else answer[1],
+            "pending": None if answer is None else answer[2],
+        }
+        nodes.append(node)
+        rows.append([state.name, state.address, *("-" if node[k] is None else str(node[k]) for k in _NUMBERS)])
+    complete = all(node["answers"] and node["pid"] is not None for node in nodes)
+    columns = [t("column.node"), t("column.address"), "pid", t("column.epoch"), t("column.height"), t("column.pending")]
+    data = {"home": str(network.root), "network": network.home.genesis().network.hex(), "nodes": nodes}
+    emit_table({**data, "complete": complete}, columns, rows, empty="-")
+    return complete
+
+
+_NUMBERS = ("pid", "epoch", "certified_height", "pending")

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All scenes, in the order in which they are played."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from cli.language import t
+from cli.scenes import ledger
+from cli.scenes.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A story.
+
+    Attributes:
+        play: Runs it; raises if anything that it claims does not hold.
+        summary: What happened and what to try next, in both languages, from the stage's facts.
+    """
+
+    name: str
+    title: str
+    play: Callable[[Stage], Awaitable[None]]
+    summary: Callable[[Stage], list[str]]
+
+
+def scenes() -> dict[str, Scene]:
+    """By name."""
+    return {"ledger": Scene("ledger", t("scene.ledger.title"), ledger.play, ledger.summary)}
