@@ -20,89 +20,47 @@ from chain import light_client
 from chain.certificate import BlsScheme, SignatureScheme
 from chain.checkpoint import CertifiedCheckpoint, Checkpoint, ClosingCheckpoint
 from chain.codec import decode, encode
-from chain.errors import InvalidCertificate, InvalidMessage, InvalidReceipt, LedgerError
+from chain.errors import InvalidCertificate, InvalidReceipt
 from chain.genesis import Genesis
-from chain.ics23 import verify_ics23
 from chain.light_client import TrustAnchor
-from chain.log import leaf_hash, verify_inclusion
 from chain.pb import ledger_pb2 as pb
-from chain.transaction import Header, Operation, SignedTransaction, operation_path
-from chain.types import (
-    BLOCK_TRANSACTIONS_MAX,
-    TRANSACTION_LIFETIME_MS_MAX,
-    Epoch,
-    Height,
-    Millis,
-    TransactionId,
+from chain.proven import (
+    FailedInclusion,
+    VerifiedInclusion,
+    VerifiedState,
+    key_of,
+    place_of,
+    verify_inclusions,
+    verify_states,
 )
+from chain.transaction import SignedTransaction, operation_path, operation_paths
+from chain.types import Epoch, Millis
+
+__all__ = [
+    "CLOCK_SKEW_MS_MAX",
+    "CLOSINGS_MAX",
+    "RECEIPT_BYTES_MAX",
+    "FailedInclusion",
+    "Verified",
+    "VerifiedInclusion",
+    "VerifiedState",
+    "Verifier",
+    "make",
+    "make_inclusion",
+    "make_inclusions",
+    "make_state_proof",
+    "verify",
+]
 
 RECEIPT_BYTES_MAX = 16 * 1024 * 1024
 """A full answer of a node: 512 transactions, 4 MiB of operations, and their paths."""
-PROOFS_MAX = 16_384
-"""In one bundle; each takes up to 0.2 ms to check."""
 CLOSINGS_MAX = 1024
 """In one receipt; each takes 3 ms to check. A client further behind asks for the closing checkpoints first."""
-ENTRY_BYTES_MAX = 8192
-FAILURE_CODE_BYTES_MAX = 128
 CLOCK_SKEW_MS_MAX = 60_000
 """A checkpoint that far ahead of the verifier's clock says that the clock is wrong, and no age can be told."""
 
 _CERTIFICATES_REMEMBERED_MAX = 256
 _GENESES_REMEMBERED_MAX = 8
-
-
-@dataclass(frozen=True, slots=True)
-class _Inclusion:
-    """An operation's place in the log.
-
-    Attributes:
-        operation: Type and body, as its author made them.
-        operation_index: Its place in its transaction, 0-based.
-        header: Of its transaction: signers, expiry, number of operations.
-        height: Of its block.
-        position: Of its transaction's entry in the block, 0-based.
-        time_ms: The block's time.
-        leaf_index: Of the entry in the log since genesis, 0-based.
-    """
-
-    operation: Operation
-    operation_index: int
-    header: Header
-    height: Height
-    position: int
-    time_ms: Millis
-    leaf_index: int
-
-    @property
-    def transaction_id(self) -> TransactionId:
-        """SHA-256 of the header."""
-        return self.header.id
-
-
-@dataclass(frozen=True, slots=True)
-class VerifiedInclusion(_Inclusion):
-    """An operation that was executed and took effect."""
-
-
-@dataclass(frozen=True, slots=True)
-class FailedInclusion(_Inclusion):
-    """An operation of a transaction that was refused: nothing of it took effect.
-
-    Attributes:
-        code: Which rule refused it, e.g. "identity.not-registrar".
-        failed_operation: Index of the operation that the rule refused; the others of the transaction fell with it.
-    """
-
-    code: str
-    failed_operation: int
-
-
-@dataclass(frozen=True, slots=True)
-class VerifiedState:
-    """A state key as it stood after the checkpoint's block; a value of None: absent."""
-
-    key: bytes
-    value: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +95,7 @@ class Verified:
 class Verifier:
     """Verifies receipts one after another: keeps the newest anchor, and knows certificates it has seen.
 
-    A receipt that is refused changes nothing.
+    A receipt that is refused changes nothing. One thread at a time.
     """
 
     def __init__(self, trusted: Genesis | TrustAnchor, scheme: SignatureScheme | None = None) -> None:
@@ -192,8 +150,8 @@ class Verifier:
             )
         checkpoint = light_client.check(anchor.at(epoch), certified, self._scheme)
         _check_age(message, checkpoint, state_age_ms_max, now_ms)
-        inclusions, failures = _verify_inclusions(message.inclusions, checkpoint)
-        states = _verify_states(message.states, checkpoint)
+        inclusions, failures = verify_inclusions(message.inclusions, checkpoint)
+        states = verify_states(message.states, checkpoint)
         if not message.inclusions and not message.states:
             raise InvalidReceipt("the receipt proves nothing")
         if epoch == anchor.epoch:
@@ -264,6 +222,25 @@ def make_inclusion(
     )
 
 
+def make_inclusions(
+    transaction: SignedTransaction, entry: bytes, leaf_index: int, path: Sequence[bytes]
+) -> list[pb.Inclusion]:
+    """The proof of each operation of a transaction; see `make_inclusion`."""
+    return [
+        pb.Inclusion(
+            operation=operation.raw,
+            operation_index=index,
+            operation_path=siblings,
+            entry=entry,
+            leaf_index=leaf_index,
+            path=path,
+        )
+        for index, (operation, siblings) in enumerate(
+            zip(transaction.operations, operation_paths(transaction.operations), strict=True)
+        )
+    ]
+
+
 def make_state_proof(key: bytes, value: bytes | None, proof: bytes) -> pb.StateProof:
     """The proof of one state key, from its ICS-23 proof."""
     return pb.StateProof(key=key, value=b"" if value is None else value, proof=proof)
@@ -285,8 +262,8 @@ def make(
     """
     return encode(
         pb.Receipt(
-            inclusions=sorted(inclusions, key=_place),
-            states=sorted(states, key=_state_key),
+            inclusions=sorted(inclusions, key=place_of),
+            states=sorted(states, key=key_of),
             checkpoint=checkpoint.to_pb(),
             epochs=[closing.to_pb() for closing in closings],
         )
@@ -307,108 +284,6 @@ def _check_age(message: pb.Receipt, checkpoint: Checkpoint, state_age_ms_max: in
         raise InvalidReceipt(
             f"the checkpoint is {-age_ms} ms ahead of this clock; set the clock right", "receipt.clock"
         )
-
-
-def _verify_inclusions(
-    inclusions: Sequence[pb.Inclusion], checkpoint: Checkpoint
-) -> tuple[tuple[VerifiedInclusion, ...], tuple[FailedInclusion, ...]]:
-    """Check each operation's way to the log root; those that took effect, and those that did not."""
-    if len(inclusions) > PROOFS_MAX:
-        raise InvalidReceipt(f"the receipt shows {len(inclusions)} operations; at most {PROOFS_MAX}")
-    verified: list[VerifiedInclusion] = []
-    failed: list[FailedInclusion] = []
-    before = (-1, -1)
-    for index, inclusion in enumerate(inclusions):
-        place = _place(inclusion)
-        if place <= before:
-            raise InvalidReceipt(f"inclusions[{index}] is out of order, or stands twice")
-        before = place
-        try:
-            outcome = _verify_inclusion(inclusion, checkpoint)
-        except LedgerError as error:
-            raise InvalidReceipt(f"inclusions[{index}]: {error.reason}", error.code) from None
-        if isinstance(outcome, FailedInclusion):
-            failed.append(outcome)
-        else:
-            verified.append(outcome)
-    return tuple(verified), tuple(failed)
-
-
-def _verify_inclusion(inclusion: pb.Inclusion, checkpoint: Checkpoint) -> VerifiedInclusion | FailedInclusion:
-    """Check one operation: it stands in its transaction, the transaction's entry in the log."""
-    operation = Operation.decode(inclusion.operation)
-    entry = decode(pb.Entry, inclusion.entry, ENTRY_BYTES_MAX)
-    header = Header.decode(entry.header)
-    verify_inclusion(
-        leaf_hash(operation.raw),
-        inclusion.operation_index,
-        header.operation_count,
-        inclusion.operation_path,
-        header.operations_root,
-    )
-    verify_inclusion(
-        leaf_hash(inclusion.entry), inclusion.leaf_index, checkpoint.log_size, inclusion.path, checkpoint.log_root
-    )
-    _check_entry(entry, header, checkpoint)
-    index, height, time_ms = inclusion.operation_index, Height(entry.height), Millis(entry.time_ms)
-    if entry.HasField("failure"):
-        return FailedInclusion(
-            operation,
-            index,
-            header,
-            height,
-            entry.position,
-            time_ms,
-            inclusion.leaf_index,
-            entry.failure.code,
-            entry.failure.operation,
-        )
-    return VerifiedInclusion(operation, index, header, height, entry.position, time_ms, inclusion.leaf_index)
-
-
-def _check_entry(entry: pb.Entry, header: Header, checkpoint: Checkpoint) -> None:
-    """Check that an entry says what validators can have written below this checkpoint."""
-    if not 1 <= entry.height <= checkpoint.height or entry.position >= BLOCK_TRANSACTIONS_MAX:
-        raise InvalidMessage(f"an entry of height {entry.height} under a checkpoint of height {checkpoint.height}")
-    is_same = entry.height == checkpoint.height
-    if (is_same and entry.time_ms != checkpoint.time_ms) or (not is_same and entry.time_ms > checkpoint.time_ms):
-        raise InvalidMessage("the entry's time does not fit the checkpoint's")
-    if not entry.time_ms <= header.expires_at_ms <= entry.time_ms + TRANSACTION_LIFETIME_MS_MAX:
-        raise InvalidMessage("the entry is of a transaction that could not execute at its time")
-    result = entry.WhichOneof("result")
-    if result is None:
-        raise InvalidMessage("the entry has no result")
-    if result == "failure":
-        code = entry.failure.code
-        if not 0 < len(code.encode()) <= FAILURE_CODE_BYTES_MAX or entry.failure.operation >= header.operation_count:
-            raise InvalidMessage("the entry's failure has no code, or names an operation that is not there")
-
-
-def _verify_states(states: Sequence[pb.StateProof], checkpoint: Checkpoint) -> tuple[VerifiedState, ...]:
-    """Check each state key's way to the state root."""
-    if len(states) > PROOFS_MAX:
-        raise InvalidReceipt(f"the receipt shows {len(states)} states; at most {PROOFS_MAX}")
-    verified: list[VerifiedState] = []
-    for index, state in enumerate(states):
-        if index and state.key <= states[index - 1].key:
-            raise InvalidReceipt(f"states[{index}] is out of order, or stands twice")
-        value = state.value or None
-        try:
-            verify_ics23(state.proof, checkpoint.state_root, state.key, value)
-        except LedgerError as error:
-            raise InvalidReceipt(f"states[{index}]: {error.reason}", error.code) from None
-        verified.append(VerifiedState(state.key, value))
-    return tuple(verified)
-
-
-def _place(inclusion: pb.Inclusion) -> tuple[int, int]:
-    """The order of inclusions."""
-    return inclusion.leaf_index, inclusion.operation_index
-
-
-def _state_key(state: pb.StateProof) -> bytes:
-    """The order of states."""
-    return state.key
 
 
 @lru_cache(maxsize=_GENESES_REMEMBERED_MAX)

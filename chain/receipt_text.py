@@ -48,11 +48,13 @@ def to_json(receipt: bytes) -> str:
     """Write a receipt as JSON.
 
     Raises:
-        InvalidMessage: Not a receipt in its canonical encoding, or without a checkpoint.
+        InvalidMessage: Not a receipt in its canonical encoding, without a checkpoint, or of a leaf beyond 2^53.
     """
     message = decode(pb.Receipt, receipt, RECEIPT_BYTES_MAX)
     if not message.HasField("checkpoint") or not all(closing.HasField("certified") for closing in message.epochs):
         raise InvalidMessage("the receipt lacks a checkpoint")
+    if any(inclusion.leaf_index > _NUMBER_MAX for inclusion in message.inclusions):
+        raise InvalidMessage("a leaf index is beyond what JSON readers hold exactly")
     document: dict[str, Json] = {
         "format": FORMAT,
         "inclusions": [

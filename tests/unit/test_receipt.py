@@ -13,6 +13,7 @@ from chain.ed25519 import Ed25519Signer
 from chain.errors import InvalidCertificate, InvalidGenesis, InvalidReceipt, LedgerError
 from chain.light_client import TrustAnchor
 from chain.pb import ledger_pb2 as pb
+from chain.proven import PROOFS_MAX
 from chain.receipt import FailedInclusion, VerifiedInclusion, VerifiedState, Verifier
 from chain.transaction import Operation, SignedTransaction, build
 from chain.types import TRANSACTION_LIFETIME_MS_MAX, Millis
@@ -82,6 +83,14 @@ def test_receipt_is_verified_against_bytes_a_loaded_genesis_or_an_anchor():
         assert receipt.verify(raw, trusted).inclusions[0].leaf_index == 0
     with pytest.raises(InvalidGenesis):
         receipt.verify(raw, b"{}")
+
+
+def test_proofs_of_all_operations_are_those_made_one_by_one():
+    ledger = small_ledger()
+    record = ledger.records[0]
+    path = ledger.log.prove_inclusion(0, ledger.checkpoint.log_size)
+    made = receipt.make_inclusions(record.transaction, record.entry, 0, path)
+    assert made == [ledger.inclusion(0, 0), ledger.inclusion(0, 1)]
 
 
 def test_certificate_is_verified_once_for_many_receipts():
@@ -164,8 +173,8 @@ def test_receipt_with_more_parts_than_the_limits_is_refused():
     ledger = small_ledger()
     message = pb.Receipt.FromString(ledger.receipt([(0, 0)], [KEY]))
     for field, count in (
-        ("inclusions", receipt.PROOFS_MAX),
-        ("states", receipt.PROOFS_MAX),
+        ("inclusions", PROOFS_MAX),
+        ("states", PROOFS_MAX),
         ("epochs", receipt.CLOSINGS_MAX),
     ):
         many = pb.Receipt(checkpoint=message.checkpoint)

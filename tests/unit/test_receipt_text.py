@@ -119,6 +119,9 @@ def test_receipt_without_a_checkpoint_has_no_text():
     for message in (pb.Receipt(), pb.Receipt(checkpoint=pb.CertifiedCheckpoint(), epochs=[pb.ClosingCheckpoint()])):
         with pytest.raises(InvalidMessage):
             receipt_text.to_json(encode(message))
+    beyond = pb.Receipt(checkpoint=pb.CertifiedCheckpoint(), inclusions=[pb.Inclusion(leaf_index=1 << 53)])
+    with pytest.raises(InvalidMessage, match="beyond"):
+        receipt_text.to_json(encode(beyond))
     for write in (receipt_text.to_json, receipt_text.to_compact):
         with pytest.raises(InvalidMessage):
             write(b"\xff")

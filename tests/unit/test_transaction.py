@@ -15,7 +15,16 @@ from chain.log import leaf_hash, root_of, verify_inclusion
 from chain.p256 import ORDER, P256Signer
 from chain.pb import ledger_pb2 as pb
 from chain.signing import Scheme, Signer
-from chain.transaction import Header, Operation, build, decode, operation_path, verify_batch, verify_signatures
+from chain.transaction import (
+    Header,
+    Operation,
+    build,
+    decode,
+    operation_path,
+    operation_paths,
+    verify_batch,
+    verify_signatures,
+)
 from chain.types import OPERATIONS_MAX, SIGNERS_MAX, TRANSACTION_BYTES_MAX, Millis, Network, sha256
 
 NETWORK = Network(b"n" * 32)
@@ -125,6 +134,12 @@ def test_each_operation_can_be_shown_without_its_neighbours(count):
     root = Header.decode(built.header).operations_root
     for i, operation in enumerate(built.operations):
         verify_inclusion(leaf_hash(operation.raw), i, count, operation_path(built.operations, i), root)
+
+
+@pytest.mark.parametrize("count", [*range(1, 34), 100])
+def test_paths_made_at_once_are_those_made_one_by_one(count):
+    operations = operations_of(count)
+    assert operation_paths(operations) == [operation_path(operations, i) for i in range(count)]
 
 
 def test_co_signature_cannot_be_stripped():
