@@ -20,6 +20,8 @@ from chain.types import TRANSACTION_BYTES_MAX, Digest, Millis, Network, sha256
 from node.config import AdmissionConfig
 from node.mempool import Busy, Mempool
 
+LINGER_SECONDS = 0.008
+"""A batch that follows another within this time waits for company: handing over costs as much as three checks."""
 QUEUE_RETRY_AFTER_MS = 500
 """The queue holds two seconds of checking; a quarter of it is free by then."""
 BUSY_BYTES_PER_BATCH_MAX = 4 * 1024 * 1024
@@ -52,8 +54,8 @@ class _Request:
     from_client: bool
 
 
-_Job: TypeAlias = tuple[_Request, int, bytes]
-"""One transaction: its request, its place there, its bytes."""
+_Job: TypeAlias = tuple[_Request, int, bytes, Digest]
+"""One transaction: its request, its place there, its bytes and their digest."""
 
 
 @dataclass(slots=True)
@@ -100,6 +102,8 @@ class Admission:
         self._wanted = asyncio.Event()
         self._pool = ThreadPoolExecutor(config.workers, thread_name_prefix="verify")
         self._tasks: list[asyncio.Task[None]] = []
+        self._last_batch_s = 0.0
+        self._checking: set[Digest] = set()
         self.verified = 0
         self.refused = 0
 
@@ -121,6 +125,10 @@ class Admission:
         """Transactions that wait for a worker."""
         return len(self._urgent.jobs) + len(self._normal.jobs)
 
+    def is_checking(self, digest: Digest) -> bool:
+        """Whether a transaction is here and waits for its signature check."""
+        return digest in self._checking
+
     async def submit(self, raws: Sequence[bytes], *, from_client: bool) -> list[Outcome]:
         """Take transactions from a client, or gossip from a peer.
 
@@ -138,17 +146,20 @@ class Admission:
         done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
         request = _Request(outcomes, 0, done, admit, from_client)
         for index, raw in enumerate(raws):
-            outcomes[index] = problem = self._refuse_early(lane, raw, admit=admit)
+            digest = Digest(sha256(raw))
+            outcomes[index] = problem = self._refuse_early(lane, raw, digest, admit=admit)
             if problem is None:
-                lane.jobs.append((request, index, raw))
+                lane.jobs.append((request, index, raw, digest))
                 lane.size_bytes += len(raw)
                 request.left += 1
+                if admit:
+                    self._checking.add(digest)
         if request.left == 0:
             return [outcome for outcome in outcomes if outcome is not None]
         self._wanted.set()
         return await done
 
-    def _refuse_early(self, lane: _Lane, raw: bytes, *, admit: bool) -> LedgerError | None:
+    def _refuse_early(self, lane: _Lane, raw: bytes, digest: Digest, *, admit: bool) -> LedgerError | None:
         """What can be said without decoding."""
         if len(raw) > TRANSACTION_BYTES_MAX:
             return Refused(f"a transaction has at most {TRANSACTION_BYTES_MAX} bytes", "transaction.too-large")
@@ -157,7 +168,7 @@ class Admission:
         config = self._config
         if len(lane.jobs) >= config.queue_count_max or lane.size_bytes + len(raw) > config.queue_bytes_max:
             return Busy("too many transactions wait for their signature check", "admission.busy", QUEUE_RETRY_AFTER_MS)
-        if self._mempool.holds(Digest(sha256(raw))):
+        if self._mempool.holds(digest) or (digest in self._checking):
             return Refused("this transaction waits already", "transaction.pending")
         return None
 
@@ -168,8 +179,14 @@ class Admission:
             while not self.waiting:
                 self._wanted.clear()
                 await self._wanted.wait()
+            early_s = self._last_batch_s + LINGER_SECONDS - loop.time()
+            if early_s > 0 and self.waiting < self._config.batch_max and not self._urgent.jobs:
+                await asyncio.sleep(early_s)
+                if not self.waiting:
+                    continue
+            self._last_batch_s = loop.time()
             jobs = self._take()
-            raws = [raw for _, _, raw in jobs]
+            raws = [raw for _, _, raw, _ in jobs]
             outcomes = await loop.run_in_executor(self._pool, _verify, raws, self._network)
             self.verified += len(jobs)
             await self._finish(jobs, outcomes)
@@ -194,7 +211,7 @@ class Admission:
         for from_client in (True, False):
             sound = [
                 (index, outcome)
-                for index, ((request, _, _), outcome) in enumerate(zip(jobs, outcomes, strict=True))
+                for index, ((request, _, _, _), outcome) in enumerate(zip(jobs, outcomes, strict=True))
                 if request.admit and request.from_client is from_client and isinstance(outcome, SignedTransaction)
             ]
             if not sound:
@@ -213,7 +230,8 @@ class Admission:
             self._gossip(fresh)
         if added:
             self._changed()
-        for (request, index, _), outcome in zip(jobs, outcomes, strict=True):
+        for (request, index, _, digest), outcome in zip(jobs, outcomes, strict=True):
+            self._checking.discard(digest)
             if isinstance(outcome, LedgerError):
                 self.refused += 1
             request.outcomes[index] = outcome

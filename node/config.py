@@ -147,7 +147,7 @@ class MempoolConfig:
         default=50, metadata={"why": "one organisation alone never fills the pool for the others"}
     )
     retry_after_ms: int = field(default=1_000, metadata={"why": "a full pool drains within a few blocks"})
-    advertise_count_max: int = field(default=1_024, metadata={"why": "32 KiB a time and peer"})
+    advertise_count_max: int = field(default=256, metadata={"why": "8 KiB a peer, twice a second"})
     advertise_after_ms: int = field(default=2_000, metadata={"why": "what is still pending then may have been lost"})
 
 

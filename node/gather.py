@@ -6,8 +6,9 @@ block that lists them is wrong.  Source: docs/protocol.md, section 3.
 """
 
 import asyncio
+import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 from chain.consensus.block import Block
 from chain.consensus.messages import BODIES_MAX, BodiesRequest, encode_message
@@ -21,7 +22,8 @@ from node.metrics import Metrics
 from node.transport import Transport
 
 GRACE_MS = 40
-"""Gossip of what a block lists is mostly ahead of it; so long it may still be in the signature check."""
+"""Gossip of what a block lists is mostly ahead of it, and may still be on its way; what is here but still in the
+signature check is waited for and not asked for."""
 ASKED_MAX = 8_192
 """Digests asked for because a peer advertised them; what was never asked for is not taken."""
 REFUSED_KEPT_MAX = 1_024
@@ -98,49 +100,49 @@ class Gatherer:
     ) -> tuple[SignedTransaction, ...]:
         attempt = 0
         while True:
-            arrived.clear()
-            found = [self.find(digest) for digest in block.digests]
-            missing = [digest for digest, transaction in zip(block.digests, found, strict=True) if transaction is None]
-            if not missing:
-                return tuple(transaction for transaction in found if transaction is not None)
+            missing = await self._wait_for_arrivals(
+                block.digests, arrived, (self._retry_ms if attempt else GRACE_MS) / 1000
+            )
             for digest in missing:
                 if digest in self._refused:
                     raise Refused(self._refused[digest], "block.invalid-transaction")
-            if attempt:
-                self._ask(missing, peers, attempt - 1)
-            timeout_ms = self._retry_ms if attempt else GRACE_MS
-            deadline = asyncio.get_running_loop().time() + timeout_ms / 1000
-            if not await self._more_until(deadline, arrived, missing):
+            if missing:
+                self._ask([digest for digest in missing if not self._admission.is_checking(digest)], peers, attempt)
                 attempt += 1
+                continue
+            found = [self.find(digest) for digest in block.digests]
+            if all(found):  # one may have left the mempool meanwhile; then it is looked for again
+                return tuple(transaction for transaction in found if transaction is not None)
 
-    async def _more_until(self, deadline: float, arrived: asyncio.Event, missing: Collection[Digest]) -> bool:
-        """Wait until all of these are here or refused (True), or time is up (False)."""
-        loop = asyncio.get_running_loop()
-        while (left := deadline - loop.time()) > 0:
-            try:
-                async with asyncio.timeout(left):
+    async def _wait_for_arrivals(
+        self, digests: Sequence[Digest], arrived: asyncio.Event, timeout_s: float
+    ) -> list[Digest]:
+        """Wait for these; those still missing when time is up, or when one of them turned out to be wrong."""
+        missing = [digest for digest in digests if self.find(digest) is None]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while missing and self._refused.keys().isdisjoint(missing):
+                    arrived.clear()
                     await arrived.wait()
-            except TimeoutError:
-                return False
-            arrived.clear()
-            if all(self.find(digest) is not None or digest in self._refused for digest in missing):
-                return True
-        return False
+                    missing = [digest for digest in missing if self.find(digest) is None]
+        return missing
 
     def _ask(self, missing: Sequence[Digest], peers: Sequence[BlsKey], attempt: int) -> None:
-        """Ask one connected peer, another with each attempt; each round also a second one, in case the first lies."""
+        """Ask one connected peer, another with each attempt."""
         connected = self._transport.connected
         able = [peer for peer in peers if peer in connected]
-        if not able:
-            return
-        request = encode_message(BodiesRequest(tuple(missing[:BODIES_MAX])))
-        for peer in {able[attempt % len(able)], able[(attempt * 2) % len(able)]}:
+        if able and missing:
             self._metrics.pulls.inc()
-            self._transport.send(peer, request)
+            request = encode_message(BodiesRequest(tuple(missing[:BODIES_MAX])))
+            self._transport.send(able[attempt % len(able)], request)
 
     def on_advertised(self, sender: BlsKey, digests: Sequence[Digest]) -> None:
         """A peer says what waits there; ask for what is not here."""
-        missing = [digest for digest in digests[:BODIES_MAX] if self.find(digest) is None and digest not in self._asked]
+        missing = [
+            digest
+            for digest in digests[:BODIES_MAX]
+            if self.find(digest) is None and digest not in self._asked and not self._admission.is_checking(digest)
+        ]
         for digest in missing:
             self._asked[digest] = None
         while len(self._asked) > ASKED_MAX:

@@ -4,6 +4,7 @@
 No secret and no transaction body is ever logged; what peers send wrongly is logged at a bounded rate.
 """
 
+import json
 import logging
 import sys
 from collections.abc import Callable
@@ -36,7 +37,28 @@ def configure_logging(level: str, node: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format='{"level":"warning","event":"%(name)s"}')
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonFormatter(node))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+class _JsonFormatter(logging.Formatter):
+    """Lines of libraries in the same form as ours."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__()
+        self._node = node
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, exception included."""
+        line = {
+            "event": f"{record.name}: {record.getMessage()}",
+            "node": self._node,
+            "level": record.levelname.lower(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
 
 
 class Limiter:

@@ -64,6 +64,7 @@ class Mempool:
         self._config = config
         self._by_digest: dict[Digest, _Waiting] = {}
         self._by_id: dict[TransactionId, Digest] = {}
+        self._quiet: OrderedDict[Digest, int] = OrderedDict()
         self._queues: OrderedDict[str, _Queue] = OrderedDict()
         self._expiries: list[tuple[int, Digest]] = []
         self._claims: OrderedDict[BlockId, tuple[int, tuple[Digest, ...]]] = OrderedDict()
@@ -194,13 +195,16 @@ class Mempool:
             turns = still
 
     def overdue(self, now_ms: Millis) -> list[Digest]:
-        """Digests, oldest first, of what waits unclaimed for longer than it should: peers may have missed them."""
+        """Digests of what waits unclaimed for longer than it should, since peers may have missed it; each in turn."""
         limit_ms = now_ms - self._config.advertise_after_ms
         found: list[Digest] = []
-        for digest, waiting in self._by_digest.items():
-            if waiting.arrived_ms > limit_ms or len(found) >= self._config.advertise_count_max:
+        while self._quiet and len(found) < self._config.advertise_count_max:
+            digest, since_ms = next(iter(self._quiet.items()))
+            if since_ms > limit_ms:
                 break
-            if waiting.claimed_by is None:
+            self._quiet[digest] = now_ms
+            self._quiet.move_to_end(digest)
+            if self._by_digest[digest].claimed_by is None:
                 found.append(digest)
         return found
 
@@ -230,6 +234,7 @@ class Mempool:
         queue.size_bytes += waiting.size_bytes
         self._size_bytes += waiting.size_bytes
         self._by_digest[digest] = waiting
+        self._quiet[digest] = waiting.arrived_ms
         self._by_id[transaction.id] = digest
         heapq.heappush(self._expiries, (transaction.expires_at_ms, digest))
         if len(self._expiries) > 2 * len(self._by_digest) + 1024:
@@ -238,6 +243,7 @@ class Mempool:
 
     def _remove(self, digest: Digest) -> None:
         waiting = self._by_digest.pop(digest)
+        del self._quiet[digest]
         del self._by_id[waiting.transaction.id]
         if waiting.claimed_by is not None:
             self._claimed -= 1

@@ -22,7 +22,7 @@ from node.exits import NodeExit
 from node.logs import configure_logging
 from node.node import Node, wall_clock_ms
 
-SWITCH_INTERVAL_SECONDS = 0.001
+SWITCH_INTERVAL_SECONDS = 0.0005
 """How long the event loop waits at most for a thread that computes; CPython's 5 ms would show in every vote."""
 
 log = structlog.get_logger(__name__)

@@ -143,8 +143,10 @@ class SubmitStream:
 
     async def _push(self, write: Write) -> None:
         """Send what is certified by now, one bundle per checkpoint as a rule."""
-        newest = self._newest()
-        while newest is not None and (ready := self._sink.take(RECEIPTS_PER_PIECE_MAX)):
+        while (newest := self._newest()) is not None:
+            ready = self._sink.take(newest.checkpoint.height, RECEIPTS_PER_PIECE_MAX)
+            if not ready:
+                return
             for bundle in await self._ledger.run(self._answers.bundles, ready, newest, self._from_epoch):
                 await write(pb.SubmitResponse(receipt=bundle))
             self._room.set()

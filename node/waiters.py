@@ -32,23 +32,22 @@ class Sink:
     Attributes:
         notify: Called when something is certified for it.
         waiting: Transactions without an entry so far, with their expiries.
-        executed: Those with an entry, in order of execution; certified up to `certified_height`.
+        executed: Those with an entry, in order of execution; not all of them certified yet.
     """
 
     notify: Callable[[], None]
     waiting: dict[TransactionId, Millis] = field(default_factory=dict)
     executed: list[Executed] = field(default_factory=list)
-    certified_height: Height = GENESIS_HEIGHT
 
     @property
     def count(self) -> int:
         """How many receipts it still waits for."""
         return len(self.waiting) + len(self.executed)
 
-    def take(self, count_max: int) -> list[Executed]:
-        """Remove and return what is certified, oldest first, so many at most."""
+    def take(self, up_to: Height, count_max: int) -> list[Executed]:
+        """Remove and return what was executed up to a height, oldest first, so many at most."""
         ready = 0
-        while ready < min(count_max, len(self.executed)) and self.executed[ready].height <= self.certified_height:
+        while ready < min(count_max, len(self.executed)) and self.executed[ready].height <= up_to:
             ready += 1
         taken, self.executed = self.executed[:ready], self.executed[ready:]
         return taken
@@ -121,7 +120,6 @@ class Waiters:
                 sink.notify()
 
     def _tell(self, sink: Sink) -> None:
-        sink.certified_height = self._certified_height
         if sink.executed and sink.executed[0].height <= self._certified_height:
             sink.notify()
 
