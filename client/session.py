@@ -369,7 +369,8 @@ class Session:
         call = node.connection.stub.Blocks(pb.BlocksRequest(from_height=follower.cursor.height + 1))
         try:
             while True:
-                event = await asyncio.wait_for(call.read(), BLOCKS_SILENCE_S)
+                async with asyncio.timeout(BLOCKS_SILENCE_S):
+                    event = await call.read()
                 if not isinstance(event, pb.BlockEvent):
                     raise TransportError(f"{node.name} ended the stream of blocks")
                 checkpoint = await self._event_checkpoint(node, event.checkpoint)

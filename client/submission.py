@@ -192,8 +192,10 @@ class Submission:
                 identifiers.append(identifier)
             if not batch:
                 self._changed.clear()
+                # Not `wait_for`: up to Python 3.11 it can swallow a cancellation.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), TICK_S)
+                    async with asyncio.timeout(TICK_S):
+                        await self._changed.wait()
                 await asyncio.sleep(LINGER_S)
                 continue
             owed.append(tuple(identifiers))
