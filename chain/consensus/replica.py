@@ -508,12 +508,12 @@ class Replica:
             return
         self._tally.add(index, vote)
         self._try_certify(vote.view, vote.kind, vote.block_id, now)
-        if (
-            vote.kind == NULLIFY
-            and vote.view == self.view
-            and self._tally.count(vote.view, NULLIFY) > faults_max(self._n)
-        ):
+        if vote.kind == NULLIFY and vote.view == self.view and self._should_join(vote.view, sender):
             self._vote_nullify(now)
+
+    def _should_join(self, view: View, sender: BlsKey | None = None) -> bool:
+        """Whether to nullify because others do: f+1 of them, or the leader itself."""
+        return sender == self.leader(view) or self._tally.count(view, NULLIFY) > faults_max(self._n)
 
     def _accuse(self, index: int, first: Vote, second: Vote) -> None:
         """Two votes that no honest member makes; evidence once per member and epoch."""
@@ -616,7 +616,7 @@ class Replica:
         self._payload_empty = False
         self.pace.enter(now)
         self._try_propose(now)
-        if self._tally.count(view, NULLIFY) > faults_max(self._n):
+        if self._should_join(view):
             self._vote_nullify(now)
 
     # ------------------------------------------------------------ lost messages
