@@ -17,7 +17,7 @@ import uvloop
 from chain.errors import LedgerError
 from node.config import Home, load_config
 from node.driver import Halted
-from node.errors import ConfigError, StorageError, TransportError
+from node.errors import ConfigError, KeyFileError, StorageError, TransportError
 from node.exits import NodeExit
 from node.logs import configure_logging
 from node.node import Node, wall_clock_ms
@@ -42,7 +42,7 @@ def run(home: Path) -> int:
         config = load_config(place)
         configure_logging(config.logging.level, home.name)
         node = Node(place, config, os.environ)
-    except (ConfigError, LedgerError) as error:
+    except (ConfigError, KeyFileError, LedgerError) as error:
         return _refuse(error, NodeExit.REFUSED)
     except StorageError as error:
         return _refuse(error, NodeExit.WORLD)
