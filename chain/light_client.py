@@ -110,12 +110,6 @@ def advance(anchor: TrustAnchor, closings: Iterable[ClosingCheckpoint], scheme: 
         checkpoint = check(anchor, closing.certified, scheme)
         if not checkpoint.closes_epoch:
             raise InvalidCertificate(f"the checkpoint at height {checkpoint.height} does not close its epoch")
-        if anchor.newest is not None and checkpoint.height < anchor.newest.height:
-            raise InvalidCertificate(
-                f"epoch {checkpoint.epoch} cannot have closed at height {checkpoint.height}: a checkpoint of it was "
-                f"seen at {anchor.newest.height}",
-                "certificate.contradiction",
-            )
         validators = ValidatorSet.decode(closing.next)
         _check_named(checkpoint, validators)
         start = EpochStart(validators, checkpoint, checkpoint.time_ms)

@@ -152,9 +152,10 @@ def test_keys_whose_sum_is_the_identity_are_refused_even_with_the_identity_as_ag
     secret = key_of(1)
     keys = [secret.public_key(), negated(secret).public_key()]
     assert bls.aggregate([secret.sign(b"m"), negated(secret).sign(b"m")]) == IDENTITY_SIGNATURE
-    for signature in (IDENTITY_SIGNATURE, secret.sign(b"m")):
-        with pytest.raises(InvalidSignature):
-            bls.fast_aggregate_verify(keys, b"m", signature)
+    with pytest.raises(InvalidSignature, match="identity is no signature"):
+        bls.fast_aggregate_verify(keys, b"m", IDENTITY_SIGNATURE)
+    with pytest.raises(InvalidSignature, match="sum of the keys is the identity"):
+        bls.fast_aggregate_verify(keys, b"m", secret.sign(b"m"))
 
 
 def test_aggregate_verifies_for_exactly_its_signers():

@@ -57,6 +57,12 @@ def test_signature_out_of_range_or_malformed_is_refused(signature):
         p256.verify(KEY, b"sample", signature)
 
 
+@pytest.mark.parametrize(("r", "s"), [(0, S), (R, 0), (ORDER, S), (R, ORDER)])
+def test_range_of_r_and_s_is_ours_to_check(r, s):
+    with pytest.raises(InvalidSignature, match="out of the range"):
+        p256.verify(KEY, b"sample", pair(r, s))
+
+
 def test_signature_for_another_message_or_key_is_refused():
     other = P256Signer(ec.derive_private_key(7, ec.SECP256R1())).signer.public_key
     with pytest.raises(InvalidSignature):

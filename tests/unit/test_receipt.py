@@ -12,11 +12,12 @@ from chain.codec import encode
 from chain.ed25519 import Ed25519Signer
 from chain.errors import InvalidCertificate, InvalidGenesis, InvalidReceipt, LedgerError
 from chain.light_client import TrustAnchor
+from chain.log import leaf_hash
 from chain.pb import ledger_pb2 as pb
-from chain.proven import PROOFS_MAX
+from chain.proven import PROOFS_MAX, verify_inclusions
 from chain.receipt import FailedInclusion, VerifiedInclusion, VerifiedState, Verifier
 from chain.transaction import Operation, SignedTransaction, build
-from chain.types import TRANSACTION_LIFETIME_MS_MAX, Millis
+from chain.types import BLOCK_TRANSACTIONS_MAX, TRANSACTION_LIFETIME_MS_MAX, Millis
 from sim.instant_ledger import InstantLedger
 
 NAMES = ("a", "b", "c", "d")
@@ -100,11 +101,16 @@ def test_certificate_is_verified_once_for_many_receipts():
     for place in ((0, 0), (0, 1), (2, 0)):
         verifier.verify(ledger.receipt([place]))
     assert scheme.verified == 1
-    wrong = pb.Receipt.FromString(ledger.receipt([(0, 0)]))
-    wrong.checkpoint.aggregate = ledger.certify(replace(ledger.checkpoint, log_size=9)).aggregate
-    with pytest.raises(InvalidCertificate):
-        verifier.verify(encode(wrong))
-    assert scheme.verified == 2
+    for field, value in (
+        ("aggregate", ledger.certify(replace(ledger.checkpoint, log_size=9)).aggregate),
+        ("bitmap", ledger.certify(signers=[0, 1, 2]).bitmap),
+    ):
+        wrong = pb.Receipt.FromString(ledger.receipt([(0, 0)]))
+        assert getattr(wrong.checkpoint, field) != value
+        setattr(wrong.checkpoint, field, value)
+        with pytest.raises(InvalidCertificate):
+            verifier.verify(encode(wrong))
+    assert scheme.verified == 3
 
 
 def test_refused_receipt_teaches_the_verifier_nothing():
@@ -134,6 +140,23 @@ def test_verifier_goes_on_from_the_anchor_that_it_handed_out():
     assert verifier.verify(ledger.receipt([(2, 0)], from_epoch=2)).epoch == 2
 
 
+def test_older_receipt_does_not_take_the_verifier_back():
+    ledger = small_ledger()
+    ledger.append(next_names=("b", "c", "d"))
+    ledger.append()
+    second = ledger.receipt([(0, 0)])
+    ledger.append(next_names=("c", "d"))
+    ledger.append()
+    verifier = Verifier(ledger.genesis)
+    verifier.verify(ledger.receipt([(0, 0)]))
+    before = verifier.anchor
+    with pytest.raises(InvalidReceipt, match="proven anew"):
+        verifier.verify(second)
+    assert verifier.verify(second, older_epochs=True).epoch == 2
+    assert verifier.anchor == before
+    assert before.epoch == 3
+
+
 def test_states_have_an_age_and_operations_have_none():
     ledger = small_ledger()
     now_ms = ledger.checkpoint.time_ms + 5_000
@@ -147,6 +170,39 @@ def test_states_have_an_age_and_operations_have_none():
     receipt.verify(state, ledger.genesis, state_age_ms_max=0, now_ms=skewed)
     with pytest.raises(InvalidReceipt, match="clock"):
         receipt.verify(state, ledger.genesis, state_age_ms_max=0, now_ms=skewed - 1)
+
+
+def test_entry_that_validators_cannot_have_written_is_refused_even_if_it_stands_in_the_log():
+    ledger = small_ledger()
+    ledger.append()
+    good = pb.Entry.FromString(ledger.records[0].entry)
+    without_result = pb.Entry.FromString(encode(good))
+    without_result.ClearField("success")
+    checkpoint = ledger.checkpoint
+    for entry, reason in (
+        (good, None),
+        (without_result, "no result"),
+        (_with(good, time_ms=checkpoint.time_ms + 1), "time"),
+        (_with(good, height=2), "time"),
+        (_with(good, height=3), "height"),
+        (_with(good, height=0), "height"),
+        (_with(good, position=BLOCK_TRANSACTIONS_MAX), "height"),
+    ):
+        raw = encode(entry)
+        inclusion = receipt.make_inclusion(ledger.records[0].transaction, 0, raw, 0, [])
+        one = replace(checkpoint, log_size=1, log_root=leaf_hash(raw))
+        if reason is None:
+            assert len(verify_inclusions([inclusion], one)[0]) == 1
+            continue
+        with pytest.raises(InvalidReceipt, match=reason):
+            verify_inclusions([inclusion], one)
+
+
+def _with(entry: pb.Entry, **changes: int) -> pb.Entry:
+    changed = pb.Entry.FromString(encode(entry))
+    for field, value in changes.items():
+        setattr(changed, field, value)
+    return changed
 
 
 @pytest.mark.parametrize("late_ms", [-1, TRANSACTION_LIFETIME_MS_MAX + 1])

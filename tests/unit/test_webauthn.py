@@ -56,14 +56,26 @@ def test_assertion_with_unknown_members_extensions_and_backup_flags_verifies():
         authenticator_data(0x04),
         authenticator_data(0x01),
         authenticator_data(0x00),
-        authenticator_data(0x05 | 0x40, bytes(80)),
+        authenticator_data(0x05 | 0x40),
+        authenticator_data(0x05 | 0x40 | 0x80, bytes(80)),
         authenticator_data(0x05, b"\xa0"),
         authenticator_data(0x85),
         authenticator_data()[:36],
         b"",
         authenticator_data(0x85, bytes(1000)),
     ],
-    ids=["not present", "not verified", "neither", "attested", "tail", "no extensions", "short", "empty", "long"],
+    ids=[
+        "not present",
+        "not verified",
+        "neither",
+        "attested",
+        "attested and longer",
+        "tail",
+        "no extensions",
+        "short",
+        "empty",
+        "long",
+    ],
 )
 def test_authenticator_data_without_a_verified_user_or_of_a_wrong_shape_is_refused(data):
     with pytest.raises(InvalidSignature, match=r"authenticator|attested|verify its user"):

@@ -354,6 +354,7 @@ def add_epochs(corpus: Corpus, raws: dict[str, bytes]) -> None:
     corpus.good("epoch 3 with a single validator, from genesis", third)
     corpus.good("epoch 3 from genesis, for who is in epoch 2", third, kept=[second])
     corpus.good("epoch 3 from epoch 2, for who is there", ledger.receipt([(0, 0)], from_epoch=2), kept=[second])
+    corpus.bad("of epoch 2 from genesis, for who is in epoch 3", second, kept=[third])
     alter = corpus.altered
     alter("first closing checkpoint dropped", third, lambda m: m.epochs.pop(0))
     alter("second closing checkpoint dropped", third, lambda m: m.epochs.pop())
