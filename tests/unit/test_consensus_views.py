@@ -501,6 +501,14 @@ def test_member_that_hears_f_nullify_votes_does_not_follow_and_with_one_more_it_
     assert [v.view for v in node.votes(NULLIFY)] == [1]
 
 
+def test_member_follows_the_leaders_own_nullify_and_no_other_single_one():
+    """Section 3: "Nullify: […] the leader's own nullify"."""
+    for sender, follows in ((1, True), (2, False), (3, False)):
+        node = Node()
+        node.tell(sender, vote(sender, NULLIFY, 1))
+        assert bool(node.votes(NULLIFY)) is follows
+
+
 def test_member_that_heard_f_plus_one_nullify_votes_ahead_nullifies_on_entering():
     """Section 3: they count as soon as the view is the current one."""
     node = Node()
