@@ -9,7 +9,7 @@ libsodium releases the interpreter while it works.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
@@ -128,6 +128,21 @@ class Admission:
     def is_checking(self, digest: Digest) -> bool:
         """Whether a transaction is here and waits for its signature check."""
         return digest in self._checking
+
+    def hurry(self, digests: Collection[Digest]) -> None:
+        """A vote waits for these: check those of them that wait before all others."""
+        wanted = self._checking.intersection(digests)
+        if not wanted or not self._normal.jobs:
+            return
+        kept: deque[_Job] = deque()
+        for job in self._normal.jobs:
+            if job[3] in wanted:
+                self._urgent.jobs.append(job)
+                self._urgent.size_bytes += len(job[2])
+                self._normal.size_bytes -= len(job[2])
+            else:
+                kept.append(job)
+        self._normal.jobs = kept
 
     async def submit(self, raws: Sequence[bytes], *, from_client: bool) -> list[Outcome]:
         """Take transactions from a client, or gossip from a peer.

@@ -132,7 +132,6 @@ class ClientConfig:
     stream_inflight_max: int = field(
         default=8, metadata={"why": "unanswered Submit requests of one stream before it is read no further"}
     )
-    block_buffer_max: int = field(default=8, metadata={"why": "blocks prepared ahead of a slow Blocks caller"})
     slow_consumer_ms: int = field(default=30_000, metadata={"why": "a caller that reads nothing for so long is cut"})
     reflection: bool = field(default=True, metadata={"why": "tools list the API; it shows nothing secret"})
 

@@ -99,6 +99,7 @@ class Gatherer:
         self, block: Block, peers: Sequence[BlsKey], arrived: asyncio.Event
     ) -> tuple[SignedTransaction, ...]:
         attempt = 0
+        self._admission.hurry([digest for digest in block.digests if self.find(digest) is None])
         while True:
             missing = await self._wait_for_arrivals(
                 block.digests, arrived, (self._retry_ms if attempt else GRACE_MS) / 1000
