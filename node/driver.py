@@ -13,13 +13,10 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 import structlog
 
 from chain.application import Execution
-from chain.checkpoint import CertifiedCheckpoint, Checkpoint, ClosingCheckpoint, ValidatorSet
 from chain.consensus import events
 from chain.consensus.block import Block
 from chain.consensus.journal import StoredBlock, StoredCertificate, StoredClosing, body_key
@@ -33,18 +30,17 @@ from chain.types import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, BlockId, BlsKey
 from node.admission import Gate
 from node.bodies import BodyStore
 from node.gather import Gatherer
+from node.journal_writer import JournalWriter
 from node.logs import Limiter
 from node.mempool import Mempool
 from node.metrics import Metrics
+from node.roles import LedgerDriver, Listener
 from node.transport import Transport
 
 GATHERS_MAX = 16
 """Proposals whose bodies are sought at once; views go by and only the newest matter."""
 WAKE_MS_MAX = 1_000
 """The core counts wall-clock time, timers count another: after a clock step it is asked again this soon."""
-INLINE_SYNC_SECONDS_MAX = 0.002
-"""A disk that syncs faster than this is written to from the event loop: handing over to a thread costs as much."""
-INLINE_BYTES_MAX = 64 * 1024
 HOUSEKEEPING_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
@@ -52,50 +48,6 @@ log = structlog.get_logger(__name__)
 
 class Halted(Exception):
     """The core says that this node must not go on: others certified what it did not compute."""
-
-
-class LedgerDriver(Protocol):
-    """What the driver needs of the ledger; each call runs in the ledger's own thread, in order."""
-
-    async def execute(self, block: Block, transactions: Sequence[SignedTransaction]) -> Execution:
-        """Execute and commit."""
-        ...
-
-    async def certify(self, certified: CertifiedCheckpoint, checkpoint: Checkpoint) -> None:
-        """Store a checkpoint's certificate."""
-        ...
-
-    async def close_epoch(self, closing: ClosingCheckpoint) -> None:
-        """Store a closing checkpoint."""
-        ...
-
-    async def propose(self, candidates: Sequence[SignedTransaction], time_ms: Millis) -> list[Digest]:
-        """Choose what a block of this time holds."""
-        ...
-
-    def validate(self, transactions: Sequence[SignedTransaction]) -> None:
-        """Check a proposed block's limits."""
-        ...
-
-
-class Listener(Protocol):
-    """Who wants to know what the driver does: receipts, peers, evidence, metrics."""
-
-    def executed(self, execution: Execution) -> None:
-        """A block is executed and stored."""
-        ...
-
-    def certified(self, certified: CertifiedCheckpoint, checkpoint: Checkpoint) -> None:
-        """Receipts up to this checkpoint can be given."""
-        ...
-
-    def epoch_entered(self, validators: ValidatorSet) -> None:
-        """The set has changed; the connections should."""
-        ...
-
-    def evidence_found(self, author: BlsKey, evidence: bytes) -> None:
-        """Put this on the chain."""
-        ...
 
 
 class Driver:
@@ -119,7 +71,7 @@ class Driver:
         now: Callable[[], Millis],
     ) -> None:
         self.validator = validator
-        self._journal = journal
+        self._journal = JournalWriter(journal, metrics)
         self._ledger = ledger
         self._gate = gate
         self._mempool = mempool
@@ -142,9 +94,7 @@ class Driver:
         self._offered: dict[Digest, SignedTransaction] = {}
         self._pending_told = False
         self._offered_nothing = False
-        self._sync_seconds = 0.0
         self._tip_time_ms = tip_time_ms
-        self._sync_pool = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._view_seen = (0, 0)
 
     async def wait_for_room(self, sender: BlsKey, messages_max: int) -> None:
@@ -185,7 +135,7 @@ class Driver:
         """After the group has ended: wait for a write that is under way."""
         if self._wake is not None:
             self._wake.cancel()
-        self._sync_pool.shutdown(wait=True)
+        self._journal.stop()
 
     # ------------------------------------------------------------ the core
 
@@ -293,21 +243,9 @@ class Driver:
                 self._to_execute.put_nowait(record)
             elif isinstance(record, StoredCertificate) and record.certificate.kind == pb.KIND_NULLIFY:
                 self._nullified(record.certificate.epoch, record.certificate.view)
-        await self._write(puts)
+        await self._journal.write(puts)
         for block, fresh in stored:
             self._bodies.stored(block, fresh)
-
-    async def _write(self, puts: dict[bytes, bytes]) -> None:
-        size_bytes = sum(map(len, puts.values()))
-        began = time.perf_counter()
-        if size_bytes <= INLINE_BYTES_MAX and self._sync_seconds < INLINE_SYNC_SECONDS_MAX:
-            self._journal.write(puts)
-        else:
-            await asyncio.get_running_loop().run_in_executor(self._sync_pool, self._journal.write, puts)
-        took = time.perf_counter() - began
-        if size_bytes <= INLINE_BYTES_MAX:
-            self._sync_seconds += (took - self._sync_seconds) / 8
-        self._metrics.persist_seconds.observe(took)
 
     def _forget(self, keys: Sequence[bytes], blocks: Sequence[Block]) -> None:
         """A certified checkpoint covers these. What never got an entry goes back to the mempool and stays on disk."""
@@ -315,7 +253,7 @@ class Driver:
             if block.height <= self.validator.certified_height:
                 self._mempool.release(block.id)
         gone = self._bodies.release(blocks)
-        self._journal.write({}, [*keys, *(body_key(digest) for digest in gone)], sync=False)
+        self._journal.delete([*keys, *(body_key(digest) for digest in gone)])
         self._give_back(self._bodies.unsettled(blocks))
 
     # ------------------------------------------------------------ payloads and bodies
@@ -464,7 +402,7 @@ class Driver:
             self._mempool.expire(self._tip_time_ms)
             gone = self._bodies.expire(self._tip_time_ms)
             if gone:
-                self._journal.write({}, [body_key(digest) for digest in gone], sync=False)
+                self._journal.delete([body_key(digest) for digest in gone])
             overdue = self._mempool.overdue(now_ms)
             if overdue:
                 self._transport.advertise(overdue)

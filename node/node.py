@@ -9,7 +9,6 @@ import contextlib
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from importlib.metadata import version
-from pathlib import Path
 
 import structlog
 
@@ -27,16 +26,14 @@ from client.pb import node_service_pb2 as pb
 from node.admission import Admission
 from node.answers import Answers, Newest, newest_of
 from node.bodies import BodyStore
-from node.certificates import certificate_key, from_pem
 from node.clock import ClockWatch, check_clock
 from node.config import Config, Home
 from node.disk import Disk, open_disk
 from node.driver import Driver
-from node.errors import ConfigError
 from node.evidence import evidence_transaction
 from node.gather import Gatherer
 from node.inbox import Inbox
-from node.keys import KeyPair, Purpose, load_key, load_passphrase, private_key_pem
+from node.keyring import NodeKeys, read_file
 from node.ledger_service import LedgerService
 from node.logs import Limiter
 from node.mempool import Mempool
@@ -44,7 +41,7 @@ from node.metrics import Metrics, MetricsServer
 from node.modules import ledger_modules
 from node.peers import peers_of, trusted_peers
 from node.rpc import ClientServer, ClientService
-from node.transport import Peer, TlsIdentity, Transport
+from node.transport import Peer, Transport
 from node.waiters import Waiters
 
 UPKEEP_SECONDS = 1.0
@@ -85,8 +82,8 @@ class Node:
         self._config = config
         self._now = now
         self._began_ms = now()
-        self._keys = _Keys(home, config, environment)
-        self._genesis = genesis.load(_read(home.genesis))
+        self._keys = NodeKeys(home, config, environment)
+        self._genesis = genesis.load(read_file(home.genesis))
         self._disk = open_disk(home, self._genesis.network, self._keys.bls_key, archive=config.storage.archive)
         try:
             self._build()
@@ -394,40 +391,3 @@ class Node:
                 for peer in self.transport.peers
             ],
         )
-
-
-class _Keys:
-    """The secrets of a home, opened."""
-
-    def __init__(self, home: Home, config: Config, environment: Mapping[str, str]) -> None:
-        """Open them.
-
-        Raises:
-            ConfigError: One is missing or does not open, or the certificate is another key's.
-        """
-        passphrase = load_passphrase(config.keys.passphrase_file, environment)
-        plain = config.keys.allow_plain
-
-        def optional(path: Path, purpose: Purpose) -> KeyPair | None:
-            return load_key(path, purpose, passphrase, allow_plain=plain) if path.exists() else None
-
-        tls = load_key(home.tls_key, Purpose.TLS, passphrase, allow_plain=plain)
-        self.validator = optional(home.validator_key, Purpose.VALIDATOR)
-        self.organisation = optional(home.organisation_key, Purpose.ORGANISATION)
-        pem = _read(home.tls_certificate)
-        self.certificate = from_pem(pem)
-        if certificate_key(self.certificate) != tls.public_key:
-            raise ConfigError(f"{home.tls_certificate} is not the certificate of {home.tls_key}")
-        self.identity = TlsIdentity(pem, private_key_pem(tls))
-
-    @property
-    def bls_key(self) -> BlsKey | None:
-        """The validator's name; None for a follower."""
-        return None if self.validator is None else BlsKey(self.validator.public_key)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {error.strerror}") from None
