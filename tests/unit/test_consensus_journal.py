@@ -82,7 +82,7 @@ def test_empty_journal_is_that_of_a_first_start():
 
 @pytest.mark.parametrize("record", records()[:-1], ids=lambda record: type(record).__name__)
 def test_damaged_record_is_an_error(record):
-    """A record that does not decode is a damaged disk, and the caller says so; only a number is one whatever it says."""
+    """A record that does not decode is a damaged disk, and the caller says so."""
     with pytest.raises(InvalidMessage):
         journal.load(MemoryDatabase({record.key: record.value[:-1]}))
 
@@ -258,8 +258,8 @@ def test_history_of_the_property_above_reaches_what_it_is_about():
     history = History()
     forgot = 0
     for _ in range(12):
-        for action in ("propose", "votes", "finalize", "checkpoint", "wait", "crash"):
-            history.act(action, 0)
+        for action in ("propose", "votes", "finalize", "checkpoint", "wait", "nullify", "crash"):
+            history.act(action, 2)
             forgot += sum(len(effect.keys) for effect in history.node.effects(ev.Forget))
     node = history.node
     assert node.replica.last_final_view > 8
