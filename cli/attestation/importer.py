@@ -67,6 +67,7 @@ class Importer:
         receipts: Path,
         operations_per_transaction: int,
         progress: Callable[[int], None],
+        in_flight_max: int = IN_FLIGHT_MAX,
     ) -> None:
         assert 1 <= operations_per_transaction <= OPERATIONS_PER_TRANSACTION_MAX
         self._session = session
@@ -76,6 +77,7 @@ class Importer:
         self._receipts = receipts
         self._group = operations_per_transaction
         self._progress = progress
+        self._in_flight_max = max(1, in_flight_max // operations_per_transaction)
         self._sent: dict[bytes, Submission] = {}
         self._fresh: list[tuple[int, bytes]] = []
         self._done = 0
@@ -95,7 +97,7 @@ class Importer:
         before = self._done = self._journal.count_done()
         self._progress(before)
         await self._settle_earlier()
-        async for outcome in self._session.submit(self._new(), in_flight_max=self._in_flight_max()):
+        async for outcome in self._session.submit(self._new(), in_flight_max=self._in_flight_max):
             self._take(outcome)
         self._keep()
         self._write_missing()
@@ -180,6 +182,7 @@ class Importer:
             raise Refused(f"the attestation of {len(submission.rows)} row(s) failed", outcome.proven.failed.code)
         self._fresh += zip(submission.rows, outcome.proven.receipts(outcome.transaction), strict=True)
         del self._sent[outcome.transaction.id]
+        self._progress(self._done + len(self._fresh))
         if len(self._fresh) >= RECEIPTS_PER_COMMIT:
             self._keep()
 
@@ -188,7 +191,6 @@ class Importer:
         self._journal.done(self._fresh)
         self._done += len(self._fresh)
         self._fresh = []
-        self._progress(self._done)
 
     def _write_missing(self) -> None:
         """Write a receipt file for each record that has none; the name is the record's id."""
@@ -197,9 +199,6 @@ class Importer:
             path = self._receipts / f"{record.id.hex()}.receipt"
             if record.receipt is not None and not path.exists():
                 write_file(path, record.receipt, sync=False)
-
-    def _in_flight_max(self) -> int:
-        return max(1, IN_FLIGHT_MAX // self._group)
 
 
 def _groups(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -108,7 +108,7 @@ class Journal:
 
     def unsent(self) -> list[Record]:
         """Records that no transaction carries."""
-        query = "SELECT row, id, salt, receipt FROM record WHERE submission IS NULL ORDER BY row"
+        query = "SELECT row, id, salt, receipt FROM record WHERE submission IS NULL AND receipt IS NULL ORDER BY row"
         return [Record(*row) for row in self._db.execute(query)]
 
     def count_done(self) -> int:
@@ -121,7 +121,7 @@ class Journal:
         query = """SELECT s.id, s.raw, s.expires_at_ms FROM submission s WHERE EXISTS
                    (SELECT 1 FROM record r WHERE r.submission = s.id AND r.receipt IS NULL) ORDER BY s.rowid"""
         found = self._db.execute(query).fetchall()
-        return [Submission(*row, rows=self._rows(row[0])) for row in found]
+        return [Submission(identifier, raw, expires, self._rows(identifier)) for identifier, raw, expires in found]
 
     def sending(self, submissions: Sequence[Submission]) -> None:
         """Note transactions before they are sent; from here on a rerun looks for them first."""
@@ -144,8 +144,10 @@ class Journal:
             )
 
     def release(self, submission_id: bytes) -> None:
-        """Forget a transaction that can never execute any more; its rows can be sent again."""
+        """Forget a transaction that never took effect and never will; its rows can be sent again."""
         with self._transaction():
+            query = "SELECT count(*) FROM record WHERE submission = ? AND receipt IS NOT NULL"
+            assert self._db.execute(query, (submission_id,)).fetchone() == (0,), "it has receipts"
             self._db.execute(
                 "UPDATE record SET submission = NULL, position = NULL WHERE submission = ?", (submission_id,)
             )

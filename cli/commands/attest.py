@@ -60,7 +60,9 @@ def import_table(
     target = receipts if receipts is not None else file.with_name(f"{file.stem}.receipts")
     signer = place.signer(key)
     journal_path = file.with_name(f"{file.name}.journal")
-    journal = Journal(journal_path, table=table.digest, network=place.genesis().network, issuer=signer.signer.public_key)
+    journal = Journal(
+        journal_path, table=table.digest, network=place.genesis().network, issuer=signer.signer.public_key
+    )
     try:
         report = run_async(_import(place, journal, table, signer, target, operations_per_transaction))
     finally:

@@ -94,7 +94,7 @@ async def _demonstrate(root: Path, chosen: list[Scene], base_port: int | None, *
 
 @contextmanager
 def _own_home(named: Path | None) -> Iterator[Path]:
-    """A folder that no other demonstration uses: the one named, or the first free of .demo, .demo-2, …"""
+    """A folder that no other demonstration uses: the one named, or the first free of .demo, .demo-2 and so on."""
     candidates = [named] if named is not None else [DEMO_HOME, *(Path(f"{DEMO_HOME}-{i}") for i in range(2, HOMES_MAX))]
     with ExitStack() as stack:
         for root in candidates:

@@ -11,7 +11,7 @@ import typer
 from cli import output
 from cli.command import command, group
 from cli.devnet.network import Devnet, bring_up, locked, remove
-from cli.errors import NotHeldError
+from cli.exits import Exit
 from cli.home import DEVNET_HOME, HomeOption, find_home
 from cli.language import t
 from cli.output import emit, emit_table, note
@@ -64,7 +64,8 @@ def status(home: HomeOption = None) -> None:
     """Which nodes run, and what they say of themselves; fails unless all run."""
     network = Devnet(_root(home))
     if not _show(network):
-        raise NotHeldError("devnet.incomplete", t("devnet.incomplete"))
+        note(t("devnet.incomplete"))
+        raise typer.Exit(Exit.NOT_HELD)
 
 
 @command(app, "kill", t("devnet.kill.help"))
@@ -137,8 +138,13 @@ def _show(network: Devnet) -> bool:
         rows.append([state.name, state.address, *("-" if node[k] is None else str(node[k]) for k in _NUMBERS)])
     complete = all(node["answers"] and node["pid"] is not None for node in nodes)
     columns = [t("column.node"), t("column.address"), "pid", t("column.epoch"), t("column.height"), t("column.pending")]
-    data = {"home": str(network.root), "network": network.home.genesis().network.hex(), "nodes": nodes}
-    emit_table({**data, "complete": complete}, columns, rows, empty="-")
+    data: dict[str, output.Json] = {
+        "home": str(network.root),
+        "network": network.home.genesis().network.hex(),
+        "nodes": nodes,
+        "complete": complete,
+    }
+    emit_table(data, columns, rows, empty="-")
     return complete
 
 

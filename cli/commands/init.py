@@ -7,17 +7,17 @@ from typing import Annotated
 import typer
 
 from chain import genesis as genesis_file
-from cli.command import command, group
+from cli.command import command
 from cli.errors import InputError, UsageError
 from cli.home import HOME_VARIABLE, Home, read_file
 from cli.language import t
 from cli.output import emit
 
-app = group(t("help.init"))
+app = typer.Typer(add_completion=False)
 
 
-@command(app, "client", t("init.client.help"))
-def client(
+@command(app, "init", t("init.help"))
+def init(
     genesis: Annotated[Path, typer.Option("--genesis", help=t("option.genesis"))],
     home: Annotated[Path, typer.Option("--home", envvar=HOME_VARIABLE, help=t("init.option.home"))] = Path(".zhixin"),
     expect: Annotated[str | None, typer.Option("--expect", help=t("init.option.expect"))] = None,

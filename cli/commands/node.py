@@ -8,10 +8,10 @@ import typer
 
 from cli import output
 from cli.command import command, group
-from cli.errors import NotHeldError
+from cli.exits import Exit
 from cli.home import HOME_VARIABLE, HomeOption, find_home
 from cli.language import t
-from cli.output import emit_table
+from cli.output import emit_table, note
 from cli.run import run_async
 from client.session import SelfReport
 
@@ -55,7 +55,8 @@ def status(home: HomeOption = None) -> None:
     ]
     emit_table({"nodes": nodes, "verified": False}, columns, rows, empty="-")
     if not any(fields["answers"] for fields in nodes):
-        raise NotHeldError("node.silent", t("node.silent"))
+        note(t("node.silent"))
+        raise typer.Exit(Exit.NOT_HELD)
 
 
 _SHOWN = (

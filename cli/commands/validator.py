@@ -15,7 +15,7 @@ from cli.errors import InputError
 from cli.governing import propose
 from cli.home import HomeOption, KeyOption, find_home
 from cli.language import t
-from cli.output import emit_table
+from cli.output import Json, emit_table
 from cli.records import show
 from cli.run import run_async
 from client.answers import ProvenState
@@ -52,7 +52,11 @@ def list_validators(home: HomeOption = None) -> None:
         for seat, key in zip(seats, keys, strict=True)
     ]
     columns = [t("column.organisation"), t("column.address"), t("column.bls-key"), t("column.since")]
-    data = {"epoch": state.checkpoint.epoch, "height": state.checkpoint.height, "validators": validators}
+    data: dict[str, Json] = {
+        "epoch": state.checkpoint.epoch,
+        "height": state.checkpoint.height,
+        "validators": validators,
+    }
     emit_table(data, columns, rows, empty="-")
 
 

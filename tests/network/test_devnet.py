@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command against real validators: up, used, one killed with SIGKILL and back, down, and nothing left behind."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chain import receipt
+from chain.transaction import Operation
+from cli.devnet import process
+from cli.devnet.network import Devnet, bring_up, locked
+from cli.errors import MissingError, WorldError
+from cli.exits import Exit
+from cli.home import Home
+from cli.records import operation_of
+from cli.scenes import residents
+from client.session import Session
+
+pytestmark = pytest.mark.network
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def zhixin(*argv: str, code: int = 0) -> dict:
+    """Run a command with --json; its result."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", *argv, "--json"],
+        cwd=ROOT,
+        env={**os.environ, "ZHIXIN_LANG": "en"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == code, (argv, done.stdout, done.stderr)
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    root = tmp_path_factory.mktemp("devnet") / "net"
+    made = zhixin("devnet", "up", "--home", str(root), "--validators", "4", "--detach")
+    assert made["complete"]
+    pids = [node["pid"] for node in made["nodes"]]
+    yield str(root)
+    zhixin("devnet", "down", "--home", str(root), "--delete")
+    assert all(process.identify(pid) is None for pid in pids)
+    assert not (root / "genesis.json").exists()
+
+
+def revoke(identifier: str) -> tuple[str, ...]:
+    body = json.dumps({"id": identifier, "status": "STATUS_REVOKED", "reason": "REASON_SUPERSEDED"})
+    return ("tx", "submit", "--type", "identity.SetStatus", "--body", body, "--key", "registrar")
+
+
+def test_transaction_state_and_receipt_through_the_command(home: str, tmp_path: Path) -> None:
+    identifier = "ab" * 16
+    kept = str(tmp_path / "r.receipt")
+    assert zhixin("attest", "status", identifier, "--home", home)["counts"] is True
+    sent = zhixin(*revoke(identifier), "--home", home, "--out", kept)
+    verified = zhixin("receipt", "verify", kept, "--genesis", f"{home}/genesis.json")
+    assert verified["operations"][0]["transaction"] == sent["transaction"]
+    shown = zhixin("tx", "show", sent["transaction"], "--home", home)
+    assert shown["operations"][0]["id"] == identifier
+    assert zhixin("attest", "status", identifier, "--home", home, code=Exit.NOT_HELD)["counts"] is False
+    state = zhixin("state", "get", f"status/registrar/{identifier}", "--home", home, "--out", str(tmp_path / "s"))
+    assert state["value"]["status"] == "STATUS_REVOKED"
+    assert zhixin("state", "get", "status/registrar/00", "--home", home, code=Exit.MISSING)["present"] is False
+    zhixin("receipt", "verify", str(tmp_path / "s"), "--genesis", f"{home}/genesis.json", "--max-age", "60")
+    again = zhixin("receipt", "refresh", kept, "--home", home)
+    assert again["height"] >= verified["height"]
+    got = zhixin("receipt", "get", sent["transaction"], "--home", home, "--out", kept, "--encoding", "compact")
+    assert Path(got["receipt"]).read_text("ascii").startswith("ZX1:")
+
+
+def test_refusal_of_the_rules_comes_back_with_its_code(home: str) -> None:
+    again = zhixin(*revoke("cd" * 16), "--home", home)
+    assert again["succeeded"]
+    refused = zhixin(*revoke("cd" * 16), "--home", home, code=Exit.REFUSED)
+    assert refused["error"]["code"] == "identity.revoked"
+    assert refused["error"]["what"]
+    other = [*revoke("ef" * 16)]
+    other[-1] = "civil-affairs"
+    assert zhixin(*other, "--home", home, code=Exit.REFUSED)["error"]["code"] == "identity.not-registrar"
+
+
+def test_members_vote_an_organisation_in(home: str, tmp_path: Path) -> None:
+    acts = [{"add_organisation": {"id": "new-body", "name_zh": "新机构", "name_en": "New Body"}}]
+    (tmp_path / "acts.json").write_text(json.dumps(acts), encoding="utf-8")
+    made = zhixin("proposal", "create", str(tmp_path / "acts.json"), "--home", home, "--key", "public-security")
+    assert zhixin("proposal", "list", "--home", home)["proposals"][0]["id"] == made["proposal"]
+    zhixin("org", "show", "new-body", "--home", home, code=Exit.MISSING)
+    for name in ("civil-affairs", "agriculture"):
+        zhixin("proposal", "approve", made["proposal"], "--home", home, "--key", name)
+    assert zhixin("org", "show", "new-body", "--home", home)["name_zh"] == "新机构"
+    zhixin("proposal", "show", made["proposal"], "--home", home, code=Exit.MISSING)
+
+
+def test_import_from_a_table_and_its_rerun(home: str, tmp_path: Path) -> None:
+    residents.write_table(tmp_path / "t.csv", list(residents.residents(50, 9)))
+    made = zhixin("attest", "import", str(tmp_path / "t.csv"), "--home", home, "--operations-per-transaction", "20")
+    assert (made["attested"], made["transactions"]) == (50, 3)
+    assert zhixin("attest", "import", str(tmp_path / "t.csv"), "--home", home)["attested_before"] == 50
+    one = next(Path(made["receipts"]).glob("*.receipt"))
+    zhixin("receipt", "verify", str(one), "--genesis", f"{home}/genesis.json")
+    assert zhixin("attest", "status", str(one), "--home", home)["counts"] is True
+
+
+def test_killed_validator_is_missed_by_nobody_and_catches_up(home: str) -> None:
+    assert zhixin("devnet", "kill", "2", "--home", home)["node"] == "node2"
+    assert zhixin("devnet", "kill", "2", "--home", home, code=Exit.MISSING)["error"]["code"] == "devnet.not-running"
+    zhixin(*revoke("11" * 16), "--home", home)
+    zhixin("devnet", "restart", "node2", "--home", home)
+    nodes = zhixin("devnet", "status", "--home", home)
+    assert nodes["complete"]
+
+
+def test_session_outlives_the_death_of_the_node_it_uses(home: str) -> None:
+    async def go() -> None:
+        network = Devnet(Path(home))
+        signer = Home(Path(home)).signer("registrar")
+        async with network.home.session() as session:
+
+            def source() -> Iterator:
+                for i in range(400):
+                    body = {"id": f"{i:032x}", "status": "STATUS_SUSPENDED", "reason": "REASON_SUPERSEDED"}
+                    yield session.sign([operation_of("identity.SetStatus", body)], [signer])
+
+            outcomes = []
+            async for outcome in session.submit(source(), in_flight_max=50):
+                outcomes.append(outcome)
+                if len(outcomes) == 100:
+                    used = session.roster.nodes[0].name
+                    name = next(state.name for state in network.state() if state.address == used)
+                    network.kill(name)
+            assert all(outcome.proven is not None and outcome.proven.failed is None for outcome in outcomes)
+            assert len({outcome.transaction.id for outcome in outcomes}) == 400
+            network.start([name])
+            await network.wait_ready(session, network.names)
+
+    asyncio.run(go())
+
+
+def test_all_validators_killed_at_once_come_back_with_everything(home: str, tmp_path: Path) -> None:
+    kept = str(tmp_path / "r.receipt")
+    sent = zhixin(*revoke("22" * 16), "--home", home, "--out", kept)
+    network = Devnet(Path(home))
+    identities = [network.identity(name) for name in network.names]
+    for identity in identities:
+        assert identity is not None
+        process.send(identity, signal.SIGKILL)
+    for identity in identities:
+        assert identity is not None
+        process.wait_gone(identity, 10)
+    assert not any(node["answers"] for node in zhixin("node", "status", "--home", home, code=Exit.NOT_HELD)["nodes"])
+    assert zhixin("devnet", "up", "--home", home, "--detach")["complete"]
+    assert zhixin("tx", "show", sent["transaction"], "--home", home)["height"] == sent["height"]
+    zhixin(*revoke("33" * 16), "--home", home)
+
+
+def test_blocks_follow_verified_from_the_first(home: str) -> None:
+    async def go() -> None:
+        async with Home(Path(home)).session() as session:
+            target = (await session.checkpoint()).height
+            heights = []
+            async for block in session.blocks():
+                heights.append(block.block.height)
+                if heights[-1] == target:
+                    break
+            assert heights == list(range(1, target + 1))
+
+    asyncio.run(go())
+
+
+async def test_one_validator_alone_is_a_network_and_a_locked_folder_is_busy(tmp_path: Path) -> None:
+    network = await bring_up(tmp_path / "one", validators=1, base_port=None)
+    try:
+        async with network.home.session() as session:
+            assert isinstance(session, Session)
+            body = {"id": "00" * 16, "status": "STATUS_REVOKED", "reason": "REASON_SUPERSEDED"}
+            operation: Operation = operation_of("identity.SetStatus", body)
+            proven = await session.submit_one(session.sign([operation], [network.home.signer("registrar")]))
+            assert receipt.verify(proven.receipt(), network.home.genesis()).inclusions
+        with locked(tmp_path / "one"), pytest.raises(WorldError), locked(tmp_path / "one"):
+            pass
+    finally:
+        network.stop(network.names)
+    with pytest.raises(MissingError):
+        Devnet(tmp_path / "other")
