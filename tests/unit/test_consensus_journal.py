@@ -141,6 +141,25 @@ def test_certified_block_and_what_lies_below_the_last_final_view_is_forgotten():
     assert left.newest == certify(make_checkpoint(blocks[1]))
 
 
+def test_what_lies_above_the_last_final_view_is_not_forgotten_and_a_restart_finds_it():
+    """Section 3: "each certificate above the last final view", or a restart would fall back to old views."""
+    node = Node()
+    blocks = chain_of(3)
+    parent = None
+    for block in blocks:
+        node.notarize(block, parent=parent)
+        parent = certificate(NOTARIZE, block.view, block)
+    node.tell(1, certificate(FINALIZE, 1, blocks[0]))
+    node.tell(1, certify(make_checkpoint(blocks[0])))
+    node.tell(1, vote(1, NULLIFY, 4))
+    assert node.core.view == 4
+    left = journal.load(node.journal)
+    assert {(v.view, v.kind) for v in left.votes} >= {(view, kind) for view in (2, 3) for kind in (NOTARIZE, FINALIZE)}
+    assert {(c.view, c.kind) for c in left.certificates} >= {(1, FINALIZE), (2, NOTARIZE), (3, NOTARIZE)}
+    node.restart()
+    assert (node.core.view, node.replica.last_final_view) == (4, 1)
+
+
 def test_block_is_not_forgotten_before_its_checkpoint_is_certified():
     """Section 3: nobody may remember a block that only voters have."""
     node = Node()
@@ -207,8 +226,8 @@ class History:
                 node.tell(1, certificate(NULLIFY, view))
             case "finalize":
                 if self.chain:
-                    last = self.chain[-1][0]
-                    node.tell(2, certificate(FINALIZE, last.view, last))
+                    final = self.chain[-1 - min(salt, len(self.chain) - 1)][0]
+                    node.tell(2, certificate(FINALIZE, final.view, final))
             case "checkpoint":
                 if node.executed:
                     node.tell(3, certify(make_checkpoint(node.executed[-1])))
@@ -259,7 +278,7 @@ def test_history_of_the_property_above_reaches_what_it_is_about():
     forgot = 0
     for _ in range(12):
         for action in ("propose", "votes", "finalize", "checkpoint", "wait", "nullify", "crash"):
-            history.act(action, 2)
+            history.act(action, 2 if action == "wait" else 0)
             forgot += sum(len(effect.keys) for effect in history.node.effects(ev.Forget))
     node = history.node
     assert node.replica.last_final_view > 8

@@ -110,6 +110,18 @@ def test_member_that_finalized_does_not_nullify_that_view():
     assert all(v.view != 1 for v in node.votes(NULLIFY))
 
 
+def test_member_whose_journal_holds_a_finalize_vote_alone_does_not_nullify_that_view():
+    """Section 3, "Never": should the certificate be lost with which it came, the vote still binds."""
+    record = OwnVote(vote(0, FINALIZE, 1, make_block()))
+    node = Node()
+    node.restart(journal_of={record.key: record.value})
+    assert node.core.view == 1
+    node.tell(2, vote(2, NULLIFY, 1))
+    node.tell(3, vote(3, NULLIFY, 1))
+    node.wait(10_000)
+    assert not node.votes(NULLIFY)
+
+
 def test_notarization_of_a_view_known_as_nullified_leads_to_no_finalize_vote():
     """Section 3: both certificates of one view can exist; who has moved on by nullification sends no finalize."""
     node = Node()
