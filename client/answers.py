@@ -14,6 +14,7 @@ from chain.receipt import FailedInclusion, VerifiedInclusion, make, make_inclusi
 from chain.transaction import Header, SignedTransaction
 from chain.types import TransactionId
 from client.errors import TransportError
+from client.pb import node_service_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,3 +144,19 @@ class Outcome:
     transaction: SignedTransaction
     proven: ProvenTransaction | None = None
     error: LedgerError | TransportError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SelfReport:
+    """What a node says of itself: its word alone.
+
+    Attributes:
+        status: None: it did not answer.
+        error: Why not; empty if it did.
+        lie: What it once said that did not verify; empty if nothing.
+    """
+
+    address: str
+    status: node_service_pb2.StatusResponse | None
+    error: str
+    lie: str

@@ -6,9 +6,10 @@ until the session ends, and beyond it if the session keeps a file.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from chain.errors import LedgerError
 from client.connection import Connection, Endpoint
 from client.errors import TransportError
 
@@ -92,3 +93,14 @@ class Roster:
         """Close all channels."""
         for node in self.nodes:
             await node.connection.close()
+
+
+def summary_of(failures: Sequence[TransportError | LedgerError]) -> TransportError | LedgerError:
+    """One error for several: a lie if nothing but lies was heard, the world's fault otherwise."""
+    lies = [failure for failure in failures if isinstance(failure, LedgerError)]
+    if failures and len(lies) == len(failures):
+        return lies[0]
+    transport = [failure for failure in failures if isinstance(failure, TransportError)]
+    reasons = "; ".join(failure.reason for failure in failures[:8])
+    code = transport[-1].code if len({failure.code for failure in transport}) == 1 else "transport.unavailable"
+    return TransportError(f"no node gave a usable answer: {reasons}", code)

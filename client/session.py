@@ -8,7 +8,6 @@ says of itself (`statuses`) is marked as such by its type.
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -22,12 +21,12 @@ from chain.log import verify_consistency
 from chain.signing import TransactionSigner
 from chain.transaction import Operation, SignedTransaction
 from chain.types import Network, TransactionId, faults_max
-from client.answers import Outcome, ProvenBlock, ProvenState, ProvenTransaction
+from client.answers import Outcome, ProvenBlock, ProvenState, ProvenTransaction, SelfReport
 from client.connection import Endpoint, endpoints_of, failure_of
 from client.errors import TransportError
 from client.follow import Cursor, Follower
 from client.pb import node_service_pb2 as pb
-from client.roster import Node, Roster
+from client.roster import Node, Roster, summary_of
 from client.signing import LIFETIME_MS, now_ms, sign_transaction
 from client.submission import IN_FLIGHT_MAX, Submission
 from client.trust import Trust
@@ -44,22 +43,6 @@ WAIT_MS_MAX = 60_000
 SUBMIT_TIMEOUT_S = 60.0
 """Without any progress for so long, `submit` says that nothing is known."""
 BLOCKS_SILENCE_S = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class SelfReport:
-    """What a node says of itself: its word alone.
-
-    Attributes:
-        status: None: it did not answer.
-        error: Why not; empty if it did.
-        lie: What it once said that did not verify; empty if nothing.
-    """
-
-    address: str
-    status: pb.StatusResponse | None
-    error: str
-    lie: str
 
 
 class Session:
@@ -328,7 +311,7 @@ class Session:
                 return answer
         if refusals:
             raise refusals[-1]
-        raise _summary(failures)
+        raise summary_of(failures)
 
     async def _receipts(
         self,
@@ -422,17 +405,6 @@ class Session:
         if checkpoint.height < floor:
             reason = f"{node.name} is at height {checkpoint.height}, and {floor} is known"
             raise TransportError(reason, "transport.behind")
-
-
-def _summary(failures: Sequence[TransportError | LedgerError]) -> TransportError | LedgerError:
-    """One error for several: a lie if nothing but lies was heard, the world's fault otherwise."""
-    lies = [failure for failure in failures if isinstance(failure, LedgerError)]
-    if failures and len(lies) == len(failures):
-        return lies[0]
-    transport = [failure for failure in failures if isinstance(failure, TransportError)]
-    reasons = "; ".join(failure.reason for failure in failures[:8])
-    code = transport[-1].code if len({failure.code for failure in transport}) == 1 else "transport.unavailable"
-    return TransportError(f"no node gave a usable answer: {reasons}", code)
 
 
 async def _as_async(items: Iterable[SignedTransaction]) -> AsyncIterator[SignedTransaction]:

@@ -18,10 +18,10 @@ from chain.genesis import Genesis
 from chain.signing import TransactionSigner
 from chain.transaction import Operation, SignedTransaction
 from chain.types import TransactionId
-from client.answers import Outcome, ProvenBlock, ProvenState, ProvenTransaction
+from client.answers import Outcome, ProvenBlock, ProvenState, ProvenTransaction, SelfReport
 from client.connection import Endpoint
 from client.follow import Cursor
-from client.session import STATE_AGE_MS_MAX, SUBMIT_TIMEOUT_S, SelfReport, Session
+from client.session import STATE_AGE_MS_MAX, SUBMIT_TIMEOUT_S, Session
 from client.signing import LIFETIME_MS
 from client.submission import IN_FLIGHT_MAX
 

@@ -182,7 +182,7 @@ class Trust:
 
     def save(self, liars: Iterable[tuple[str, str]]) -> None:
         """Write what is believed, whole or not at all; without a file nothing happens."""
-        if self._file is None:
+        if self._file is None or self._is_kept_newer(self._file):
             return
         document = {
             "format": _FORMAT,
@@ -202,6 +202,16 @@ class Trust:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 beside.unlink()
+
+    def _is_kept_newer(self, file: Path) -> bool:
+        """Whether another process of this client has kept a newer checkpoint meanwhile; nothing is verified."""
+        try:
+            newest = base64.b64decode(json.loads(file.read_text(encoding="ascii"))["newest"], validate=True)
+            kept = Checkpoint.decode(_certified(newest).checkpoint)
+        except (OSError, ValueError, KeyError, TypeError, LedgerError, RecursionError):
+            return False
+        own = self.newest
+        return kept.network == self.network and (own is None or kept.height > own.height)
 
     def _load(self, file: Path) -> None:
         if file.stat().st_size > FILE_BYTES_MAX:

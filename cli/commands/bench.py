@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.command import command, group
-from cli.devnet.network import Devnet, bring_up, locked, remove
-from cli.errors import InputError, MissingError
+from cli.devnet.network import Devnet, bring_up, clean, locked, remove
 from cli.exits import Exit
 from cli.language import t
 from cli.load.run import LoadRun, Plan, bench_home, idle
@@ -35,7 +34,7 @@ def load(
     """Start a network, load it, measure, and take it down."""
     root = bench_home(home)
     with locked(root):
-        _clear(root)
+        clean(root)
         note(t("demo.starting", count=validators, root=root))
         network = run_async(bring_up(root, validators=validators, base_port=None))
         try:
@@ -60,15 +59,3 @@ def _loaded(network: Devnet, plan: Plan) -> dict[str, Json]:
         run.prepare(advance)
     with progress(t("bench.loading"), int(plan.seconds)) as advance:
         return run_async(run.run(advance))
-
-
-def _clear(root: Path) -> None:
-    """End and remove what a killed run left."""
-    try:
-        leftover = Devnet(root)
-    except MissingError:
-        if any(path.name != ".lock" for path in root.iterdir()):
-            raise InputError("demo.not-empty", t("demo.not-empty", root=root)) from None
-        return
-    leftover.stop(leftover.names)
-    remove(root)

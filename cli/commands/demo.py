@@ -13,12 +13,12 @@ import typer
 
 from cli import output
 from cli.command import command, group
-from cli.devnet.network import Devnet, bring_up, locked, remove
-from cli.errors import InputError, MissingError, UsageError, WorldError
+from cli.devnet.network import bring_up, clean, locked, remove
+from cli.errors import UsageError, WorldError
 from cli.home import DEMO_HOME
 from cli.language import t
 from cli.output import emit, emit_table, note
-from cli.run import run_async
+from cli.run import run_async, until_interrupted
 from cli.scenes.registry import Scene, scenes
 from cli.scenes.stage import Stage
 
@@ -52,7 +52,8 @@ def run(
         raise UsageError("demo.unknown", t("demo.unknown", names=", ".join(unknown), known=", ".join(known)))
     chosen = [known[name] for name in dict.fromkeys(names or known)]
     with _own_home(home) as root:
-        _clean(root)
+        if clean(root):
+            note(t("demo.leftovers", root=root))
         run_async(_demonstrate(root, chosen, base_port, once=once))
         if once:
             remove(root)
@@ -84,7 +85,8 @@ async def _demonstrate(root: Path, chosen: list[Scene], base_port: int | None, *
         note(t("demo.held", claims=claims, seconds=seconds))
         if not once:
             note(t("demo.stays", root=root))
-            await asyncio.Event().wait()
+            await until_interrupted()
+            note(t("demo.ending"))
     except asyncio.CancelledError:
         note(t("demo.ending"))
         raise KeyboardInterrupt from None
@@ -106,21 +108,3 @@ def _own_home(named: Path | None) -> Iterator[Path]:
                 continue
             yield root
             return
-
-
-def _clean(root: Path) -> None:
-    """End and remove what an earlier demonstration left; nothing that is not marked as ours is touched.
-
-    Raises:
-        InputError: The folder holds something else.
-    """
-    try:
-        leftover = Devnet(root)
-    except MissingError:
-        if any(path.name != ".lock" for path in root.iterdir()):
-            raise InputError("demo.not-empty", t("demo.not-empty", root=root)) from None
-        return
-    if any(state.pid is not None for state in leftover.state()):
-        note(t("demo.leftovers", root=root))
-    leftover.stop(leftover.names)
-    remove(root)

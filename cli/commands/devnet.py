@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`zhixin devnet`: a whole network as real processes on loopback, under one folder."""
 
-import asyncio
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +13,7 @@ from cli.exits import Exit
 from cli.home import DEVNET_HOME, HomeOption, find_home
 from cli.language import t
 from cli.output import emit, emit_table, note
-from cli.run import run_async
+from cli.run import run_async, until_interrupted
 
 app = group(t("help.devnet"))
 
@@ -37,7 +35,7 @@ def up(
     if detach:
         return
     note(t("devnet.stays"))
-    run_async(_until_interrupted())
+    run_async(until_interrupted())
     with locked(root):
         network.stop(network.names)
     note(t("devnet.stopped"))
@@ -94,15 +92,6 @@ async def _restarted(network: Devnet, name: str) -> int:
         network.start([name])
         await network.wait_ready(session, [name], height=max(heights, default=0))
         return max(heights, default=0)
-
-
-async def _until_interrupted() -> None:
-    """Return on Ctrl-C or SIGTERM."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()
 
 
 def _root(home: Path | None) -> Path:

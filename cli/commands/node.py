@@ -13,7 +13,7 @@ from cli.home import HOME_VARIABLE, HomeOption, find_home
 from cli.language import t
 from cli.output import emit_table, note
 from cli.run import run_async
-from client.session import SelfReport
+from client.answers import SelfReport
 
 app = group(t("help.node"))
 

@@ -262,3 +262,21 @@ def remove(root: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
+
+
+def clean(root: Path) -> bool:
+    """Stop and delete what an earlier run left here; says whether processes of it still ran.
+
+    Raises:
+        InputError: The folder holds something that no development network made; it is left alone.
+    """
+    try:
+        leftover = Devnet(root)
+    except MissingError:
+        if any(path.name != ".lock" for path in root.iterdir()):
+            raise InputError("devnet.not-empty", t("devnet.not-empty", root=root)) from None
+        return False
+    running = any(state.pid is not None for state in leftover.state())
+    leftover.stop(leftover.names)
+    remove(root)
+    return running

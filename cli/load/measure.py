@@ -2,6 +2,7 @@
 """What a load run measures: latencies, processor time of each validator, and what one core could verify meanwhile."""
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -71,4 +72,4 @@ def percentile(sorted_values: Sequence[float], fraction: float) -> float | None:
     """The nearest-rank percentile; None of nothing."""
     if not sorted_values:
         return None
-    return sorted_values[min(len(sorted_values) - 1, max(0, round(fraction * len(sorted_values) + 0.5) - 1))]
+    return sorted_values[max(0, math.ceil(fraction * len(sorted_values)) - 1)]

@@ -23,7 +23,7 @@ SETTLE_S = 3.0
 IN_FLIGHT_OPERATIONS_MAX = 4_000
 """Under way at once over all streams; what is more only waits longer."""
 AHEAD_OPERATIONS_PER_S = 20_000
-AHEAD_TRANSACTIONS_PER_S = 2_500
+AHEAD_TRANSACTIONS_PER_S = 1_600
 """How many are signed ahead for each second of the run; beyond it signing happens during the run."""
 DRAIN_S = 20.0
 
@@ -89,8 +89,9 @@ class LoadRun:
                     if task.done():
                         task.result()
             per_validator, own = shares.read()
-            async with asyncio.timeout(DRAIN_S):
-                await asyncio.gather(*tasks)
+            done, _late = await asyncio.wait(tasks, timeout=DRAIN_S)
+            for task in done:
+                task.result()
         finally:
             for task in (*tasks, sampler):
                 task.cancel()
@@ -148,6 +149,7 @@ class LoadRun:
             "cpu_share_per_validator": per_validator,
             "cpu_share_generator": own,
             "signed_ahead_left": self._supply.ready,
+            "undrained": len(self._sent_at),
             "failed": dict(sorted(self._failed.items())),
         }
 

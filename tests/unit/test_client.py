@@ -497,6 +497,17 @@ async def test_trust_file_keeps_newest_checkpoint_and_liars(tmp_path: Path) -> N
             assert receipt.verify(proven.receipt(), fake.genesis).epoch == 2
 
 
+async def test_older_session_does_not_replace_the_newer_checkpoint_that_another_kept(tmp_path: Path) -> None:
+    file = tmp_path / "trust.json"
+    async with FakeNetwork() as fake:
+        async with Session(fake.genesis, endpoints=fake.endpoints, trust_file=file) as older:
+            await older.checkpoint()
+            fake.ledger.submit([])
+            async with Session(fake.genesis, endpoints=fake.endpoints, trust_file=file) as newer:
+                newest = await newer.checkpoint()
+        assert Session(fake.genesis, endpoints=fake.endpoints, trust_file=file).trust.newest == newest
+
+
 async def test_kept_checkpoint_refuses_a_network_that_went_back(tmp_path: Path) -> None:
     file = tmp_path / "trust.json"
     async with FakeNetwork() as fake:
