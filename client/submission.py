@@ -38,7 +38,9 @@ LINGER_S = 0.002
 PATIENCE_S = 6.0
 """A stream that owes receipts and is silent for so long is given up: a network that lost its leader needs less."""
 LOOKUP_AFTER_S = 2.5
-"""A transaction without a receipt for so long is looked up at whichever node answers."""
+"""A transaction without a receipt for so long is looked up at whichever node answers, if the stream is silent."""
+LOOKUP_LATE_S = 15.0
+"""The same while receipts of others arrive: a loaded network is not to be asked about each one besides."""
 LOOKUP_COUNT_MAX = 512
 TICK_S = 0.25
 ALREADY_KNOWN = frozenset({"transaction.pending", "transaction.repeated"})
@@ -80,6 +82,7 @@ class Submission:
         self._outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
         self._changed = asyncio.Event()
         self._last_progress = 0.0
+        self._last_receipt = 0.0
 
     async def run(self) -> AsyncIterator[Outcome]:
         """Outcomes as they come, in no particular order, until the source is exhausted and each has one."""
@@ -214,6 +217,7 @@ class Submission:
                 self._admitted(node, owed.pop(0), list(answer.admissions.admissions))
             else:
                 self.settle_bundle(answer.receipt)
+                self._last_receipt = loop.time()
             self._session.roster.answered(node)
             self._last_progress = loop.time()
 
@@ -265,7 +269,9 @@ class Submission:
             self._give_up()
             return
         waiting = [flight for flight in self._flights.values() if flight.sent_at]
-        due = [flight for flight in waiting if now - max(flight.sent_at, flight.looked_up_at) > LOOKUP_AFTER_S]
+        is_silent = now - self._last_receipt > LOOKUP_AFTER_S / 2
+        patience_s = LOOKUP_AFTER_S if is_silent else LOOKUP_LATE_S
+        due = [flight for flight in waiting if now - max(flight.sent_at, flight.looked_up_at) > patience_s]
         if due:
             await self._look_up(due[:LOOKUP_COUNT_MAX], now)
         for flight in [flight for flight in waiting if flight.refusals]:

@@ -20,8 +20,10 @@ from client.session import Session
 
 WARM_UP_S = 3.0
 SETTLE_S = 3.0
-IN_FLIGHT_OPERATIONS_MAX = 4_000
+IN_FLIGHT_OPERATIONS_MAX = 2_000
 """Under way at once over all streams; what is more only waits longer."""
+IN_FLIGHT_TRANSACTIONS_MIN = 10
+"""On each stream, however many operations they carry."""
 AHEAD_OPERATIONS_PER_S = 20_000
 AHEAD_TRANSACTIONS_PER_S = 1_600
 """How many are signed ahead for each second of the run; beyond it signing happens during the run."""
@@ -102,7 +104,7 @@ class LoadRun:
 
     async def _stream(self, session: Session, streams: int) -> None:
         loop = asyncio.get_running_loop()
-        in_flight = max(2, IN_FLIGHT_OPERATIONS_MAX // self._plan.operations // streams)
+        in_flight = max(IN_FLIGHT_TRANSACTIONS_MIN, IN_FLIGHT_OPERATIONS_MAX // self._plan.operations // streams)
         async for outcome in session.submit(self._source(), in_flight_max=in_flight):
             now = loop.time()
             sent = self._sent_at.pop(outcome.transaction.id)
