@@ -364,17 +364,15 @@ class Node:
         for number in [n for n in others if n != self.me][: quorum(len(others)) - 1]:
             self.tell(number, vote(number, NOTARIZE, block.view, block))
 
-    def finalize(self, blocks: Sequence[Block], **of: ValidatorSet) -> list[ev.Effect]:
+    def finalize(
+        self, blocks: Sequence[Block], *, of: ValidatorSet = FOUR, signers: Iterable[int] = (1, 2, 3)
+    ) -> list[ev.Effect]:
         """Make these blocks known and final: the last one by its finalization."""
         for block in blocks:
             self.core._tree.add(block)
         last = blocks[-1]
-        self.tell(1, certificate(FINALIZE, last.view, last, epoch=last.epoch, **of))  # type: ignore[arg-type]
+        self.tell(1, certificate(FINALIZE, last.view, last, epoch=last.epoch, of=of, signers=signers))
         return self.done
-
-    def certify(self, block: Block, **of: ValidatorSet) -> list[ev.Effect]:
-        """Bring the certificate of a block's checkpoint."""
-        return self.tell(1, certify(make_checkpoint(block, self.closing.get(block.height)), **of))  # type: ignore[arg-type]
 
 
 def state_of(thing: object) -> object:

@@ -250,6 +250,51 @@ def test_signatures_kept_of_one_peer_are_bounded_and_the_lowest_stay():
     assert node.core.certified_height == 1
 
 
+def test_signatures_that_a_certificate_covers_make_room_for_later_ones():
+    """Section 3: the bound is on what is open, or a peer that signs all would be heard no more."""
+    node = Node()
+    blocks = chain_of(HEIGHTS_PER_PEER_MAX + 2)
+    node.finalize(blocks)
+    for block in blocks[:HEIGHTS_PER_PEER_MAX]:
+        node.tell(1, checkpoint_vote(1, make_checkpoint(block)))
+    node.tell(2, certify(make_checkpoint(blocks[HEIGHTS_PER_PEER_MAX - 1])))
+    for number in (1, 2):
+        node.tell(number, checkpoint_vote(number, make_checkpoint(blocks[-1])))
+    assert node.core.certified_height == len(blocks)
+
+
+def test_signatures_of_the_former_epoch_stand_in_nobodys_way_in_the_next():
+    """Section 5: places in the set change from epoch to epoch."""
+    node = Node()
+    closing, void = chain_of(2)
+    next_set = members(0, 2, 3, 4, 1, epoch=2)
+    node.closing[closing.height] = next_set
+    node.finalize([closing])
+    node.tell(1, checkpoint_vote(1, make_checkpoint(void)))
+    node.tell(1, certify(make_checkpoint(closing, next_set)))
+    first = make_block(1, None, closing, epoch=2)
+    node.finalize([first], of=next_set, signers=(1, 2, 3, 4))
+    for number in (2, 3, 4):
+        node.tell(number, checkpoint_vote(number, make_checkpoint(first)))
+    assert node.core.certified_height == first.height
+
+
+def test_member_accused_in_one_epoch_is_accused_again_in_the_next():
+    """Section 3: evidence "counts once per validator and epoch"."""
+    node = Node()
+    closing = make_block()
+    next_set = members(0, 1, 2, 3, 4, epoch=2)
+    node.closing[closing.height] = next_set
+    node.finalize([closing])
+    pairs = [make_block(2, None, closing), make_block(1, None, closing, epoch=2)]
+    for at, block in enumerate(pairs):
+        node.tell(1, checkpoint_vote(1, make_checkpoint(block)))
+        node.tell(1, checkpoint_vote(1, other(make_checkpoint(block))))
+        (found,) = node.effects(ev.EvidenceFound)
+        assert verify_evidence(found.evidence, NETWORK, SCHEME) == (KEYS[1], at + 1)
+        node.tell(1, certify(make_checkpoint(closing, next_set)))
+
+
 # ---------------------------------------------------------------- lost messages
 
 

@@ -234,6 +234,14 @@ def test_final_block_above_the_closing_one_is_never_executed_or_signed():
     assert node.executed == blocks[:2]
 
 
+def test_block_that_becomes_final_above_an_executed_closing_block_is_not_executed():
+    """Section 5: those who have not executed yet may still finalize it."""
+    node, blocks = closed()
+    node.finalize([make_block(3, None, blocks[-1])])
+    assert node.replica.last_final_view == 3
+    assert node.executed == blocks
+
+
 def test_void_blocks_are_handed_back_when_the_epoch_is_left():
     """Section 5: "their transactions go back to the mempool"."""
     node = Node()

@@ -179,6 +179,21 @@ def test_range_with_void_blocks_is_refused():
     assert node.executed == blocks[:2]
 
 
+def test_range_across_the_end_of_an_epoch_is_refused():
+    """Section 7: the proof of one epoch says nothing of another's blocks."""
+    node = Node()
+    closing = make_block()
+    first = make_block(1, None, closing, epoch=2)
+    node.tell(1, Closings((close(closing, NEXT),)))
+    proof = certificate(FINALIZE, 1, first, epoch=2, signers=(1, 2, 3, 4), of=NEXT)
+    node.tell(1, range_of([closing, first], proof))
+    assert node.rejections() == ["range whose blocks do not form a chain within one epoch"]
+    assert node.executed == []
+    node.closing[closing.height] = NEXT
+    node.tell(1, range_of([closing]), range_of([first], proof))
+    assert node.executed == [closing, first]
+
+
 def test_range_that_does_not_continue_the_chain_is_useless_and_not_wrong():
     """Section 7: ranges come in parallel; one that overlaps what is known is no offence."""
     node = Node()
