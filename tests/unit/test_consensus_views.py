@@ -419,9 +419,9 @@ def test_proposal_that_leaves_out_a_final_block_is_refused():
     assert node.core.view == 3
     before = node.state()
     node.tell(3, propose(make_block(3, None, first), certificate(NOTARIZE, 1, first), 2))
-    assert node.rejections() == ["proposal with a parent that leaves out a final block"]
+    assert "leaves out a final block" in node.rejections()[0]
     node.tell(3, propose(make_block(3), None, 1, 2))
-    assert node.rejections() == ["proposal with a parent that leaves out a final block"]
+    assert "leaves out a final block" in node.rejections()[0]
     assert node.state() == before
     node.tell(3, propose(make_block(3, None, second), certificate(NOTARIZE, 2, second)))
     assert node.votes(NOTARIZE)
