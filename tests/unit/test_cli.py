@@ -254,11 +254,12 @@ def test_receipt_verifies_without_any_network_and_an_altered_one_does_not(kept: 
 
 
 def test_offline_runner_refuses_the_network() -> None:
-    program = "import sys; sys.argv = ['x', '--version']; import socket\nimport cli.offline"
+    program = "import sys; sys.argv = ['x', '--version']; import cli.offline; cli.offline.main()"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=False).returncode == 0
     program = (
         "import sys, socket; sys.argv = ['x', '--version']\n"
-        "try:\n    import cli.offline\nexcept SystemExit:\n    pass\n"
+        "import cli.offline\n"
+        "try:\n    cli.offline.main()\nexcept SystemExit:\n    pass\n"
         "socket.create_connection(('127.0.0.1', 9))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
