@@ -229,9 +229,11 @@ def test_message_that_is_refused_whole_leaves_no_trace(steps, sender, message):
             node.wait(what)
         else:
             node.tell(known, what)
+    # A step that refuses something without any message says nothing about the message.
+    quiet = not any(isinstance(effect, ev.Reject) for effect in node.step(ev.Wake()))
     before, view = distrusting(node), node.core.view
     node.tell(sender, message)
-    if [type(effect) for effect in node.done] == [ev.Reject, ev.WakeAt]:
+    if quiet and [type(effect) for effect in node.done] == [ev.Reject, ev.WakeAt]:
         assert distrusting(node) == before
         assert node.core.view == view
 
@@ -267,4 +269,5 @@ def test_memory_stays_bounded_over_thousands_of_votes_and_signatures_of_one_liar
         node.tell(LIAR, vote(LIAR, NULLIFY, number), vote(LIAR, FINALIZE, number % 40 + 1, block))
         node.tell(LIAR, checkpoint_vote(LIAR, replace(make_checkpoint(block), height=Height(number))))
         node.tell(LIAR, Moved(Epoch(number)), BlockResponse(block))
+        node.tell(BlsKey(b"%048d" % number), Moved(Epoch(number)), vote(LIAR, NULLIFY, 1))
     assert_bounded(node, 1)

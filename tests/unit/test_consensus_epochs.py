@@ -13,6 +13,7 @@ from chain.consensus.journal import StoredClosing
 from chain.consensus.messages import (
     CLOSINGS_MAX,
     BlockResponse,
+    BlockWithBodies,
     Certificates,
     CertificatesRequest,
     CheckpointVote,
@@ -20,6 +21,7 @@ from chain.consensus.messages import (
     Closings,
     Moved,
     Proposal,
+    Range,
 )
 from chain.consensus.tally import FINALIZE, NOTARIZE, NULLIFY
 from chain.types import Epoch, Millis, View
@@ -267,6 +269,18 @@ def test_void_block_made_final_after_the_closing_certificate_is_not_executed():
     assert node.executed == blocks[:2]
 
 
+def test_restarted_validator_that_has_not_executed_the_closing_block_knows_which_blocks_are_void():
+    """Section 5: the stored closing certificate says where the epoch ended."""
+    node = Node()
+    node.executes = False
+    blocks = chain_of(3)
+    node.tell(1, Closings((close(blocks[1], NEXT),)))
+    node.restart()
+    ranged = tuple(BlockWithBodies(block, ()) for block in blocks)
+    node.tell(1, Range(ranged, certificate(FINALIZE, 3, blocks[2])))
+    assert node.rejections() == ["range with void blocks"]
+
+
 # ---------------------------------------------------------------- the next epoch
 
 
@@ -313,6 +327,15 @@ def test_delay_bound_starts_afresh_in_the_next_epoch():
     assert node.core.delta_ms > 500
     node.tell(1, certify(make_checkpoint(blocks[-1], NEXT)))
     assert node.core.delta_ms == 500
+
+
+def test_what_is_pending_is_pending_in_the_next_epoch():
+    """Section 3: timers are short while there is something to order; the driver tells changes only."""
+    node, blocks = closed()
+    node.step(ev.PendingChanged(pending=True))
+    node.tell(1, certify(make_checkpoint(blocks[-1], NEXT)))
+    node.wait(2 * node.core.delta_ms)
+    assert [v.epoch for v in node.signed if v.kind == NULLIFY] == [2]
 
 
 def test_votes_of_the_former_epoch_do_not_count_in_the_next():

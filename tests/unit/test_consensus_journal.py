@@ -192,6 +192,31 @@ def test_memory_of_blocks_is_bounded_below_the_certified_height():
     assert tree.above(Height(199)) == [blocks[-1]]
 
 
+def test_validator_keeps_few_blocks_below_the_certified_height():
+    """Memory is bounded however long a validator runs."""
+    node = Node()
+    blocks = chain_of(3 * KEPT_BELOW)
+    node.finalize(blocks)
+    node.tell(1, certify(make_checkpoint(blocks[-1])))
+    node.finalize([make_block(len(blocks) + 1, None, blocks[-1])])
+    assert len(node.core._tree.at_or_below(Height(1_000))) <= KEPT_BELOW + 2
+
+
+def test_restarted_leader_builds_on_the_executed_block_though_its_journal_has_forgotten_it():
+    """Section 3, "Durable": the newest executed block may be what nobody remembers after a crash of all."""
+    node = Node(3)
+    first, second = chain_of(2)
+    node.finalize([first], signers=(0, 1, 2))
+    node.tell(1, certify(make_checkpoint(first), (0, 1, 2)))
+    node.finalize([second], signers=(0, 1, 2))
+    node.tell(1, certify(make_checkpoint(second), (0, 1, 2)))
+    node.journal.write({}, [StoredBlock(first).key, StoredBlock(second).key])
+    node.restart()
+    assert node.core.view == 3
+    node.wait(1_000)
+    assert [proposal.block.parent_id for proposal in node.said(Proposal)] == [second.id]
+
+
 # ---------------------------------------------------------------- crash anywhere, restart, go on
 
 ACTIONS = ("propose", "certificates", "votes", "nullify", "finalize", "checkpoint", "wait", "crash")
