@@ -250,6 +250,9 @@ class Driver:
     def _forget(self, keys: Sequence[bytes], blocks: Sequence[Block]) -> None:
         """A certified checkpoint covers these. What never got an entry goes back to the mempool and stays on disk."""
         for block in blocks:
+            gathering = self._gathers.pop(block.id, None)
+            if gathering is not None:
+                gathering.cancel()
             if block.height <= self.validator.certified_height:
                 self._mempool.release(block.id)
         gone = self._bodies.release(blocks)

@@ -90,20 +90,26 @@ class Gatherer:
                 if not self._wanted[digest]:
                     del self._wanted[digest]
                     self._pulled.pop(digest, None)
-        if sum(len(transaction.raw) for transaction in found) > BLOCK_BYTES_MAX:
-            raise Refused(f"the block's transactions have more than {BLOCK_BYTES_MAX} bytes", "block.too-large")
         validate(found)
         return found
+
+    def _check_bytes(self, block: Block) -> None:
+        """Give a block up as soon as what is here of it is too much, so that no leader fills the memory."""
+        held = [self.find(digest) for digest in block.digests]
+        if sum(len(transaction.raw) for transaction in held if transaction is not None) > BLOCK_BYTES_MAX:
+            raise Refused(f"the block's transactions have more than {BLOCK_BYTES_MAX} bytes", "block.too-large")
 
     async def _wait_for_all(
         self, block: Block, peers: Sequence[BlsKey], arrived: asyncio.Event
     ) -> tuple[SignedTransaction, ...]:
         attempt = 0
+        self._check_bytes(block)
         self._admission.hurry([digest for digest in block.digests if self.find(digest) is None])
         while True:
             missing = await self._wait_for_arrivals(
                 block.digests, arrived, (self._retry_ms if attempt else GRACE_MS) / 1000
             )
+            self._check_bytes(block)
             for digest in missing:
                 if digest in self._refused:
                     raise Refused(self._refused[digest], "block.invalid-transaction")

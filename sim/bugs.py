@@ -12,8 +12,9 @@ from unittest import mock
 
 from chain import certificate, checkpoint
 from chain.consensus import events as ev
-from chain.consensus import journal
-from chain.consensus.replica import Replica
+from chain.consensus import journal, messages, replica
+from chain.consensus.ballots import Ballots
+from chain.consensus.resend import Resend
 from chain.consensus.tally import FINALIZE
 from chain.types import FIRST_EPOCH, quorum
 from sim.node import SimNode
@@ -61,11 +62,10 @@ def _quorum_off_by_one() -> Any:
 
 
 def _finalize_after_nullify() -> Any:
-    def vote_finalize(self: Replica, view: Any, block_id: Any, now: Any) -> None:
-        if self.is_voting and (view, FINALIZE) not in self._own:
-            self._cast(FINALIZE, view, block_id, now)
+    def may_finalize(self: Ballots, view: Any) -> bool:
+        return self.get(view, FINALIZE) is None
 
-    return mock.patch.object(Replica, "_vote_finalize", vote_finalize)
+    return mock.patch.object(Ballots, "may_finalize", may_finalize)
 
 
 def _body_not_checked() -> Any:
@@ -89,17 +89,26 @@ def _body_not_checked() -> Any:
 
 def _epoch_not_signed() -> Any:
     honest = certificate.ballot_bytes
-    return mock.patch.object(
-        certificate, "ballot_bytes", lambda _epoch, view, block_id: honest(FIRST_EPOCH, view, block_id)
+
+    def ballot_bytes(_epoch: Any, view: Any, block_id: Any) -> bytes:
+        return honest(FIRST_EPOCH, view, block_id)
+
+    return _both(
+        lambda: mock.patch.object(certificate, "ballot_bytes", ballot_bytes),
+        lambda: mock.patch.object(messages, "ballot_bytes", ballot_bytes),
     )
+
+
+def _certificate_not_verified() -> Any:
+    return mock.patch.object(replica, "verify_certificate", return_value=None)
 
 
 def _no_certificate_requests() -> Any:
     """Nobody asks for old certificates, and nobody answers a vote of a past view."""
     return _both(
-        lambda: mock.patch.object(Replica, "_ask_certificates", return_value=None),
-        lambda: mock.patch.object(Replica, "_answer_old", return_value=None),
-        lambda: mock.patch.object(Replica, "_resend_view", return_value=None),
+        lambda: mock.patch.object(Resend, "ask", return_value=None),
+        lambda: mock.patch.object(Resend, "answer_old", return_value=None),
+        lambda: mock.patch.object(Resend, "_resend_view", return_value=None),
     )
 
 
@@ -128,6 +137,7 @@ BUGS = (
     Bug("finalize-after-nullify", "never finalize and nullify both in a view", _finalize_after_nullify),
     Bug("body-not-checked", "each transaction's body is held before a notarize vote", _body_not_checked),
     Bug("epoch-not-signed", "each vote carries and signs (epoch, view)", _epoch_not_signed),
+    Bug("certificate-not-verified", "a certificate bears the signatures of a quorum", _certificate_not_verified),
     Bug(
         "no-certificate-requests",
         "who lacks a certificate asks for it, and a vote for an older view is answered",

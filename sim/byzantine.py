@@ -8,17 +8,19 @@ count only on their author's connection.
 from collections.abc import Callable
 from dataclasses import replace
 
+from chain.certificate import Certificate
 from chain.checkpoint import Checkpoint
 from chain.consensus import messages
 from chain.consensus.block import Block
 from chain.consensus.messages import Message, Vote
 from chain.consensus.signer import LocalSigner
 from chain.pb import ledger_pb2 as pb
-from chain.types import BlsKey, Millis, sha256
+from chain.types import BlockId, BlsKey, Epoch, Millis, View, sha256
 from sim.network import Keys, SimNetwork
 from sim.node import SimNode
 from sim.world import World
 
+KEPT_CERTIFICATES = 32
 Rewrite = Callable[[BlsKey, Message], Message | None]
 
 
@@ -34,6 +36,7 @@ def corrupt(node: SimNode, behaviour: str, world: World, network: SimNetwork, ke
         "withholding": liar.withhold,
         "wrong-checkpoints": liar.wrong_checkpoints,
         "twins": liar.pass_on,
+        "forging": liar.forge,
     }
     node.outgoing = rewrites[behaviour]
     node.give = behaviour != "withholding"
@@ -52,6 +55,7 @@ class _Liar:
         self._signer = LocalSigner(network.id, keys.secret)
         self._quiet_from = world.now + world.rng.randint(500, 6_000)
         self._forged: dict[tuple[int, int], Block] = {}
+        self._certificates: list[Certificate] = []
 
     @staticmethod
     def pass_on(to: BlsKey, message: Message) -> Message | None:
@@ -119,6 +123,38 @@ class _Liar:
             nullify = Vote(pb.KIND_NULLIFY, message.epoch, message.view, b"", signature)  # type: ignore[arg-type]
             self._world.send(self._node.key, to, nullify)
         return message
+
+    def forge(self, to: BlsKey, message: Message) -> Message | None:
+        """Certificates that no quorum made: of an old epoch, of another kind, for another block, signed by oneself."""
+        rng = self._world.rng
+        if isinstance(message, Certificate):
+            self._certificates = [*self._certificates[-KEPT_CERTIFICATES:], message]
+        elif isinstance(message, Vote) and self._certificates and rng.random() < 0.4:
+            self._world.send(self._node.key, to, self._forgery(rng.choice(self._certificates), message))
+        elif isinstance(message, messages.Proposal) and message.parent is not None and rng.random() < 0.5:
+            forged = self._forgery(message.parent, Vote(message.parent.kind, *self._place(message.block), b""))
+            block = message.block
+            other = Block.make(block.epoch, block.view, block.height, forged.block_id, block.time_ms, block.digests)
+            return replace(message, block=other, parent=forged)
+        return message
+
+    @staticmethod
+    def _place(block: Block) -> tuple[Epoch, View, BlockId]:
+        return block.epoch, block.view, block.id
+
+    def _forgery(self, model: Certificate, vote: Vote) -> Certificate:
+        """One that looks like the model and says something else about the epoch and view of the vote."""
+        rng = self._world.rng
+        what = rng.choice(("old epoch", "other kind", "other block", "own signature"))
+        if what == "old epoch":
+            return replace(model, epoch=vote.epoch)
+        if what == "other kind":
+            block_id = model.block_id or BlockId(sha256(b"made up"))
+            return replace(model, kind=pb.KIND_FINALIZE, block_id=block_id)
+        if what == "other block":
+            return replace(model, kind=pb.KIND_NOTARIZE, view=vote.view, block_id=BlockId(sha256(b"made up")))
+        signature = self._signer.sign_vote(vote.kind, vote.epoch, vote.view, vote.block_id)
+        return Certificate(vote.kind, vote.epoch, vote.view, vote.block_id, b"\xff", signature)
 
     def wrong_checkpoints(self, to: BlsKey, message: Message) -> Message | None:
         """Sign a checkpoint that nobody computed, sometimes beside the right one."""

@@ -18,6 +18,7 @@ BEHAVIOURS = (
     "withholding",  # proposes transactions that it gives to few, and answers no pulls
     "wrong-checkpoints",  # signs a checkpoint that nobody computed
     "twins",  # runs twice under one key
+    "forging",  # sends certificates that no quorum made, of old epochs and other blocks, also in its proposals
 )
 REAL_CRYPTO_EVERY = 100
 """One seed in so many runs with real BLS signatures; the others with a scheme that costs a hash."""

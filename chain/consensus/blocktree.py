@@ -40,6 +40,11 @@ class BlockTree:
         """All known blocks above a height, in height order."""
         return [self._blocks[i] for h in sorted(self._heights) if h > height for i in self._heights[h]]
 
+    def discard(self, block: Block) -> None:
+        """Know this block no more."""
+        if self._blocks.pop(block.id, None) is not None:
+            self._heights[block.height].remove(block.id)
+
     def prune(self, certified: Height) -> None:
         """Drop what lies well below a certified height."""
         for height in sorted(h for h in self._heights if h < certified - KEPT_BELOW):

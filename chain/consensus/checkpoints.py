@@ -148,8 +148,8 @@ class Checkpoints:
             return
         votes[checkpoint.height] = vote
         if len(votes) > HEIGHTS_PER_PEER_MAX:
-            # Who floods with heights far ahead loses those, not the ones that are about to be certified.
-            del votes[max(votes)]
+            # The newest is what its author sends again; older ones it may have covered by a certificate long since.
+            del votes[min(votes)]
         self._try_certify(checkpoint.height, vote.checkpoint, now)
         self._diverges(checkpoint.height)
 
@@ -196,23 +196,31 @@ class Checkpoints:
             del self._votes[index][height]
             self._out.emit(Reject(self._set.keys[index], "checkpoint signature that does not verify"))
         if quorum is not None:
-            self._accept(CertifiedCheckpoint(raw, quorum.bitmap, quorum.aggregate), Checkpoint.decode(raw), now)
+            self.take(CertifiedCheckpoint(raw, quorum.bitmap, quorum.aggregate), Checkpoint.decode(raw), now)
 
     # ------------------------------------------------------------ certificates
 
     def on_certified(
         self, sender: BlsKey, certified: CertifiedCheckpoint, validators: ValidatorSet, now: Millis
     ) -> Checkpoint | None:
-        """A certified checkpoint from anyone, of an epoch whose set is known; its content if it holds."""
+        """A certified checkpoint from anyone, of an epoch whose set is known; its content if it holds and is news."""
+        if not self._is_news(certified):
+            return None
         try:
             checkpoint = verify_checkpoint(certified, validators, self._network, self._scheme)
         except (InvalidCertificate, InvalidMessage) as error:
             self._out.emit(Reject(sender, f"checkpoint: {error.reason}"))
             return None
-        self._accept(certified, checkpoint, now)
+        self.take(certified, checkpoint, now)
         return checkpoint
 
-    def _accept(self, certified: CertifiedCheckpoint, checkpoint: Checkpoint, now: Millis) -> None:
+    def _is_news(self, certified: CertifiedCheckpoint) -> bool:
+        """Whether it is worth verifying: above what is certified, or other than what was executed here."""
+        height = Checkpoint.decode(certified.checkpoint).height
+        return height > self.certified_height or self._own.get(height, certified.checkpoint) != certified.checkpoint
+
+    def take(self, certified: CertifiedCheckpoint, checkpoint: Checkpoint, now: Millis) -> None:
+        """Take in a verified certificate: the newest stays, one that contradicts what was executed here halts."""
         own = self._own.get(checkpoint.height)
         if own is not None and own != certified.checkpoint:
             self._halt(checkpoint.height, "a certificate")

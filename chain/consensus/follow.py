@@ -28,6 +28,8 @@ FETCH_BY_ID_MAX = 1024
 """A gap larger than this is closed by ranges alone, so that memory for headers stays bounded."""
 QUEUED_MAX = 256
 """Blocks with bodies waiting for execution, above which no further range is asked for."""
+QUEUED_BYTES_MAX = 64 * 1024 * 1024
+"""Likewise for the bodies' bytes; one range may exceed it."""
 RANGE_COUNT = 128
 
 
@@ -42,7 +44,8 @@ class Follow:
         self.tip = tip
         self._chain: dict[Height, Block] = {}
         self._bodies: dict[BlockId, tuple[bytes, ...]] = {}
-        self._targets: list[tuple[BlockId, Height | None]] = []
+        self._queued_bytes = 0
+        self._targets: list[tuple[BlockId, Epoch]] = []
         self._executing: Block | None = None
         self._closed: dict[Epoch, Height] = {}
         self.missing: BlockId | None = None
@@ -63,22 +66,29 @@ class Follow:
 
     # ------------------------------------------------------------ final blocks
 
-    def final(self, block_id: BlockId, height: Height | None = None) -> None:
-        """A block is final; its height if known."""
+    def holds(self, block: Block) -> bool:
+        """Whether this block waits for execution."""
+        known = self._chain.get(block.height)
+        return known is not None and known.id == block.id
+
+    def final(self, block_id: BlockId, epoch: Epoch, height: Height | None = None) -> None:
+        """A block of an epoch is final; its height if known. Later calls name later blocks."""
         if block_id == self.tip.block_id or any(block.id == block_id for block in self._chain.values()):
             return
         if height is not None and height <= self.tip.height:
             return
         if all(known != block_id for known, _ in self._targets):
-            self._targets.append((block_id, height))
+            self._targets.append((block_id, epoch))
         self.resolve()
 
     def resolve(self) -> None:
         """Link targets to the tip as far as the blocks between are known."""
         self.missing = None
-        for target in list(self._targets):
-            if self._link(target[0]):
-                self._targets.remove(target)
+        for place in reversed(range(len(self._targets))):
+            if self._link(self._targets[place][0]):
+                # What was final before it lies below it, or is void.
+                del self._targets[: place + 1]
+                return
 
     def _link(self, block_id: BlockId) -> bool:
         """Link one target; True if done, or not needed any more."""
@@ -86,7 +96,7 @@ class Follow:
         path: list[Block] = []
         current = self._tree.get(block_id)
         if current is None:
-            self.missing = block_id
+            self.missing = self.missing or block_id
             return False
         if current.height <= self.tip.height or self._is_void(current):
             return True
@@ -103,7 +113,7 @@ class Follow:
             parent = self._tree.get(current.parent_id)
             if parent is None:
                 if current.height - top_height <= FETCH_BY_ID_MAX:
-                    self.missing = current.parent_id
+                    self.missing = self.missing or current.parent_id
                 return False
             current = parent
         for block in path:
@@ -113,9 +123,10 @@ class Follow:
     def close(self, epoch: Epoch, closing: Height) -> None:
         """An epoch closed at a height: its blocks above are void, whatever made or will make them final."""
         self._closed[epoch] = closing
+        # The closing block is named again after this, if it is not executed yet.
+        self._targets = [target for target in self._targets if target[1] != epoch]
         for height in sorted(h for h, block in self._chain.items() if self._is_void(block)):
-            self._bodies.pop(self._chain[height].id, None)
-            del self._chain[height]
+            self._take_bodies(self._chain.pop(height))
         self.resolve()
 
     def _is_void(self, block: Block) -> bool:
@@ -127,9 +138,17 @@ class Follow:
     def next_request(self) -> RangeRequest | None:
         """What to ask a peer that may be ahead; None while enough is queued."""
         height = self.top[1]
-        if height - self.tip.height >= QUEUED_MAX:
+        if self._is_full(height):
             return None
         return RangeRequest(Height(height + 1), RANGE_COUNT)
+
+    def _is_full(self, top: Height) -> bool:
+        return top - self.tip.height >= QUEUED_MAX or self._queued_bytes >= QUEUED_BYTES_MAX
+
+    def _take_bodies(self, block: Block) -> tuple[bytes, ...] | None:
+        bodies = self._bodies.pop(block.id, None)
+        self._queued_bytes -= sum(map(len, bodies or ()))
+        return bodies
 
     def on_range(self, message: Range, sets: Mapping[Epoch, ValidatorSet]) -> str | None:
         """Take over a range that continues the chain and proves its last block final.
@@ -139,7 +158,7 @@ class Follow:
         """
         first, last = message.blocks[0].block, message.blocks[-1].block
         top_id, top_height = self.top
-        if first.height != top_height + 1:
+        if first.height != top_height + 1 or self._is_full(top_height):
             return None
         parent_id, height = top_id, top_height
         for item in message.blocks:
@@ -157,6 +176,7 @@ class Follow:
         for item in message.blocks:
             self._chain[item.block.height] = item.block
             self._bodies[item.block.id] = item.transactions
+            self._queued_bytes += sum(map(len, item.transactions))
             self._tree.add(item.block)
         self.resolve()
         return None
@@ -188,7 +208,7 @@ class Follow:
             return
         assert block.parent_id == self.tip.block_id
         self._executing = block
-        self._out.emit(Execute(block, self._bodies.pop(block.id, None), peers))
+        self._out.emit(Execute(block, self._take_bodies(block), peers))
 
     def executed(self, tip: Tip) -> Block | None:
         """The driver is done with the block handed out; the block, or None if none was."""

@@ -12,7 +12,7 @@ Written in one synced batch before anything that depends on it is sent; read bac
 | `k` height(8) | own checkpoint signature: CheckpointVote |
 | `n` | newest certified checkpoint: CertifiedCheckpoint |
 | `e` epoch(8) | closing checkpoint with its list: ClosingCheckpoint; kept for ever |
-| `m` | epoch(8) up to whose end this validator must not vote, its journal having been lost |
+| `m` | the BLS key(48) under which this validator must never vote again, its journal having been lost |
 
 Numbers are big-endian, so that key order is their order. All of these bytes are ours: whatever does not decode is a
 damaged disk, and the caller says so.
@@ -31,7 +31,7 @@ from chain.consensus.block import Block
 from chain.consensus.messages import CheckpointVote, Vote, vote_from_pb, vote_to_pb
 from chain.pb import ledger_pb2 as pb
 from chain.storage import Reader
-from chain.types import BlockId, Digest, Epoch, Height
+from chain.types import BlockId, BlsKey, Digest, Epoch, Height
 
 _RECORD_BYTES_MAX = 1024 * 1024
 _KEY_END = b"\xff"
@@ -153,9 +153,9 @@ class StoredClosing:
 
 @dataclass(frozen=True, slots=True)
 class Muted:
-    """This validator's journal was lost: it votes on nothing up to the end of this epoch."""
+    """The journal of this key's votes was lost: nothing is voted on under it any more. A new key starts afresh."""
 
-    epoch: Epoch
+    bls_key: BlsKey
 
     @property
     def key(self) -> bytes:
@@ -165,7 +165,7 @@ class Muted:
     @property
     def value(self) -> bytes:
         """Its journal value."""
-        return _number(self.epoch)
+        return self.bls_key
 
 
 Record: TypeAlias = OwnVote | StoredCertificate | StoredBlock | OwnCheckpoint | NewestCheckpoint | StoredClosing | Muted
@@ -185,7 +185,7 @@ class Durable:
     checkpoints: Mapping[Height, CheckpointVote] = field(default_factory=dict)
     newest: CertifiedCheckpoint | None = None
     closings: Mapping[Epoch, ClosingCheckpoint] = field(default_factory=dict)
-    muted_to: Epoch | None = None
+    muted: BlsKey | None = None
     lost: bool = False
 
 
@@ -217,7 +217,7 @@ def load(reader: Reader, *, lost: bool = False) -> Durable:
             )
             for key, value in values(b"e")
         },
-        muted_to=None if muted is None else Epoch(int.from_bytes(muted, "big")),
+        muted=None if muted is None else BlsKey(muted),
         lost=lost,
     )
 

@@ -11,10 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from chain import wire
 from chain.certificate import Certificate, ballot_bytes
-from chain.checkpoint import CertifiedCheckpoint, ClosingCheckpoint
+from chain.checkpoint import (
+    CHECKPOINT_BYTES_MAX,
+    VALIDATOR_SET_BYTES_MAX,
+    CertifiedCheckpoint,
+    ClosingCheckpoint,
+)
 from chain.codec import decode, encode
-from chain.consensus.block import Block
+from chain.consensus.block import BLOCK_MESSAGE_BYTES_MAX, Block
 from chain.errors import InvalidMessage
 from chain.pb import ledger_pb2 as pb
 from chain.types import (
@@ -33,11 +39,14 @@ SIGNATURE_BYTES = 96
 CERTIFICATES_MAX = 512
 """Certificates in one message: what a lagging peer gets per request; about 80 KB."""
 NULLIFICATIONS_MAX = 1024
-"""Skipped views that one proposal can bridge; an epoch that nullified more in a row needs its operators."""
+"""Nullifications that one proposal carries. Of more skipped views the older ones are asked for by view."""
 CLOSINGS_MAX = 16
 RANGE_BLOCKS_MAX = 256
 RANGE_BYTES_MAX = 8 * 1024 * 1024
 """Soft bound of a range: a server stops adding blocks above it; one block may exceed it on its own."""
+RANGE_TRANSACTIONS_MAX = 200_000
+"""Parts of all of a range's blocks; real transactions fill a range's bytes with fewer."""
+CERTIFICATE_BYTES_MAX = 256
 BODIES_MAX = 4096
 MESSAGE_BYTES_MAX = RANGE_BYTES_MAX + 2 * BLOCK_BYTES_MAX
 """A range that its last, largest block pushed over the soft bound still fits."""
@@ -345,12 +354,45 @@ _DECODERS: dict[str, Callable[[pb.PeerMessage], Message]] = {
 }
 
 
+_BYTES_MAX = {
+    "proposal": BLOCK_MESSAGE_BYTES_MAX + (NULLIFICATIONS_MAX + 1) * CERTIFICATE_BYTES_MAX,
+    "certificates": CERTIFICATES_MAX * CERTIFICATE_BYTES_MAX,
+    "closings": CLOSINGS_MAX * (VALIDATOR_SET_BYTES_MAX + 2 * CHECKPOINT_BYTES_MAX),
+    "block_response": BLOCK_MESSAGE_BYTES_MAX,
+    "bodies_request": BODIES_MAX * (HASH_BYTES + 2),
+    "range": MESSAGE_BYTES_MAX,
+    "bodies": MESSAGE_BYTES_MAX,
+}
+_SMALL_BYTES_MAX = 2 * CHECKPOINT_BYTES_MAX
+"""Of all other kinds: a vote, a certificate, a checkpoint, a request."""
+_ENVELOPE_BYTES_MAX = 16
+_KINDS = {field.number: field.name for field in pb.PeerMessage.DESCRIPTOR.fields}
+
+
+def _check_size(data: bytes) -> None:
+    """Refuse a message that is too long for its kind, or has too many parts, before a parser makes objects of it."""
+    parts = wire.fields(data, 0, len(data), 1)
+    kind = _KINDS.get(parts[0].number) if parts else None
+    if kind is None:
+        raise InvalidMessage("an empty peer message, or one of an unknown kind")
+    size_max = _BYTES_MAX.get(kind, _SMALL_BYTES_MAX) + _ENVELOPE_BYTES_MAX
+    if len(data) > size_max:
+        raise InvalidMessage(f"a {kind} message has {len(data)} bytes; at most {size_max} are allowed")
+    if kind == "bodies":
+        wire.fields(data, parts[0].start, parts[0].stop, BODIES_MAX)
+    elif kind == "range":
+        left = RANGE_TRANSACTIONS_MAX
+        for block in wire.fields(data, parts[0].start, parts[0].stop, RANGE_BLOCKS_MAX + 1):
+            left -= len(wire.fields(data, block.start, block.stop, left))
+
+
 def decode_message(data: bytes) -> Message:
     """Read a message that a peer sent.
 
     Raises:
         InvalidMessage: For any bytes that are not the canonical encoding of one well-shaped message.
     """
+    _check_size(data)
     message = decode(pb.PeerMessage, data, MESSAGE_BYTES_MAX)
     which = message.WhichOneof("message")
     if which is None:

@@ -71,3 +71,8 @@ class Courtesy:
             self._last.pop(next(iter(self._last)))
         self._last[peer, topic] = now
         return True
+
+    def is_recent(self, peer: BlsKey, topic: str, now: Millis, gap_ms: int) -> bool:
+        """Whether `allows` said yes within the gap; asking changes nothing."""
+        last = self._last.get((peer, topic))
+        return last is not None and now - last < gap_ms

@@ -1,58 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
 """One validator's view of the vote within one epoch: Simplex, without IO, clock, randomness or threads.
 
-What it must never do stands in two guards and nowhere else: `_vote_notarize` (one block a view) and the pair
-`_vote_nullify` / `_vote_finalize` (never both in a view). Everything else is liveness.
+What it must never do stands in `ballots`; what is proven, in `settled`; when things happen, in `pace`; what a leader
+proposes, in `proposer`. Here they meet.
 
 Source: Simplex Consensus (Chan and Pass, IACR ePrint 2023/463); docs/protocol.md, section 3.
 """
 
-from dataclasses import dataclass
-
 from chain.certificate import Certificate, SignatureScheme, decode_bitmap, verify_certificate
 from chain.checkpoint import ValidatorSet
+from chain.consensus.ballots import Ballots
 from chain.consensus.block import Block
 from chain.consensus.blocktree import BlockTree
 from chain.consensus.events import EvidenceFound, Halt, Reject, RequestBodies, RequestPayload
 from chain.consensus.journal import Durable, Muted, OwnVote, StoredBlock, StoredCertificate
-from chain.consensus.messages import (
-    CERTIFICATES_MAX,
-    NULLIFICATIONS_MAX,
-    Certificates,
-    CertificatesRequest,
-    Proposal,
-    Vote,
-)
+from chain.consensus.messages import CertificatesRequest, Proposal, Vote
 from chain.consensus.outbox import Courtesy, Outbox
 from chain.consensus.pace import Pace, Timing
+from chain.consensus.proposals import Root, fault_of_place, fault_of_shape, parent_view_of
+from chain.consensus.proposer import Proposer
+from chain.consensus.resend import Resend
+from chain.consensus.settled import Settled
 from chain.consensus.signer import Signer
 from chain.consensus.tally import FINALIZE, NO_BLOCK, NOTARIZE, NULLIFY, VIEWS_AHEAD_MAX, VIEWS_BEHIND_MAX, Tally
 from chain.errors import InvalidCertificate
 from chain.pb import ledger_pb2 as pb
 from chain.types import BlockId, BlsKey, Digest, Epoch, Height, Millis, Network, View, faults_max
 
-CERTIFIED_GAP_MAX = 64
-"""Above this many heights over the newest certified one, leaders propose empty blocks until execution catches up."""
 FIRST_VIEW = View(1)
-ROOT_VIEW = View(0)
-FINALIZE_REBROADCAST_MAX = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Root:
-    """The block that an epoch starts on: the former epoch's closing block, or genesis. It counts as view 0."""
-
-    block_id: BlockId
-    height: Height
-    time_ms: Millis
+END_VIEW = View(1 << 64)
+"""Above every view that can be encoded."""
 
 
 class Replica:
     """Votes in one epoch. The caller feeds it messages of this epoch only, and drains the outbox after each call.
 
     Attributes:
+        view: The current view.
+        pace: The delay bound and the view's deadlines.
         final: Ids of blocks that became final, for the caller to take.
         stopped: The closing block is executed: no new vote or proposal, answers and rebroadcasts go on.
+        muted: The journal was lost: no vote or proposal under this key any more.
     """
 
     def __init__(
@@ -75,9 +63,9 @@ class Replica:
         self._timing = timing
         self._set = validators
         self._keys = validators.keys
-        self._n = len(self._keys)
         self._me = self._keys.index(key) if key in self._keys else None
         self._others = tuple(k for k in self._keys if k != key)
+        self._faults_max = faults_max(len(self._keys))
         self._root = root
         self._tree = tree
         self._signer = signer
@@ -85,58 +73,42 @@ class Replica:
         self._out = outbox
         self._courtesy = courtesy
         self._tally = Tally(network, validators, scheme)
-        self.pace = Pace(timing, faults_max(self._n))
+        self.pace = Pace(timing, self._faults_max)
         self.view = FIRST_VIEW
         self.stopped = False
         self.muted = muted
         self.final: list[BlockId] = []
-        self.certified_height = root.height
-        self._lead_in: Certificate | None = None
-        self._notarized: dict[View, Certificate] = {}
-        self._nullified: dict[View, Certificate] = {}
-        self._finalization: Certificate | None = None
-        self._superseded: list[bytes] = []
-        self._finalized_ms = Millis(0)
-        self._own: dict[tuple[View, pb.Kind.ValueType], Vote] = {}
-        self._voted_ms: dict[View, Millis] = {}
         self._proposal: Proposal | None = None
-        self._proposal_from: BlsKey | None = None
+        self._refused = False
         self._bodies_asked: BlockId | None = None
+        self._bodies_held = False
         self._early_until_ms: Millis | None = None
-        self._held: set[BlockId] = set()
-        self._payload_asked = False
-        self._payload_empty = False
-        self._proposed: Proposal | None = None
         self._wanted: dict[BlockId, tuple[BlsKey, ...]] = {}
         self._accused: set[int] = set()
-        self._nudge_ms = Millis(0)
-        self._turn = 0
-        self._restore(durable)
-
-    def _restore(self, durable: Durable) -> None:
-        """Take up where the journal says that this validator was. There is no second way to recover."""
-        for certificate in sorted(
-            (c for c in durable.certificates if c.epoch == self._set.epoch), key=lambda c: (c.view, c.kind)
-        ):
-            self._index(certificate)
-            if certificate.view >= self.view:
-                self.view = View(certificate.view + 1)
-                self._lead_in = certificate
-        for vote in durable.votes:
-            if vote.epoch == self._set.epoch:
-                self._own[vote.view, vote.kind] = vote
-                if self._me is not None:
-                    self._tally.add(self._me, vote)
-
-    def _index(self, certificate: Certificate) -> None:
-        if certificate.kind == NOTARIZE:
-            self._notarized[certificate.view] = certificate
-        elif certificate.kind == NULLIFY:
-            self._nullified[certificate.view] = certificate
-        elif self._finalization is None or certificate.view > self._finalization.view:
-            if self._finalization is not None:
-                self._superseded.append(StoredCertificate(self._finalization).key)
-            self._finalization = certificate
+        # Take up where the journal says that this validator was. There is no second way to recover.
+        certificates = sorted(
+            (c for c in durable.certificates if c.epoch == validators.epoch), key=lambda c: (c.view, c.kind)
+        )
+        self._settled = Settled(certificates)
+        if certificates:
+            self.view = View(certificates[-1].view + 1)
+        votes = [vote for vote in durable.votes if vote.epoch == validators.epoch]
+        self._own = Ballots(votes)
+        if self._me is not None:
+            for vote in votes:
+                self._tally.add(self._me, vote)
+        self._proposer = Proposer(root, tree, self._settled, self.pace)
+        self._resend = Resend(
+            epoch=validators.epoch,
+            others=self._others,
+            own=self._own,
+            settled=self._settled,
+            proposer=self._proposer,
+            pace=self.pace,
+            outbox=outbox,
+            courtesy=courtesy,
+        )
+        self._resend.lead_in = certificates[-1] if certificates else None
 
     # ------------------------------------------------------------ what the caller may ask
 
@@ -153,12 +125,7 @@ class Replica:
     @property
     def last_final_view(self) -> View:
         """The newest finalized view; 0 before the first."""
-        return self._finalization.view if self._finalization is not None else ROOT_VIEW
-
-    @property
-    def finalization(self) -> Certificate | None:
-        """The newest finalization."""
-        return self._finalization
+        return self._settled.last_final_view
 
     @property
     def wanted(self) -> tuple[tuple[BlockId, tuple[BlsKey, ...]], ...]:
@@ -172,20 +139,16 @@ class Replica:
 
     def leader(self, view: View) -> BlsKey:
         """Who proposes in a view."""
-        return self._keys[view % self._n]
-
-    def signers(self, certificate: Certificate) -> tuple[BlsKey, ...]:
-        """Who signed a verified certificate, this validator left out."""
-        indices = decode_bitmap(certificate.bitmap, self._n)
-        return tuple(self._keys[i] for i in indices if i != self._me)
+        return self._keys[view % len(self._keys)]
 
     def deadline_ms(self) -> Millis:
         """When `tick` has something to do next."""
-        times = [self._nudge_ms]
-        if self.is_voting and (self.view, NULLIFY) not in self._own:
+        times = [self._resend.nudge_ms]
+        if self.is_voting and self._own.may_nullify(self.view):
             times.append(self.pace.view_deadline_ms if self._has_proposal() else self.pace.leader_deadline_ms)
-        if self._may_propose():
-            times.append(self._propose_at_ms())
+        ground = self._proposer.ground(self.view) if self._may_propose() else None
+        if ground is not None:
+            times.append(self._proposer.due_ms(ground))
         if self._early_until_ms is not None:
             times.append(self._early_until_ms)
         return min(times)
@@ -195,36 +158,36 @@ class Replica:
     def start(self, now: Millis) -> None:
         """Begin, or begin again after a restart: count own votes, say where this validator stands."""
         self.pace.enter(now)
-        self._nudge_ms = Millis(now + 2 * self.pace.delta_ms)
-        if self._finalization is not None:
-            self._finalized_ms = now
-            self.final.append(self._finalization.block_id)
-        self._rebuild_proposal()
-        self._resend_view()
+        if self._settled.finalization is not None:
+            self.final.append(self._settled.finalization.block_id)
+        vote = self._own.get(self.view, NOTARIZE)
+        if vote is not None and self._is_leader():
+            self._proposer.rebuild(self.view, self._tree.get(vote.block_id))
+        self._resend.start(self.view, now)
         self._try_propose(now)
-        if self.is_voting and self._me is not None:
-            for (view, kind), vote in sorted(self._own.items()):
-                if view > self.last_final_view:
-                    self._try_certify(view, kind, vote.block_id, now)
+        if self.is_voting:
+            for vote in self._own.above(self.last_final_view):
+                self._try_certify(vote.view, vote.kind, vote.block_id, now)
 
     def tick(self, now: Millis) -> None:
         """Time has passed."""
-        if self.is_voting and (self.view, NULLIFY) not in self._own:
-            expired = now >= self.pace.view_deadline_ms
-            leaderless = now >= self.pace.leader_deadline_ms and not self._has_proposal()
-            if expired or leaderless:
-                self._vote_nullify(now)
+        expired = now >= self.pace.view_deadline_ms
+        if expired or (now >= self.pace.leader_deadline_ms and not self._has_proposal()):
+            self._vote_nullify(now)
         self._try_propose(now)
         self._consider(now)
-        if now >= self._nudge_ms:
-            self._nudge(now)
+        self._resend.nudge(self.view, now, self._timing.idle_interval_ms)
 
     def set_pending(self, pending: bool, now: Millis) -> None:
         """Transactions came in, or none is left to order."""
         self.pace.set_pending(pending, now)
         if pending:
-            self._payload_empty = False
+            self._proposer.empty = False
         self._try_propose(now)
+
+    def set_certified_height(self, height: Height) -> None:
+        """How far checkpoints are certified; a leader too far above proposes empty blocks."""
+        self._proposer.certified_height = height
 
     def stop(self) -> None:
         """The closing block is executed: the rest of the epoch is void."""
@@ -232,24 +195,25 @@ class Replica:
 
     def offer_payload(self, view: View, digests: tuple[Digest, ...], now: Millis) -> None:
         """The driver's answer to `RequestPayload`."""
-        if view != self.view or not self._payload_asked:
-            return
-        self._payload_asked = False
-        if digests:
+        asked, self._proposer.asked = self._proposer.asked, None
+        if view != self.view or asked is None:
+            self._proposer.asked = asked
+        elif digests and self._proposer.ground(view) == asked:
             self._propose(digests, now)
         else:
-            self._payload_empty = True
+            # Nothing to order, or a newer block to build on, which may hold some of these: ask again for that.
+            self._proposer.empty = not digests
             self._try_propose(now)
 
     def bodies_held(self, block_id: BlockId, now: Millis) -> None:
         """The driver holds a block's transactions, verified."""
         if self._bodies_asked == block_id:
-            self._held.add(block_id)
+            self._bodies_held = True
             self._consider(now)
 
     def bodies_refused(self, block_id: BlockId, reason: str, now: Millis) -> None:
         """A block's transactions break a rule."""
-        if self._bodies_asked == block_id and self._proposal is not None and self._proposal.block.id == block_id:
+        if self._bodies_asked == block_id and not self._refused:
             self._refuse_proposal(reason, now)
 
     def block_arrived(self, block: Block, now: Millis) -> None:
@@ -264,11 +228,14 @@ class Replica:
         """A leader's proposal. Its certificates count even where its block does not."""
         block = proposal.block
         if block.view < self.view:
-            self._answer_old(sender, block.view, now)
+            self._resend.answer_old(sender, block.view, self.view, now)
             return
-        reason = self._malformed(sender, proposal)
-        if reason is not None:
-            self._out.emit(Reject(sender, reason))
+        if sender != self.leader(block.view):
+            self._out.emit(Reject(sender, f"proposal for view {block.view} from another than its leader"))
+            return
+        fault = fault_of_shape(proposal, self.epoch, self._root, self.last_final_view)
+        if fault is not None:
+            self._out.emit(Reject(sender, f"proposal with {fault}"))
             return
         carried = proposal.nullifications if proposal.parent is None else (proposal.parent, *proposal.nullifications)
         # Each certificate is verified here or was before; nothing at or below the last final view is taken on trust.
@@ -277,64 +244,34 @@ class Replica:
                 return
         if self.view != block.view or self._proposal is not None:
             return
-        if (self.view, NULLIFY) in self._own:
+        if self._own.has_nullified(self.view):
             self.pace.proposal_was_late()
         self._proposal = proposal
-        self._proposal_from = sender
         self._consider(now)
 
-    def _malformed(self, sender: BlsKey, proposal: Proposal) -> str | None:
-        """What is wrong with a proposal, by its shape alone."""
-        block, parent = proposal.block, proposal.parent
-        if sender != self.leader(block.view):
-            return f"proposal for view {block.view} from another than its leader"
-        if parent is None:
-            parent_view, parent_id = ROOT_VIEW, self._root.block_id
-        else:
-            parent_view, parent_id = parent.view, parent.block_id
-            if parent.epoch != self.epoch or parent.kind not in {NOTARIZE, FINALIZE} or parent.view >= block.view:
-                return "proposal whose parent certificate is of another kind, epoch or a later view"
-        if block.parent_id != parent_id:
-            return "proposal whose certificate is not its parent's"
-        if parent_view < self.last_final_view:
-            return "proposal that leaves out a final block"
-        skipped = range(parent_view + 1, block.view)
-        if len(skipped) != len(proposal.nullifications) or len(skipped) > NULLIFICATIONS_MAX:
-            return "proposal without a nullification for each skipped view"
-        for view, nullification in zip(skipped, proposal.nullifications, strict=True):
-            if (nullification.kind, nullification.epoch, nullification.view) != (NULLIFY, self.epoch, view):
-                return f"proposal without the nullification of view {view}"
-        return None
-
     def _has_proposal(self) -> bool:
-        return self._proposal is not None or (self.view, NOTARIZE) in self._own
-
-    def _parent_of(self, block: Block) -> Root | Block | None:
-        return self._root if block.parent_id == self._root.block_id else self._tree.get(block.parent_id)
+        return self._proposal is not None or not self._own.may_notarize(self.view)
 
     def _consider(self, now: Millis) -> None:
         """Vote for the current view's proposal as soon as everything that the vote asserts is known."""
-        proposal = self._proposal
-        if proposal is None or not self.is_voting or (self.view, NOTARIZE) in self._own:
-            return
-        block = proposal.block
         self._early_until_ms = None
-        parent = self._parent_of(block)
-        if parent is None:
-            assert self._proposal_from is not None
-            self._want(block.parent_id, (self._proposal_from,))
+        if self._proposal is None or self._refused or not self.is_voting or not self._own.may_notarize(self.view):
             return
-        if block.height != parent.height + 1:
-            self._refuse_proposal("a height that is not its parent's plus one", now)
-        elif block.time_ms <= parent.time_ms:
-            self._refuse_proposal("a time not later than its parent's", now)
-        elif block.time_ms < now - self._timing.late_ms_max:
-            self._refuse_proposal("a time too far behind the local clock", now)
+        block = self._proposal.block
+        parent = self._root if block.parent_id == self._root.id else self._tree.get(block.parent_id)
+        if parent is None:
+            self._wanted.setdefault(block.parent_id, (self.leader(block.view),))
+            return
+        fault = fault_of_place(block, parent, now, self._timing)
+        if fault is not None:
+            self._refuse_proposal(fault, now)
+        elif self._settled.nullifications(parent_view_of(self._proposal), self.view) is None:
+            self._resend.ask(self.leader(self.view), self.view, now)
         elif block.time_ms > now + self._timing.early_ms_max:
             # A slightly early one waits; the view's deadline bounds how long.
             self._early_until_ms = Millis(block.time_ms - self._timing.early_ms_max)
-        elif block.digests and block.id not in self._held:
-            if self._bodies_asked != block.id:
+        elif block.digests and not self._bodies_held:
+            if self._bodies_asked is None:
                 self._bodies_asked = block.id
                 self._tree.add(block)
                 leader = self.leader(block.view)
@@ -342,136 +279,71 @@ class Replica:
         else:
             self._vote_notarize(block, now)
 
-    def _refuse_proposal(self, reason: str, now: Millis) -> None:
-        assert self._proposal_from is not None
-        self._out.emit(Reject(self._proposal_from, f"proposal with {reason}"))
+    def _refuse_proposal(self, fault: str, now: Millis) -> None:
+        self._refused = True
+        self._out.emit(Reject(self.leader(self.view), f"proposal with {fault}"))
         self._vote_nullify(now)
 
-    # ------------------------------------------------------------ proposing
+    def _is_leader(self) -> bool:
+        return self._me is not None and self._keys[self._me] == self.leader(self.view)
 
     def _may_propose(self) -> bool:
         return (
             self.is_voting
-            and self._me is not None
-            and self._keys[self._me] == self.leader(self.view)
+            and self._is_leader()
             and not self._has_proposal()
-            and (self.view, NULLIFY) not in self._own
-            and not self._payload_asked
+            and not self._own.has_nullified(self.view)
+            and self._proposer.asked is None
         )
 
-    def _propose_at_ms(self) -> Millis:
-        parent = self._newest_parent()
-        if parent is None:
-            return self._nudge_ms
-        block = parent[0]
-        if not self.pace.pending or self._payload_empty or self._is_ahead(block):
-            return self.pace.empty_proposal_at_ms()
-        return self.pace.proposal_at_ms(block.time_ms, self.pace.entered_ms)
-
-    def _is_ahead(self, parent: Root | Block) -> bool:
-        return parent.height + 1 > self.certified_height + CERTIFIED_GAP_MAX
-
-    def _newest_parent(self) -> tuple[Root | Block, Certificate | None, tuple[Certificate, ...]] | None:
-        """The newest notarized block with what a proposal on it must carry, or None while something is missing."""
-        best: Certificate | None = self._finalization
-        for view in sorted(self._notarized, reverse=True):
-            if view < self.view:
-                if best is None or view > best.view:
-                    best = self._notarized[view]
-                break
-        block = self._root if best is None else self._tree.get(best.block_id)
-        if block is None:
-            assert best is not None
-            self._want(best.block_id, self.signers(best))
-            return None
-        after = ROOT_VIEW if best is None else best.view
-        skipped = [self._nullified.get(View(view)) for view in range(after + 1, self.view)]
-        nullifications = tuple(c for c in skipped if c is not None)
-        if len(nullifications) != len(skipped):
-            return None
-        return block, best, nullifications
-
     def _try_propose(self, now: Millis) -> None:
-        if not self._may_propose() or now < self._propose_at_ms():
+        if not self._may_propose():
             return
-        parent = self._newest_parent()
-        if parent is None:
+        ground = self._proposer.ground(self.view)
+        if ground is None:
+            missing = self._proposer.missing_parent(self.view)
+            if missing is not None:
+                self._wanted.setdefault(missing.block_id, self.signers(missing))
+        elif now < self._proposer.due_ms(ground):
             return
-        block = parent[0]
-        if not self.pace.pending or self._payload_empty or self._is_ahead(block):
+        elif self._proposer.is_due_empty(ground):
             self._propose((), now)
-            return
-        self._payload_asked = True
-        self._out.emit(RequestPayload(self.epoch, self.view, self._time_on(block, now), self._ancestors(block)))
-
-    def _ancestors(self, block: Root | Block) -> tuple[Block, ...]:
-        """The block and those below it that may not be executed yet, as far as they are known."""
-        found: list[Block] = []
-        current: Block | None = block if isinstance(block, Block) else None
-        while current is not None and current.height + CERTIFIED_GAP_MAX >= block.height:
-            found.append(current)
-            current = self._tree.get(current.parent_id)
-        return tuple(found)
-
-    @staticmethod
-    def _time_on(parent: Root | Block, now: Millis) -> Millis:
-        return max(now, Millis(parent.time_ms + 1))
+        else:
+            self._proposer.asked = ground
+            ancestors = self._proposer.ancestors(ground)
+            self._out.emit(RequestPayload(self.epoch, self.view, ground.time_ms(now), ancestors))
 
     def _propose(self, digests: tuple[Digest, ...], now: Millis) -> None:
-        parent = self._newest_parent()
-        if parent is None or self._has_proposal() or not self.is_voting or (self.view, NULLIFY) in self._own:
+        ground = self._proposer.ground(self.view)
+        if ground is None or not self._may_propose():
             return
-        below, certificate, nullifications = parent
-        block = Block.make(
-            self.epoch, self.view, Height(below.height + 1), below.block_id if isinstance(below, Root) else below.id,
-            self._time_on(below, now), digests,
-        )  # fmt: skip
-        self._proposed = Proposal(block, certificate, nullifications)
-        self._proposal = self._proposed
-        self._held.add(block.id)
-        self._out.broadcast(self._others, self._proposed)
-        self._vote_notarize(block, now)
+        self._proposal = self._proposer.proposed = ground.propose(self.epoch, self.view, digests, now)
+        self._out.broadcast(self._others, self._proposal)
+        self._vote_notarize(self._proposal.block, now)
 
-    def _rebuild_proposal(self) -> None:
-        """After a restart, a leader that has voted for its own block sends the same proposal again, never another."""
-        vote = self._own.get((self.view, NOTARIZE))
-        if vote is None or self._me is None or self.leader(self.view) != self._keys[self._me]:
-            return
-        block = self._tree.get(vote.block_id)
-        parent = self._newest_parent()
-        if block is not None and parent is not None:
-            parent_id = parent[0].block_id if isinstance(parent[0], Root) else parent[0].id
-            if parent_id == block.parent_id:
-                self._proposed = Proposal(block, parent[1], parent[2])
-
-    # ------------------------------------------------------------ own votes: the two guards
+    # ------------------------------------------------------------ own votes
 
     def _vote_notarize(self, block: Block, now: Millis) -> None:
         assert block.view == self.view
-        if (self.view, NOTARIZE) in self._own or not self.is_voting:
-            return
-        self._tree.add(block)
-        # Durable first: the block with its transactions, and the vote. A crash after this line votes the same again.
-        self._out.persist(StoredBlock(block))
-        self._cast(NOTARIZE, self.view, block.id, now)
+        if self.is_voting and self._own.may_notarize(self.view):
+            self._tree.add(block)
+            # Durable with its transactions before the vote is sent. A crash after this line votes the same again.
+            self._out.persist(StoredBlock(block))
+            self._cast(NOTARIZE, self.view, block.id, now)
 
     def _vote_nullify(self, now: Millis) -> None:
-        if not self.is_voting or (self.view, NULLIFY) in self._own or (self.view, FINALIZE) in self._own:
-            return
-        self._cast(NULLIFY, self.view, NO_BLOCK, now)
+        if self.is_voting and self._own.may_nullify(self.view):
+            self._cast(NULLIFY, self.view, NO_BLOCK, now)
 
     def _vote_finalize(self, view: View, block_id: BlockId, now: Millis) -> None:
-        if not self.is_voting or (view, NULLIFY) in self._own or (view, FINALIZE) in self._own:
-            return
-        self._cast(FINALIZE, view, block_id, now)
+        if self.is_voting and self._own.may_finalize(view):
+            self._cast(FINALIZE, view, block_id, now)
 
     def _cast(self, kind: pb.Kind.ValueType, view: View, block_id: BlockId, now: Millis) -> None:
         assert self._me is not None
         assert self._signer is not None
-        assert (view, kind) not in self._own
         vote = Vote(kind, self.epoch, view, block_id, self._signer.sign_vote(kind, self.epoch, view, block_id))
-        self._own[view, kind] = vote
-        self._voted_ms[view] = now
+        self._own.record(vote, now)
         self._out.persist(OwnVote(vote))
         self._out.broadcast(self._others, vote)
         self._tally.add(self._me, vote)
@@ -484,19 +356,18 @@ class Replica:
         if sender not in self._keys:
             self._out.emit(Reject(sender, "vote from outside the validator set"))
             return
-        index = self._keys.index(sender)
         if vote.view <= self.last_final_view:
-            if now >= self._finalized_ms + self.pace.delta_ms and self._finalization is not None:
-                self._answer(sender, "finalization", self._finalization, now)
+            self._resend.answer_final(sender, now)
             return
         if vote.view > self.view + 1 or (vote.view > self.view and now > self.pace.entered_ms + self.pace.delta_ms):
-            self._ask_certificates(sender, now)
+            self._resend.ask(sender, self.view, now)
         elif vote.view < self.view:
-            self._answer_old(sender, vote.view, now)
-        if not self.view - VIEWS_BEHIND_MAX <= vote.view <= self.view + VIEWS_AHEAD_MAX:
-            return
-        if self._tally.has(index, vote):
-            return
+            self._resend.answer_old(sender, vote.view, self.view, now)
+        if self.view - VIEWS_BEHIND_MAX <= vote.view <= self.view + VIEWS_AHEAD_MAX:
+            self._count(self._keys.index(sender), vote, now)
+
+    def _count(self, index: int, vote: Vote, now: Millis) -> None:
+        """Count a vote of an open view once, unless it contradicts another of its author."""
         conflicting = self._tally.conflict(index, vote)
         if conflicting is not None:
             self._accuse(index, conflicting, vote)
@@ -504,16 +375,20 @@ class Replica:
         if self._tally.get(vote.view, vote.kind, index) is not None:
             return
         if not self._tally.is_acceptable(index, vote):
-            self._out.emit(Reject(sender, "vote whose signature does not verify"))
+            self._reject_signature(index)
             return
         self._tally.add(index, vote)
         self._try_certify(vote.view, vote.kind, vote.block_id, now)
-        if vote.kind == NULLIFY and vote.view == self.view and self._should_join(vote.view, sender):
+        if vote.kind == NULLIFY and vote.view == self.view:
+            self._join_nullify(now, by_leader=self._keys[index] == self.leader(self.view))
+
+    def _join_nullify(self, now: Millis, *, by_leader: bool = False) -> None:
+        """Nullify because others do: f+1 of them, or the leader itself."""
+        if by_leader or self._tally.count(self.view, NULLIFY) > self._faults_max:
             self._vote_nullify(now)
 
-    def _should_join(self, view: View, sender: BlsKey | None = None) -> bool:
-        """Whether to nullify because others do: f+1 of them, or the leader itself."""
-        return sender == self.leader(view) or self._tally.count(view, NULLIFY) > faults_max(self._n)
+    def _reject_signature(self, index: int) -> None:
+        self._out.emit(Reject(self._keys[index], "vote whose signature does not verify"))
 
     def _accuse(self, index: int, first: Vote, second: Vote) -> None:
         """Two votes that no honest member makes; evidence once per member and epoch."""
@@ -521,181 +396,109 @@ class Replica:
             return
         evidence = self._tally.evidence(index, first, second)
         if evidence is None:
-            self._out.emit(Reject(self._keys[index], "vote whose signature does not verify"))
+            self._reject_signature(index)
             return
         self._accused.add(index)
         self._out.emit(EvidenceFound(self._keys[index], evidence))
 
     def _try_certify(self, view: View, kind: pb.Kind.ValueType, block_id: BlockId, now: Millis) -> None:
-        if self._holds(kind, view):
+        if self._settled.is_needless(kind, view):
             return
         quorum, bad = self._tally.quorum(view, kind, block_id)
         for index in bad:
-            self._out.emit(Reject(self._keys[index], "vote whose signature does not verify"))
+            self._reject_signature(index)
         if quorum is not None:
-            self._accept(
-                Certificate(kind, self.epoch, view, block_id, quorum.bitmap, quorum.aggregate), now, pass_on=True
-            )
+            certificate = Certificate(kind, self.epoch, view, block_id, quorum.bitmap, quorum.aggregate)
+            self._accept(certificate, now, pass_on=True)
 
     # ------------------------------------------------------------ certificates
 
-    def _holds(self, kind: pb.Kind.ValueType, view: View) -> bool:
-        if view <= self.last_final_view:
-            return True
-        return view in (self._notarized if kind == NOTARIZE else self._nullified) and kind != FINALIZE
-
     def on_certificate(self, sender: BlsKey, certificate: Certificate, now: Millis) -> bool:
-        """A certificate of this epoch from anyone. Whether it holds, known already or not."""
-        kind, view = certificate.kind, certificate.view
-        if view <= self.last_final_view:
-            # Settled. What names the final block itself is proven by the finalization; the rest proves nothing here.
-            final = self._finalization
-            return (
-                kind != NULLIFY and final is not None and (view, certificate.block_id) == (final.view, final.block_id)
-            )
-        if kind != FINALIZE:
-            known = (self._notarized if kind == NOTARIZE else self._nullified).get(view)
-            if known is not None and known.block_id == certificate.block_id:
-                return True
+        """A certificate of this epoch from anyone. Whether what it says is proven, by it or already."""
+        if self._settled.is_known(certificate):
+            return True
+        if certificate.view <= self.last_final_view:
+            return False
+        if self._courtesy.is_recent(sender, "bad-certificate", now, self.pace.delta_ms):
+            return False
         try:
             verify_certificate(certificate, self._set, self._network, self._scheme)
         except InvalidCertificate as error:
+            # Verifying costs more than forging: who sent a bad one waits before the next is looked at.
+            self._courtesy.allows(sender, "bad-certificate", now, 0)
             self._out.emit(Reject(sender, f"certificate: {error.reason}"))
             return False
-        self._accept(certificate, now, pass_on=kind == FINALIZE or view >= self.view)
+        self._accept(certificate, now, pass_on=certificate.kind == FINALIZE or certificate.view >= self.view)
         return True
 
     def _accept(self, certificate: Certificate, now: Millis, *, pass_on: bool) -> None:
         """Store a verified certificate, pass it on, and do what follows from it."""
         kind, view = certificate.kind, certificate.view
-        settled = self._notarized.get(view)
-        if kind != NULLIFY and settled is not None and settled.block_id != certificate.block_id:
+        if self._settled.is_contradicted_by(certificate):
             self._out.emit(Halt(f"two blocks certified in epoch {self.epoch}, view {view}: more than f are Byzantine"))
             return
         self._check_journal(certificate)
         self._out.persist(StoredCertificate(certificate))
-        self._index(certificate)
+        self._settled.add(certificate)
         if pass_on:
             self._out.broadcast(self._others, certificate)
         if kind == NOTARIZE:
             self.pace.view_notarized()
-            if view not in self._nullified:
+            if not self._settled.is_nullified(view):
                 self._vote_finalize(view, certificate.block_id, now)
         elif kind == NULLIFY:
             self.pace.view_nullified()
-        elif self._finalization == certificate:
-            self._finalized_ms = now
+        else:
+            self._resend.finalized(now)
             self.final.append(certificate.block_id)
             self._tally.forget_below(View(view + 1))
         if view >= self.view:
             self._enter(View(view + 1), certificate, now)
         else:
             self._try_propose(now)
+            self._consider(now)
 
     def _check_journal(self, certificate: Certificate) -> None:
         """A certificate that bears this validator's bit for a vote that its journal lacks: the journal was lost."""
-        if self._me is None or self.muted or self._me not in decode_bitmap(certificate.bitmap, self._n):
+        if self._me is None or self.muted or self._me not in decode_bitmap(certificate.bitmap, len(self._keys)):
             return
-        own = self._own.get((certificate.view, certificate.kind))
-        if own is None or own.block_id != certificate.block_id:
+        if not self._own.backs(certificate.kind, certificate.view, certificate.block_id):
             self.muted = True
-            self._out.persist(Muted(self.epoch))
+            self._out.persist(Muted(self._keys[self._me]))
+
+    def signers(self, certificate: Certificate) -> tuple[BlsKey, ...]:
+        """Who signed a verified certificate, this validator left out."""
+        indices = decode_bitmap(certificate.bitmap, len(self._keys))
+        return tuple(self._keys[i] for i in indices if i != self._me)
 
     def _enter(self, view: View, lead_in: Certificate, now: Millis) -> None:
         assert view > self.view
         self.view = view
-        self._lead_in = lead_in
+        self._resend.lead_in = lead_in
         self._proposal = None
-        self._proposal_from = None
-        self._proposed = None
+        self._refused = False
         self._bodies_asked = None
+        self._bodies_held = False
         self._early_until_ms = None
-        self._held.clear()
         self._wanted.clear()
-        self._payload_asked = False
-        self._payload_empty = False
+        self._proposer.enter()
         self.pace.enter(now)
         self._try_propose(now)
-        if self._should_join(view):
-            self._vote_nullify(now)
+        self._join_nullify(now)
 
     # ------------------------------------------------------------ lost messages
 
     def on_request(self, sender: BlsKey, request: CertificatesRequest, now: Millis) -> None:
-        """A peer lacks certificates from a view on: notarizations and nullifications, ascending, in a bounded batch."""
-        if not self._courtesy.allows(sender, "certificates", now, self.pace.delta_ms // 2):
-            return
-        found = [c for store in (self._notarized, self._nullified) for v, c in store.items() if v >= request.from_view]
-        found.sort(key=lambda c: (c.view, c.kind))
-        first = [self._finalization] if self._finalization is not None else []
-        self._out.send(sender, Certificates(tuple([*first, *found][:CERTIFICATES_MAX])))
-
-    def _ask_certificates(self, peer: BlsKey, now: Millis) -> None:
-        if self._courtesy.allows(peer, "ask-certificates", now, self.pace.delta_ms):
-            self._out.send(peer, CertificatesRequest(self.epoch, self._first_hole()))
-
-    def _first_hole(self) -> View:
-        """The first view above the last final one for which no certificate is held; the current one if none is."""
-        for view in range(self.last_final_view + 1, self.view):
-            if view not in self._notarized and view not in self._nullified:
-                return View(view)
-        return self.view
-
-    def _answer_old(self, sender: BlsKey, view: View, now: Millis) -> None:
-        """A message of a past view. Right after the view's end that is mere delay; later, its sender is behind."""
-        if self._lead_in is None or (view == self.view - 1 and now < self.pace.entered_ms + self.pace.delta_ms):
-            return
-        self._answer(sender, "lead-in", self._lead_in, now)
-
-    def _answer(self, sender: BlsKey, topic: str, certificate: Certificate, now: Millis) -> None:
-        if self._courtesy.allows(sender, topic, now, self.pace.delta_ms // 2):
-            self._out.send(sender, certificate)
-
-    def _want(self, block_id: BlockId, peers: tuple[BlsKey, ...]) -> None:
-        self._wanted.setdefault(block_id, peers)
-
-    def _nudge(self, now: Millis) -> None:
-        """Send again what may have been lost, at a bounded pace."""
-        patience = 2 * self.pace.delta_ms
-        self._nudge_ms = Millis(now + patience)
-        idle = 0 if self.pace.pending else self._timing.idle_interval_ms
-        if now >= self.pace.entered_ms + patience + idle:
-            self._resend_view()
-        late = [
-            vote
-            for (view, kind), vote in sorted(self._own.items())
-            if kind == FINALIZE and view > self.last_final_view and now >= self._voted_ms.get(view, now) + patience
-        ]
-        for vote in late[-FINALIZE_REBROADCAST_MAX:]:
-            self._out.broadcast(self._others, vote)
-        for view, _ in sorted(self._own):
-            self._voted_ms.setdefault(view, now)
-        if self._others and self._first_hole() < self.view:
-            self._turn += 1
-            self._ask_certificates(self._others[self._turn % len(self._others)], now)
-
-    def _resend_view(self) -> None:
-        if self._lead_in is not None:
-            self._out.broadcast(self._others, self._lead_in)
-        if self._proposed is not None:
-            self._out.broadcast(self._others, self._proposed)
-        for (view, _), vote in sorted(self._own.items()):
-            if view == self.view:
-                self._out.broadcast(self._others, vote)
-
-    # ------------------------------------------------------------ forgetting
+        """A peer lacks certificates from a view on."""
+        self._resend.answer_request(sender, request, now)
 
     def forget(self) -> list[bytes]:
         """Journal keys below the last final view, whose votes and certificates nothing needs any more.
 
-        The newest finalization stays, and with it the proof that a proposal on that block needs. A restarted validator
-        votes in the view after its newest certificate and later ones only, so it can't repeat a forgotten vote.
+        The newest finalization stays, and with it the proof that a proposal on that block needs.
         """
-        bound = self.last_final_view
-        keys, self._superseded = self._superseded, []
-        for view, kind in sorted(k for k in self._own if k[0] < bound):
-            keys.append(OwnVote(self._own.pop((view, kind))).key)
-            self._voted_ms.pop(view, None)
-        for store in (self._notarized, self._nullified):
-            keys.extend(StoredCertificate(store.pop(view)).key for view in sorted(v for v in store if v < bound))
-        return keys
+        return [*self._own.forget(self.last_final_view), *self._settled.forget(self.last_final_view)]
+
+    def forget_all(self) -> list[bytes]:
+        """Journal keys of all votes and certificates of this epoch, once its closing certificate is stored."""
+        return [*self._own.forget(END_VIEW), *self._settled.forget(END_VIEW)]

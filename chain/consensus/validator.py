@@ -51,7 +51,8 @@ from chain.consensus.messages import (
 )
 from chain.consensus.outbox import Courtesy, Outbox
 from chain.consensus.pace import Timing
-from chain.consensus.replica import Replica, Root
+from chain.consensus.proposals import Root
+from chain.consensus.replica import Replica
 from chain.consensus.signer import Signer
 from chain.errors import InvalidCertificate, InvalidMessage
 from chain.types import FIRST_EPOCH, BlockId, BlsKey, Epoch, Height, Millis, Network, View
@@ -111,7 +112,7 @@ class Validator:
         self._roots: dict[Epoch, Root] = {FIRST_EPOCH: Root(BlockId(config.network), Height(0), config.genesis_time_ms)}
         for epoch in sorted(durable.closings):
             self._learn_closing(durable.closings[epoch])
-        self._muted_to = durable.muted_to if durable.muted_to is not None else Epoch(0)
+        self._muted = config.key is not None and durable.muted == config.key
         self._journal_lost = durable.lost
         self._next_sets: dict[Height, ValidatorSet] = {}
         self._moved: dict[BlsKey, Epoch] = {}
@@ -145,7 +146,7 @@ class Validator:
             root=self._roots[epoch],
             tree=self._tree,
             durable=durable,
-            muted=epoch <= self._muted_to,
+            muted=self._muted,
             signer=self._signer,
             scheme=self._scheme,
             outbox=self._out,
@@ -203,8 +204,8 @@ class Validator:
 
     def start(self, now: Millis) -> list[Effect]:
         """Begin. Perform these effects before the first event."""
-        if self._journal_lost:
-            self._mute(self.epoch)
+        if self._journal_lost and self._config.key is not None:
+            self._mute(self._config.key)
         self._out.emit(EpochEntered(self.validators))
         self._checkpoints.enter(self.validators)
         self._poll_at = now
@@ -215,8 +216,8 @@ class Validator:
         for epoch in sorted(self._closings):
             self._follow.close(epoch, self._roots[Epoch(epoch + 1)].height)
         root = self._roots[self.epoch]
-        self._follow.final(root.block_id, root.height)
-        self._replica.certified_height = self._checkpoints.certified_height
+        self._follow.final(root.id, Epoch(self.epoch - 1), root.height)
+        self._replica.set_certified_height(self._checkpoints.certified_height)
         self._replica.start(now)
         return self._settle(now)
 
@@ -245,14 +246,14 @@ class Validator:
         self._replica.tick(now)
         for block_id in self._replica.final:
             block = self._tree.get(block_id)
-            self._follow.final(block_id, None if block is None else block.height)
+            self._follow.final(block_id, self.epoch, None if block is None else block.height)
         self._replica.final.clear()
         self._follow.pump(self._peers())
         self._move(now)
         self._request_blocks(now)
         if now >= self._poll_at:
             self._poll(now)
-        self._replica.certified_height = self._checkpoints.certified_height
+        self._replica.set_certified_height(self._checkpoints.certified_height)
         effects = self._out.drain()
         # What is already due was tried just now; the next try waits for news or at least a millisecond.
         wake = max(Millis(now + 1), min(self._replica.deadline_ms(), self._poll_at))
@@ -273,8 +274,9 @@ class Validator:
                     self._replica.on_proposal(sender, message, now)
             case Certificates(certificates):
                 for certificate in certificates:
-                    if self._is_current(sender, certificate.epoch, now):
-                        self._replica.on_certificate(sender, certificate, now)
+                    if not self._is_current(sender, certificate.epoch, now):
+                        return
+                    self._replica.on_certificate(sender, certificate, now)
             case CertificatesRequest(epoch):
                 if self._is_current(sender, epoch, now):
                     self._replica.on_request(sender, message, now)
@@ -283,13 +285,12 @@ class Validator:
             case CertifiedCheckpoint():
                 self._receive_checkpoint(sender, message, now)
             case ClosingRequest(epoch):
-                if epoch <= self.epoch and self._courtesy.allows(sender, "closings", now, self._gap_ms):
-                    self._send_closings(sender, epoch)
+                self._answer_closing_request(sender, epoch, now)
             case Closings(closings):
                 self._receive_closings(sender, closings, now)
             case BlockRequest(block_id):
                 known = self._tree.get(block_id)
-                if known is not None:
+                if known is not None and self._courtesy.allows(sender, block_id.hex(), now, self._gap_ms):
                     self._out.send(sender, BlockResponse(known))
             case BlockResponse(block):
                 self._receive_block(block, now)
@@ -314,6 +315,13 @@ class Validator:
         elif self._courtesy.allows(sender, "ask-closings", now, self._gap_ms):
             self._out.send(sender, ClosingRequest(self.epoch))
         return False
+
+    def _answer_closing_request(self, sender: BlsKey, epoch: Epoch, now: Millis) -> None:
+        """Help one who is behind; one who is not learns that this node is here: a leaver waits for that."""
+        if epoch <= self.epoch and self._courtesy.allows(sender, "closings", now, self._gap_ms):
+            if epoch == self.epoch:
+                self._out.send(sender, Moved(epoch))
+            self._send_closings(sender, epoch)
 
     def _send_closings(self, peer: BlsKey, from_epoch: Epoch) -> None:
         closings = self.closings(from_epoch)[:CLOSINGS_MAX]
@@ -347,7 +355,7 @@ class Validator:
                 return
         checkpoint = self._checkpoints.on_certified(sender, certified, validators, now)
         if checkpoint is not None and checkpoint.epoch == self.epoch:
-            self._follow.final(checkpoint.block_id, checkpoint.height)
+            self._follow.final(checkpoint.block_id, checkpoint.epoch, checkpoint.height)
             if checkpoint.closes_epoch and checkpoint.height not in self._next_sets:
                 self._out.send(sender, ClosingRequest(self.epoch))
 
@@ -357,8 +365,8 @@ class Validator:
             self._out.emit(Reject(sender, reason))
             return
         proof, last = message.proof, message.blocks[-1].block
-        if isinstance(proof, CertifiedCheckpoint) and last.height > self.certified_height and last.epoch in self._sets:
-            self._checkpoints.on_certified(sender, proof, self._sets[last.epoch], now)
+        if isinstance(proof, CertifiedCheckpoint) and self._follow.holds(last):
+            self._checkpoints.take(proof, Checkpoint.decode(proof.checkpoint), now)
         if self._follow.is_behind or not self.is_member:
             self._request_range(sender)
 
@@ -441,8 +449,7 @@ class Validator:
             if validators.digest() != checkpoint.next_validators or validators.epoch != checkpoint.epoch + 1:
                 self._out.emit(Reject(sender, "closing checkpoint with a list that it does not name"))
                 return
-            self._checkpoints.on_certified(sender, closing.certified, self._sets[self.epoch], now)
-            self._follow.final(checkpoint.block_id, checkpoint.height)
+            self._checkpoints.take(closing.certified, checkpoint, now)
             self._enter(closing, now)
 
     def _enter(self, closing: ClosingCheckpoint, now: Millis) -> None:
@@ -451,11 +458,15 @@ class Validator:
         checkpoint = Checkpoint.decode(closing.certified.checkpoint)
         self._out.persist(StoredClosing(checkpoint.epoch, closing))
         epoch = self._learn_closing(closing)
-        for block in self._tree.above(checkpoint.height):
-            if block.epoch == checkpoint.epoch:
-                self._out.emit(Void(block))
+        void = tuple(block for block in self._tree.above(checkpoint.height) if block.epoch == checkpoint.epoch)
+        for block in void:
+            self._out.emit(Void(block))
+            self._tree.discard(block)
+        self._out.emit(Forget((*self._replica.forget_all(), *(StoredBlock(block).key for block in void)), void))
         self._follow.close(checkpoint.epoch, checkpoint.height)
+        self._follow.final(checkpoint.block_id, checkpoint.epoch, checkpoint.height)
         pending = self._replica.pace.pending
+        self._muted = self._replica.muted
         self._replica = self._make_replica(epoch, Durable())
         self._checkpoints.enter(self.validators)
         self._out.emit(EpochEntered(self.validators))
@@ -464,7 +475,7 @@ class Validator:
         if self._config.key is not None:
             self._moved[self._config.key] = epoch
         self._replica.set_pending(pending, now)
-        self._replica.certified_height = self._checkpoints.certified_height
+        self._replica.set_certified_height(self._checkpoints.certified_height)
         self._replica.start(now)
 
     def _note_moved(self, sender: BlsKey, epoch: Epoch, now: Millis) -> None:
@@ -472,10 +483,9 @@ class Validator:
             self._moved[sender] = max(epoch, self._moved.get(sender, Epoch(0)))
         self._is_current(sender, epoch, now)
 
-    def _mute(self, epoch: Epoch) -> None:
-        self._muted_to = epoch
+    def _mute(self, key: BlsKey) -> None:
         self._replica.muted = True
-        self._out.persist(Muted(epoch))
+        self._out.persist(Muted(key))
 
     # ------------------------------------------------------------ asking for what is missing
 

@@ -17,14 +17,15 @@ REPLAYED = (10, 48)
 """One seed whose messages are encoded, one with liars and changing validators; real signatures have a test below."""
 REAL_SIGNATURES = 100
 FOUND_BY = {
-    "vote-not-persisted": (3, "voted twice"),
-    "certificate-not-persisted": (6, "finalized and nullified"),
-    "body-not-persisted": (76, "stalled"),
-    "quorum-off-by-one": (65, "two final blocks"),
-    "finalize-after-nullify": (5, "finalized and nullified"),
-    "body-not-checked": (217, "stalled"),
-    "epoch-not-signed": (196, "does not verify"),
-    "no-certificate-requests": (15, "stalled"),
+    "vote-not-persisted": (2, "voted twice"),
+    "certificate-not-persisted": (2, "voted twice"),
+    "body-not-persisted": (33, "stalled"),
+    "quorum-off-by-one": (6, "two final blocks"),
+    "finalize-after-nullify": (2, "finalized and nullified"),
+    "body-not-checked": (65, "stalled"),
+    "epoch-not-signed": (4, "stalled"),
+    "certificate-not-verified": (3, "bitmap"),
+    "no-certificate-requests": (9, "stalled"),
 }
 """A seed that finds each planted bug, and what it says. After a change of the simulator: `python -m sim bugs NAME`."""
 REPLAY = """

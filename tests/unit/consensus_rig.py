@@ -16,6 +16,7 @@ from chain.consensus import events as ev
 from chain.consensus import journal
 from chain.consensus.block import Block
 from chain.consensus.messages import CheckpointVote, Message, Proposal, Vote
+from chain.consensus.outbox import Courtesy
 from chain.consensus.pace import Timing
 from chain.consensus.replica import Replica
 from chain.consensus.signer import LocalSigner
@@ -388,7 +389,7 @@ def state_of(thing: object) -> object:
             return tuple(sorted(map(state_of, thing)))  # type: ignore[type-var]
     if is_dataclass(thing) and not isinstance(thing, type):
         return tuple(state_of(getattr(thing, f.name)) for f in fields(thing))
-    if isinstance(thing, FakeScheme | LocalSigner):
+    if isinstance(thing, FakeScheme | LocalSigner | Courtesy):  # whom to answer how often is no belief
         return type(thing).__name__
     return type(thing).__name__, state_of(vars(thing))
 

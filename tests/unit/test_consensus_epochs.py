@@ -362,14 +362,19 @@ def test_same_view_of_the_next_epoch_is_voted_in_anew():
     assert [(v.epoch, v.view) for v in node.votes(NOTARIZE)] == [(2, 1)]
 
 
-def test_muted_validator_votes_again_in_the_next_epoch():
-    """Section 3, "Durable": "votes again only from the next epoch"."""
-    node = Node()
-    node.tell(1, certificate(NULLIFY, 1, signers=(0, 1, 2)))
-    assert not node.core.is_voting
-    node.tell(1, Closings((close(make_block(2), NEXT),)))
+def test_muted_validator_votes_in_no_later_epoch_under_its_key():
+    """Section 3: "never votes again under that key"."""
+    node = Node(lost=True)
+    first = make_block()
+    node.closing[first.height] = NEXT
+    node.finalize([first])
+    node.tell(1, certify(make_checkpoint(first, NEXT)))
     assert node.core.epoch == 2
-    assert node.core.is_voting
+    node.tell(1, propose(make_block(1, None, first, epoch=2)))
+    node.wait(20_000)
+    assert not node.signed
+    node.restart()
+    assert not node.core.is_voting
 
 
 # ---------------------------------------------------------------- messages across epochs

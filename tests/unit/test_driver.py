@@ -157,7 +157,7 @@ def moved(epoch: int) -> Moved:
 
 
 async def test_record_is_durable_before_anything_of_its_step_is_sent() -> None:
-    record = Muted(Epoch(1))
+    record = Muted(BlsKey(bytes(48)))
     bench = Bench([events.Persist((record,)), events.Send(PEER, moved(1)), events.Broadcast((PEER, OTHER), moved(2))])
     await bench.run_until(lambda: len(bench.trace) == 4)
     assert bench.trace == [
@@ -169,7 +169,9 @@ async def test_record_is_durable_before_anything_of_its_step_is_sent() -> None:
 
 
 async def test_nothing_follows_a_write_that_failed() -> None:
-    bench = Bench([], [events.Persist((Muted(Epoch(1)),)), events.Send(PEER, moved(1))], [events.Send(PEER, moved(2))])
+    bench = Bench(
+        [], [events.Persist((Muted(BlsKey(bytes(48))),)), events.Send(PEER, moved(1))], [events.Send(PEER, moved(2))]
+    )
     bench.journal.fails = True
     bench.driver.post(events.Wake())
     bench.driver.post(events.Wake())
