@@ -17,12 +17,14 @@ from collections.abc import Callable, Coroutine, Sequence
 import structlog
 
 from chain.application import Execution
+from chain.checkpoint import Checkpoint
 from chain.consensus import events
 from chain.consensus.block import Block
 from chain.consensus.journal import StoredBlock, StoredCertificate, StoredClosing, body_key
 from chain.consensus.messages import Message, encode_message
 from chain.consensus.validator import Validator
 from chain.errors import InvalidMessage, Refused
+from chain.executor import Write, digests_by_module
 from chain.pb import ledger_pb2 as pb
 from chain.storage import Database
 from chain.transaction import SignedTransaction, decode
@@ -37,6 +39,8 @@ from node.metrics import Metrics
 from node.roles import LedgerDriver, Listener
 from node.transport import Transport
 
+RECENT_BLOCKS = 64
+"""Blocks whose results are kept to be dumped should this node turn out to have diverged."""
 GATHERS_MAX = 16
 """Proposals whose bodies are sought at once; views go by and only the newest matter."""
 WAKE_MS_MAX = 1_000
@@ -47,7 +51,15 @@ log = structlog.get_logger(__name__)
 
 
 class Halted(Exception):
-    """The core says that this node must not go on: others certified what it did not compute."""
+    """The core says that this node must not go on: others certified what it did not compute.
+
+    Attributes:
+        blocks: What the newest blocks yielded here, for the operator to compare with another node's.
+    """
+
+    def __init__(self, reason: str, blocks: Sequence[dict[str, object]] = ()) -> None:
+        super().__init__(reason)
+        self.blocks = tuple(blocks)
 
 
 class Driver:
@@ -88,6 +100,7 @@ class Driver:
         self._progress = asyncio.Event()
         self._to_execute: asyncio.Queue[events.Execute | events.Certified | StoredClosing] = asyncio.Queue()
         self._gathers: dict[BlockId, asyncio.Task[None]] = {}
+        self._recent: deque[tuple[Checkpoint, tuple[Write, ...]]] = deque(maxlen=RECENT_BLOCKS)
         self._under_way: dict[tuple[int, int], BlockId] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._wake: asyncio.TimerHandle | None = None
@@ -172,7 +185,7 @@ class Driver:
                 case events.Certified():
                     self._to_execute.put_nowait(effect)
                 case events.Halt(reason):
-                    raise Halted(reason)
+                    raise Halted(reason, [_describe(checkpoint, writes) for checkpoint, writes in self._recent])
                 case _:
                     self._perform_bookkeeping(effect)
         self._note_view()
@@ -353,6 +366,7 @@ class Driver:
 
     def _after_execution(self, block: Block, execution: Execution) -> None:
         """Whatever has an entry now, or never will, leaves the mempool."""
+        self._recent.append((execution.checkpoint, execution.writes))
         self._mempool.release(block.id)
         self._mempool.settle([transaction.id for transaction in execution.transactions])
         self._mempool.expire(block.time_ms)
@@ -413,3 +427,16 @@ class Driver:
             self._metrics.pending.set(self._mempool.count)
             self._metrics.pending_bytes.set(self._mempool.size_bytes)
             self._metrics.peers_connected.set(len(self._transport.connected))
+
+
+def _describe(checkpoint: Checkpoint, writes: Sequence[Write]) -> dict[str, object]:
+    """What a block yielded here, with a digest of each module's writes: where nodes differ, look there."""
+    return {
+        "height": checkpoint.height,
+        "block_id": checkpoint.block_id.hex(),
+        "log_size": checkpoint.log_size,
+        "log_root": checkpoint.log_root.hex(),
+        "state_root": checkpoint.state_root.hex(),
+        "next_validators": checkpoint.next_validators.hex(),
+        "writes_by_module": {name: digest.hex() for name, digest in digests_by_module(writes)},
+    }

@@ -71,7 +71,7 @@ def _end(group: BaseExceptionGroup[Exception], home: Home) -> NodeExit:
         for error in errors:
             if isinstance(error, kind):
                 if code is NodeExit.HALTED:
-                    _dump(home, str(error))
+                    _dump(home, error)
                 return _refuse(error, code)
     for error in errors:
         log.error("node.defect", error=repr(error), trace="".join(traceback.format_exception(error)))
@@ -94,9 +94,10 @@ def _refuse(error: BaseException, code: NodeExit) -> NodeExit:
     return code
 
 
-def _dump(home: Home, reason: str) -> None:
+def _dump(home: Home, error: BaseException) -> None:
     """Leave for the operator what the node found; the ledger itself stays as it is."""
     with contextlib.suppress(OSError):
         home.dumps.mkdir(mode=0o700, parents=True, exist_ok=True)
         at = wall_clock_ms()
-        (home.dumps / f"halt-{at}.json").write_text(json.dumps({"at_ms": at, "reason": reason}) + "\n")
+        report = {"at_ms": at, "reason": str(error), "blocks": error.blocks if isinstance(error, Halted) else ()}
+        (home.dumps / f"halt-{at}.json").write_text(json.dumps(report, indent=1) + "\n")

@@ -2,27 +2,32 @@
 """The driver's contract with the core: effects in their order, durable before said, nothing after a failed write."""
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 
+from chain.checkpoint import Checkpoint
 from chain.consensus import events
 from chain.consensus.block import Block
 from chain.consensus.journal import Muted, StoredBlock, body_key
 from chain.consensus.messages import Moved, decode_message
 from chain.ed25519 import Ed25519Signer
+from chain.executor import digests_by_module
 from chain.memory import MemoryDatabase
 from chain.transaction import Operation, SignedTransaction, build
 from chain.types import BlockId, BlsKey, Epoch, Height, Millis, Network, View, sha256
 from node.bodies import BodyStore
-from node.config import MempoolConfig
-from node.driver import Driver, Halted
+from node.config import Home, MempoolConfig
+from node.driver import Driver, Halted, _describe
 from node.errors import StorageError
+from node.exits import NodeExit
 from node.gather import Gatherer
 from node.logs import Limiter
 from node.mempool import Mempool
 from node.metrics import Metrics
+from node.process import _end
 
 NOW = Millis(1_000_000)
 PEER = BlsKey(b"p" * 48)
@@ -239,6 +244,26 @@ async def test_halt_ends_the_driver_with_its_reason() -> None:
         await bench.run_until(lambda: False)
     assert ended.group_contains(Halted, match="another checkpoint")
     assert bench.trace == []
+
+
+def test_halted_node_leaves_what_its_newest_blocks_yielded(tmp_path) -> None:
+    """Section 4: a node that diverges "dumps per-module digests of the block, and says so"."""
+    checkpoint = Checkpoint(
+        Network(bytes(32)), Epoch(1), Height(7), Millis(1), BlockId(bytes(32)), 3, b"l" * 32, b"s" * 32, b""
+    )
+    writes = ((b"identity/a", b"1"), (b"membership/b", None))
+    error = Halted("block 7 executed here to another checkpoint", [_describe(checkpoint, writes)])
+    home = Home(tmp_path)
+    assert _end(ExceptionGroup("ended", [error]), home) == NodeExit.HALTED
+    (dump,) = home.dumps.iterdir()
+    report = json.loads(dump.read_text())
+    assert report["reason"] == "block 7 executed here to another checkpoint"
+    (block_,) = report["blocks"]
+    assert block_["height"] == 7
+    assert block_["state_root"] == (b"s" * 32).hex()
+    expected = {name: digest.hex() for name, digest in digests_by_module(writes)}
+    assert block_["writes_by_module"] == expected
+    assert set(expected) == {"identity", "membership"}
 
 
 async def test_core_is_told_of_pending_transactions_on_each_change() -> None:
