@@ -14,6 +14,7 @@ from cli.errors import CommandError
 from cli.exits import Exit
 from cli.language import Refusal, current, t
 from client.errors import TransportError
+from node.errors import ConfigError, KeyFileError, StorageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,14 @@ class Failure:
     details: tuple[str, ...] = ()
 
 
+_NODE: dict[type[BaseException], tuple[Exit, str]] = {
+    ConfigError: (Exit.INPUT, "node.invalid"),
+    KeyFileError: (Exit.INPUT, "key.unusable"),
+    StorageError: (Exit.WORLD, "storage"),
+}
+"""What a node's files can be found to be when a command makes or reads them."""
+
+
 def classify(error: BaseException) -> Failure:
     """Which exit code and which words an error has."""
     match error:
@@ -38,6 +47,9 @@ def classify(error: BaseException) -> Failure:
             return Failure(Exit.WORLD, error.code, error.reason, current().refusal(error.code))
         case CommandError():
             return Failure(error.exit_code, error.code, error.reason, details=error.details)
+        case ConfigError() | KeyFileError() | StorageError():
+            exit_code, code = _NODE[type(error)]
+            return Failure(exit_code, code, str(error))
         case typer.TyperException():
             return Failure(Exit.USAGE, "usage", str(getattr(error, "message", error)))
         case KeyboardInterrupt() | typer.Abort():

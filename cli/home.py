@@ -22,13 +22,13 @@ import typer
 from chain import genesis as genesis_file
 from chain.ed25519 import Ed25519Signer
 from chain.genesis import Genesis
-from chain.signing import TransactionSigner
+from chain.signing import Scheme, Signer, TransactionSigner
 from cli.errors import InputError, MissingError, UsageError
 from cli.language import t
 from client.connection import Endpoint
 from client.session import Session
 from node.errors import KeyFileError
-from node.keys import Algorithm, KeyPair, Purpose, load_key, load_passphrase
+from node.keys import Algorithm, KeyPair, Purpose, load_key, load_passphrase, load_public_key
 
 HOME_VARIABLE = "ZHIXIN_HOME"
 DEVNET_HOME = Path(".devnet")
@@ -149,6 +149,28 @@ def find_home(named: Path | None) -> Home:
         if home.genesis_path.is_file():
             return home
     raise MissingError("home.missing", t("home.missing", places=", ".join(str(root) for root in candidates)))
+
+
+def keys_home(named: Path | None) -> Home:
+    """The home whose keys are meant: one that is named needs no network yet, for keys come before it.
+
+    Raises:
+        MissingError: None is named, and none is found.
+    """
+    return Home(named) if named is not None else find_home(None)
+
+
+def public_signer(home: Home, name: str) -> Signer:
+    """The public half of an organisation's key file, which is not opened.
+
+    Raises:
+        InputError: There is no such file, or it is another kind of key.
+    """
+    path = home.keys / f"{name}.json"
+    purpose, algorithm, public_key = load_public_key(path)
+    if purpose is not Purpose.ORGANISATION:
+        raise InputError("key.unusable", t("key.not-organisation", path=path))
+    return Signer(Scheme.ED25519 if algorithm is Algorithm.ED25519 else Scheme.P256, public_key)
 
 
 def load_genesis(path: Path) -> Genesis:

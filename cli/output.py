@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
+PIPE_COLUMNS = 240
+"""Into a file or pipe no row is broken: ids stay whole for whoever copies or greps them."""
+
 _json = [False]
 
 
@@ -32,7 +35,8 @@ def console(*, stderr: bool = False) -> "Console":
     """Where words for people go. Rich is imported when first needed: start-up stays quick."""
     from rich.console import Console  # noqa: PLC0415 - start-up time
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else PIPE_COLUMNS
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, width=width)
 
 
 def emit(data: Mapping[str, Json], *words: str) -> None:

@@ -23,6 +23,7 @@ from chain.errors import LedgerError
 from chain.ledger import Ledger
 from chain.types import BlsKey, Millis
 from client.pb import node_service_pb2 as pb
+from membership.state import load_seat
 from node.admission import Admission
 from node.answers import Answers, Newest, newest_of
 from node.bodies import BodyStore
@@ -39,7 +40,7 @@ from node.logs import Limiter
 from node.mempool import Mempool
 from node.metrics import Metrics, MetricsServer
 from node.modules import ledger_modules
-from node.peers import peers_of, trusted_peers
+from node.peers import Followers, peers_of
 from node.rpc import ClientServer, ClientService
 from node.transport import Peer, Transport
 from node.waiters import Waiters
@@ -169,6 +170,9 @@ class Node:
         self._tasks: asyncio.TaskGroup | None = None
         self._stop = asyncio.Event()
         self._former: dict[BlsKey, Peer] = {}
+        self._followers = Followers(self._home.trusted)
+        self._is_voted_out = False
+        self._is_dispensable = False
         self._tip = tip
         self._log_size = disk.store.log_size
         self._peers_wanted = asyncio.Event()
@@ -332,8 +336,11 @@ class Node:
         members = await self._service.run(peers_of, keys, self._ledger.read)
         wanted = {**self._former, **{peer.bls_key: peer for peer in members}}
         self._former = {peer.bls_key: peer for peer in members}
-        for peer in trusted_peers(self._home.trusted):
+        for peer in self._followers.peers:
             wanted.setdefault(peer.bls_key, peer)
+        if self._keys.bls_key is not None:
+            seat = await self._service.run(load_seat, self._ledger.read, self._keys.bls_key)
+            self._is_voted_out = seat is not None and seat.until_epoch != 0
         own = self._keys.certificate
         await self.transport.set_peers(peer for peer in wanted.values() if peer.certificate != own)
 
@@ -344,10 +351,15 @@ class Node:
     # ------------------------------------------------------------ what it says of itself
 
     async def _upkeep(self) -> None:
-        """Figures for metrics, and waiters whose transactions have expired."""
+        """Figures for metrics, waiters whose transactions have expired, and what the operator has changed."""
         while True:
             await asyncio.sleep(UPKEEP_SECONDS)
             self._waiters.expire(self._tip.time_ms)
+            if self._followers.have_changed():
+                self._peers_wanted.set()
+            if self._role() == pb.ROLE_LEFT and not self._is_dispensable:
+                self._is_dispensable = True
+                log.info("node.may-be-stopped", epoch=self.driver.validator.epoch)
             metrics = self.metrics
             metrics.waiters.set(self._waiters.count)
             metrics.verifying.set(self.admission.waiting)
@@ -359,6 +371,15 @@ class Node:
             ):
                 counter.inc(max(0, value - self._counted[name]))
                 self._counted[name] = value
+
+    def _role(self) -> pb.Role.ValueType:
+        """What this node is to the others now."""
+        validator = self.driver.validator
+        if validator.is_member:
+            return pb.ROLE_VALIDATOR
+        if self._is_voted_out:
+            return pb.ROLE_LEFT if validator.may_leave else pb.ROLE_LEAVING
+        return pb.ROLE_FOLLOWER
 
     def status(self) -> pb.StatusResponse:
         """What the node says of itself to anyone who asks."""
@@ -390,4 +411,5 @@ class Node:
                 )
                 for peer in self.transport.peers
             ],
+            role=self._role(),
         )

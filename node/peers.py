@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whom a node talks to: the validators, as membership says where they are, and followers that its operator trusts."""
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+
+import structlog
 
 from chain.bls import PUBLIC_KEY_BYTES
 from chain.overlay import ReadState
@@ -17,6 +20,8 @@ from node.transport import Peer
 TRUSTED_MAX = 64
 """Followers of one node: each costs a stream and its share of ranges."""
 
+log = structlog.get_logger(__name__)
+
 
 def peers_of(keys: Sequence[BlsKey], read: ReadState) -> tuple[Peer, ...]:
     """The members of an epoch, and those whom state names for the next one, as far as state knows their endpoints."""
@@ -29,6 +34,45 @@ def peers_of(keys: Sequence[BlsKey], read: ReadState) -> tuple[Peer, ...]:
     return tuple(peers)
 
 
+class Followers:
+    """Nodes that may pull from this one though they are no validators', from a folder that the operator keeps.
+
+    Each certificate stands in a file named after where its node listens: `HOST:PORT.pem`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Read the folder, if there is one.
+
+        Raises:
+            ConfigError: A file is named otherwise, or holds no certificate of a node.
+        """
+        self._folder = folder
+        self._seen = self._look()
+        self.peers = trusted_peers(folder)
+
+    def have_changed(self) -> bool:
+        """Whether the operator has changed the folder since; what is wrong in it changes nothing."""
+        seen = self._look()
+        if seen == self._seen:
+            return False
+        self._seen = seen
+        try:
+            self.peers = trusted_peers(self._folder)
+        except ConfigError as error:
+            log.warning("followers.refused", reason=str(error))
+            return False
+        log.info("followers.changed", addresses=[peer.address for peer in self.peers])
+        return True
+
+    def _look(self) -> frozenset[tuple[str, int]]:
+        """Names and times of the files."""
+        found = set()
+        for path in self._folder.glob("*.pem"):
+            with contextlib.suppress(OSError):  # it is being replaced; the next look sees it
+                found.add((path.name, path.stat().st_mtime_ns))
+        return frozenset(found)
+
+
 def trusted_peers(folder: Path) -> tuple[Peer, ...]:
     """Followers from a folder of certificates, each named after where it listens: `HOST:PORT.pem`.
 
@@ -37,9 +81,11 @@ def trusted_peers(folder: Path) -> tuple[Peer, ...]:
     """
     peers = []
     for path in sorted(folder.glob("*.pem"))[:TRUSTED_MAX] if folder.is_dir() else ():
-        split_address(path.stem)
         try:
+            split_address(path.stem)
             certificate = from_pem(path.read_bytes())
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
         except OSError as error:
             raise ConfigError(f"{path} can't be read: {error.strerror}") from None
         name = b"follower" + hashlib.sha384(certificate).digest()

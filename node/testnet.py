@@ -14,7 +14,6 @@ from chain import bls, genesis
 from chain.signing import Scheme, Signer
 from chain.types import VALIDATORS_MAX, BlsKey, Millis
 from membership.genesis import key_section, membership_section, organisation_section
-from node.certificates import make_certificate, to_pem
 from node.config import (
     BASE_PORT,
     CLIENT_PORT_OFFSET,
@@ -27,10 +26,10 @@ from node.config import (
     KeysConfig,
     MetricsConfig,
     PeerConfig,
-    render_config,
 )
 from node.errors import ConfigError
 from node.keys import Algorithm, KeyPair, Purpose, generate_key, save_key
+from node.setup import make_home
 
 REGISTRAR = "registrar"
 REGISTRAR_QUOTA_OPERATIONS_S = 100_000
@@ -87,6 +86,7 @@ def create_testnet(
     Raises:
         ConfigError: The directory holds a network, or the numbers fit no network.
         KeyFileError: A key file can't be written.
+        StorageError: Another file can't be written.
     """
     if not 1 <= validators <= VALIDATORS_MAX:
         raise ConfigError(f"a network has 1 to {VALIDATORS_MAX} validators, not {validators}")
@@ -102,12 +102,14 @@ def create_testnet(
     votes: list[KeyPair] = []
     founders: list[genesis.Founder] = []
     for index, (home, organisation) in enumerate(zip(homes, keys, strict=False)):
-        vote = generate_key(Purpose.VALIDATOR, Algorithm.BLS)
-        certificate = _make_home(home, index, base_port, vote, passphrase, started)
+        config = _settings(base_port + PORTS_PER_NODE * index, allow_plain=passphrase is None)
+        hosts = (HOST, "localhost")
+        made = make_home(home, config, is_validator=True, hosts=hosts, passphrase=passphrase, now=started)
         save_key(home.organisation_key, keys[organisation], passphrase)
-        address = f"{HOST}:{base_port + PORTS_PER_NODE * index + PEER_PORT_OFFSET}"
-        founders.append(genesis.Founder(organisation, BlsKey(vote.public_key), b"", certificate, address))
-        votes.append(vote)
+        assert made.validator is not None
+        key, certificate = BlsKey(made.validator.public_key), made.certificate.decode()
+        founders.append(genesis.Founder(organisation, key, b"", certificate, config.peer.listen))
+        votes.append(made.validator)
     raw = _genesis(name, started, founders, votes, keys)
     for path in (genesis_path, *(home.genesis for home in homes)):
         path.write_bytes(raw)
@@ -130,24 +132,14 @@ def _organisation_keys(directory: Path, validators: int, passphrase: bytes | Non
     return keys
 
 
-def _make_home(
-    home: Home, index: int, base_port: int, vote: KeyPair, passphrase: bytes | None, now: dt.datetime
-) -> str:
-    """One node's keys, certificate and settings; the certificate as PEM."""
-    first_port = base_port + PORTS_PER_NODE * index
-    tls = generate_key(Purpose.TLS, Algorithm.P256)
-    save_key(home.validator_key, vote, passphrase)
-    save_key(home.tls_key, tls, passphrase)
-    certificate = to_pem(make_certificate(tls, (HOST, "localhost"), now))
-    home.tls_certificate.write_bytes(certificate)
-    config = Config(
+def _settings(first_port: int, *, allow_plain: bool) -> Config:
+    """Those of the node whose ports begin here."""
+    return Config(
         peer=PeerConfig(listen=f"{HOST}:{first_port + PEER_PORT_OFFSET}"),
         client=ClientConfig(listen=f"{HOST}:{first_port + CLIENT_PORT_OFFSET}"),
         metrics=MetricsConfig(listen=f"{HOST}:{first_port + METRICS_PORT_OFFSET}"),
-        keys=KeysConfig(allow_plain=passphrase is None),
+        keys=KeysConfig(allow_plain=allow_plain),
     )
-    home.config.write_text(render_config(config), encoding="utf-8")
-    return certificate.decode()
 
 
 def _genesis(

@@ -7,11 +7,13 @@ from typing import Annotated
 import typer
 
 from chain import genesis as genesis_file
+from chain.types import sha256
 from cli.command import command
 from cli.errors import InputError, UsageError
 from cli.home import HOME_VARIABLE, Home, read_file
 from cli.language import t
 from cli.output import emit
+from node.certificates import CERTIFICATE_BYTES_MAX, from_pem, to_pem
 
 app = typer.Typer(add_completion=False)
 
@@ -34,15 +36,25 @@ def init(
     if place.genesis_path.exists() and place.genesis_path.read_bytes() != raw:
         raise InputError("home.other", t("home.other", home=home))
     organisations = {founder.organisation for founder in loaded.founders}
+    certificates: dict[str, bytes] = {}
     lines = [] if key is None else [f'key = "{key}"']
     for item in node or []:
-        address, _, organisation = item.partition("=")
-        if organisation not in organisations or '"' in address:
+        address, _, named = item.partition("=")
+        if '"' in address or not (named in organisations or Path(named).is_file()):
             raise UsageError("usage.node", t("usage.node", text=item, known=", ".join(sorted(organisations))))
-        lines += ["[[nodes]]", f'address = "{address}"', f'organisation = "{organisation}"']
+        lines += ["[[nodes]]", f'address = "{address}"']
+        if named in organisations:
+            lines.append(f'organisation = "{named}"')
+        else:
+            pem = to_pem(from_pem(read_file(Path(named), CERTIFICATE_BYTES_MAX)))
+            certificates[f"{sha256(pem).hex()[:16]}.pem"] = pem
+            lines.append(f'certificate = "nodes/{sha256(pem).hex()[:16]}.pem"')
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     place.keys.mkdir(mode=0o700, exist_ok=True)
     place.genesis_path.write_bytes(raw)
+    for name, pem in certificates.items():
+        (home / "nodes").mkdir(mode=0o700, exist_ok=True)
+        (home / "nodes" / name).write_bytes(pem)
     place.settings_path.write_text("\n".join([*lines, ""]), encoding="utf-8")
     emit(
         {"home": str(home), "network": network, "name": loaded.name, "validators": sorted(organisations)},

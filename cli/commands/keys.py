@@ -10,7 +10,7 @@ import typer
 from cli import output
 from cli.command import command, group
 from cli.errors import InputError, UsageError
-from cli.home import Home, HomeOption, find_home
+from cli.home import Home, HomeOption, keys_home
 from cli.language import t
 from cli.output import emit, emit_table
 from node.errors import KeyFileError
@@ -33,7 +33,7 @@ def new(
     passphrase = load_passphrase("", os.environ)
     if passphrase is None and not plain:
         raise UsageError("usage.passphrase", t("usage.passphrase"))
-    path = _path(find_home(home), name)
+    path = _path(keys_home(home), name)
     try:
         pair = generate_key(Purpose.ORGANISATION, algorithm)
         save_key(path, pair, None if plain else passphrase)
@@ -45,14 +45,14 @@ def new(
 @command(app, "show", t("keys.show.help"))
 def show(name: NameArgument, home: HomeOption = None) -> None:
     """The public half; the file is not opened."""
-    fields = _fields(_path(find_home(home), name))
+    fields = _fields(_path(keys_home(home), name))
     emit(fields, t("keys.public", key=fields["public_key"]), f"{fields['scheme']}  {fields['path']}")
 
 
 @command(app, "list", t("keys.list.help"))
 def list_keys(home: HomeOption = None) -> None:
     """All keys of the home."""
-    place = find_home(home)
+    place = keys_home(home)
     keys = [_fields(_path(place, name)) for name in place.key_names()]
     rows = [[str(key["name"]), str(key["scheme"]), str(key["public_key"])] for key in keys]
     columns = [t("column.name"), t("column.scheme"), t("column.public-key")]

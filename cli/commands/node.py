@@ -1,21 +1,78 @@
 # SPDX-License-Identifier: Apache-2.0
 """`zhixin node`: run one, and ask nodes about themselves."""
 
+import datetime as dt
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from chain import genesis as genesis_file
 from cli import output
 from cli.command import command, group
+from cli.errors import InputError, UsageError
 from cli.exits import Exit
-from cli.home import HOME_VARIABLE, HomeOption, find_home
+from cli.home import HOME_VARIABLE, HomeOption, find_home, read_file
 from cli.language import t
-from cli.output import emit_table, note
+from cli.output import emit, emit_table, note
 from cli.run import run_async
 from client.answers import SelfReport
+from client.pb import node_service_pb2
+from node.config import ClientConfig, Config, KeysConfig, PeerConfig, split_address
+from node.config import Home as NodeHome
+from node.keys import load_passphrase
+from node.setup import make_home
 
 app = group(t("help.node"))
+
+
+@command(app, "init", t("node.init.help"))
+def init(
+    home: Annotated[Path, typer.Option("--home", help=t("node.option.new-home"))],
+    genesis: Annotated[Path | None, typer.Option("--genesis", help=t("option.genesis"))] = None,
+    follower: Annotated[bool, typer.Option("--follower", help=t("node.option.follower"))] = False,
+    peer: Annotated[str, typer.Option("--peer", help=t("node.option.peer"))] = PeerConfig().listen,
+    client: Annotated[str, typer.Option("--client", help=t("node.option.client"))] = ClientConfig().listen,
+    host: Annotated[list[str] | None, typer.Option("--host", help=t("node.option.host"))] = None,
+    plain: Annotated[bool, typer.Option("--plain", help=t("keys.option.plain"))] = False,
+) -> None:
+    """Make a node's keys, certificate and settings on its own machine; they stay there."""
+    raw = None if genesis is None else read_file(genesis, genesis_file.GENESIS_BYTES_MAX)
+    network = None if raw is None else genesis_file.load(raw).network.hex()
+    passphrase = load_passphrase("", os.environ)
+    if passphrase is None and not plain:
+        raise UsageError("usage.passphrase", t("usage.passphrase"))
+    place = NodeHome(home)
+    if raw is not None and place.genesis.exists() and place.genesis.read_bytes() != raw:
+        raise InputError("home.other", t("home.other", home=home))
+    config = Config(
+        peer=PeerConfig(listen=peer), client=ClientConfig(listen=client), keys=KeysConfig(allow_plain=plain)
+    )
+    hosts = list(dict.fromkeys([*(split_address(address)[0] for address in (peer, client)), *(host or ())]))
+    made = make_home(
+        place,
+        config,
+        is_validator=not follower,
+        hosts=hosts,
+        passphrase=None if plain else passphrase,
+        now=dt.datetime.now(dt.UTC),
+    )
+    if raw is not None:
+        place.genesis.write_bytes(raw)
+    key = None if made.validator is None else made.validator.public_key.hex()
+    fields: dict[str, output.Json] = {
+        "home": str(home),
+        "network": network,
+        "bls_key": key,
+        "certificate": str(place.tls_certificate),
+        "encrypted": not plain,
+    }
+    words = [t("node.made-follower", home=home) if key is None else t("node.made-validator", home=home, key=key)]
+    words.append(t("node.made-certificate", path=place.tls_certificate))
+    if raw is None:
+        words.append(t("node.no-genesis", path=place.genesis))
+    emit(fields, *words)
 
 
 @command(app, "run", t("node.run.help"))
@@ -40,6 +97,7 @@ def status(home: HomeOption = None) -> None:
     columns = [
         t("column.address"),
         t("column.organisation"),
+        t("column.role"),
         t("column.epoch"),
         t("column.view"),
         t("column.executed"),
@@ -62,6 +120,7 @@ def status(home: HomeOption = None) -> None:
 _SHOWN = (
     "address",
     "organisation",
+    "role",
     "epoch",
     "view",
     "executed_height",
@@ -87,6 +146,7 @@ def _fields(report: SelfReport) -> dict[str, output.Json]:
         "version": status.version,
         "organisation": status.organisation,
         "bls_key": status.bls_key.hex(),
+        "role": _role(status.role),
         "epoch": status.epoch,
         "view": status.view,
         "executed_height": status.executed_height,
@@ -97,3 +157,10 @@ def _fields(report: SelfReport) -> dict[str, output.Json]:
         "uptime_ms": status.uptime_ms,
         "peers_connected": f"{connected}/{len(status.peers)}",
     }
+
+
+def _role(role: node_service_pb2.Role.ValueType) -> str:
+    """What a node calls itself; a newer version may know more."""
+    known = node_service_pb2.Role.values()
+    name = node_service_pb2.Role.Name(role) if role in known else str(role)
+    return name.removeprefix("ROLE_").lower()

@@ -10,6 +10,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,6 +21,35 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Role:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ROLE_UNSPECIFIED: _Role.ValueType  # 0
+    ROLE_VALIDATOR: _Role.ValueType  # 1
+    """a member of the epoch that it is in"""
+    ROLE_FOLLOWER: _Role.ValueType  # 2
+    """no member, and never was"""
+    ROLE_LEAVING: _Role.ValueType  # 3
+    """was a member; the new ones may still need its answers"""
+    ROLE_LEFT: _Role.ValueType  # 4
+    """was a member; a quorum of the new ones has moved on, so it may be stopped"""
+
+class Role(_Role, metaclass=_RoleEnumTypeWrapper): ...
+
+ROLE_UNSPECIFIED: Role.ValueType  # 0
+ROLE_VALIDATOR: Role.ValueType  # 1
+"""a member of the epoch that it is in"""
+ROLE_FOLLOWER: Role.ValueType  # 2
+"""no member, and never was"""
+ROLE_LEAVING: Role.ValueType  # 3
+"""was a member; the new ones may still need its answers"""
+ROLE_LEFT: Role.ValueType  # 4
+"""was a member; a quorum of the new ones has moved on, so it may be stopped"""
+Global___Role: _TypeAlias = Role  # noqa: Y015
 
 @_typing.final
 class SubmitRequest(_message.Message):
@@ -446,6 +476,7 @@ class StatusResponse(_message.Message):
     PENDING_FIELD_NUMBER: _builtins.int
     UPTIME_MS_FIELD_NUMBER: _builtins.int
     PEERS_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
     network: _builtins.bytes
     network_name: _builtins.str
     version: _builtins.str
@@ -461,6 +492,7 @@ class StatusResponse(_message.Message):
     log_size: _builtins.int
     pending: _builtins.int
     uptime_ms: _builtins.int
+    role: Global___Role.ValueType
     @_builtins.property
     def peers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PeerStatus]: ...
     def __init__(
@@ -480,10 +512,11 @@ class StatusResponse(_message.Message):
         pending: _builtins.int = ...,
         uptime_ms: _builtins.int = ...,
         peers: _abc.Iterable[Global___PeerStatus] | None = ...,
+        role: Global___Role.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bls_key", b"bls_key", "certified_height", b"certified_height", "epoch", b"epoch", "executed_height", b"executed_height", "log_size", b"log_size", "network", b"network", "network_name", b"network_name", "organisation", b"organisation", "peers", b"peers", "pending", b"pending", "time_ms", b"time_ms", "uptime_ms", b"uptime_ms", "version", b"version", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bls_key", b"bls_key", "certified_height", b"certified_height", "epoch", b"epoch", "executed_height", b"executed_height", "log_size", b"log_size", "network", b"network", "network_name", b"network_name", "organisation", b"organisation", "peers", b"peers", "pending", b"pending", "role", b"role", "time_ms", b"time_ms", "uptime_ms", b"uptime_ms", "version", b"version", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
