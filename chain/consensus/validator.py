@@ -11,11 +11,12 @@ Source: docs/protocol.md, sections 3 to 5 and 7.
 from dataclasses import dataclass, field
 
 from chain.application import Tip
-from chain.certificate import Certificate, SignatureScheme, verify_checkpoint
+from chain.certificate import Certificate, SignatureScheme
 from chain.checkpoint import CertifiedCheckpoint, Checkpoint, ClosingCheckpoint, ValidatorSet
 from chain.consensus.block import Block
 from chain.consensus.blocktree import BlockTree
 from chain.consensus.checkpoints import Checkpoints
+from chain.consensus.epochs import Epochs
 from chain.consensus.events import (
     BodiesHeld,
     BodiesRefused,
@@ -32,6 +33,7 @@ from chain.consensus.events import (
     Wake,
     WakeAt,
 )
+from chain.consensus.fetch import Fetch
 from chain.consensus.follow import Follow
 from chain.consensus.journal import Durable, Muted, StoredBlock, StoredClosing
 from chain.consensus.messages import (
@@ -51,11 +53,10 @@ from chain.consensus.messages import (
 )
 from chain.consensus.outbox import Courtesy, Outbox
 from chain.consensus.pace import Timing
-from chain.consensus.proposals import Root
 from chain.consensus.replica import Replica
 from chain.consensus.signer import Signer
 from chain.errors import InvalidCertificate, InvalidMessage
-from chain.types import FIRST_EPOCH, BlockId, BlsKey, Epoch, Height, Millis, Network, View
+from chain.types import BlockId, BlsKey, Epoch, Height, Millis, Network, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +108,14 @@ class Validator:
         self._tree = BlockTree(durable.blocks.values())
         if tip_block is not None:
             self._tree.add(tip_block)
-        self._sets: dict[Epoch, ValidatorSet] = {FIRST_EPOCH: config.genesis_validators}
-        self._closings: dict[Epoch, ClosingCheckpoint] = {}
-        self._roots: dict[Epoch, Root] = {FIRST_EPOCH: Root(BlockId(config.network), Height(0), config.genesis_time_ms)}
-        for epoch in sorted(durable.closings):
-            self._learn_closing(durable.closings[epoch])
+        self._epochs = Epochs(config.network, config.genesis_validators, config.genesis_time_ms)
+        self._epochs.restore(durable.closings)
         self._muted = config.key is not None and durable.muted == config.key
         self._journal_lost = durable.lost
         self._next_sets: dict[Height, ValidatorSet] = {}
         self._moved: dict[BlsKey, Epoch] = {}
-        self._asked: dict[BlockId, Millis] = {}
         self._released: set[BlockId] = set()
-        self._turn = 0
+        self._fetch = Fetch(self._out)
         self._poll_at = Millis(0)
         tip = Tip(Height(0), BlockId(config.network), config.genesis_time_ms, Epoch(0))
         if executed is not None:
@@ -135,15 +132,15 @@ class Validator:
             outbox=self._out,
             courtesy=self._courtesy,
         )
-        self._replica = self._make_replica(max(self._sets), durable)
+        self._replica = self._make_replica(self._epochs.newest, durable)
 
     def _make_replica(self, epoch: Epoch, durable: Durable) -> Replica:
         return Replica(
             network=self._config.network,
             timing=self._config.timing,
-            validators=self._sets[epoch],
+            validators=self._epochs.sets[epoch],
             key=self._config.key,
-            root=self._roots[epoch],
+            root=self._epochs.root(epoch),
             tree=self._tree,
             durable=durable,
             muted=self._muted,
@@ -198,7 +195,7 @@ class Validator:
 
     def closings(self, from_epoch: Epoch) -> tuple[ClosingCheckpoint, ...]:
         """The checkpoints that closed this epoch and later ones."""
-        return tuple(self._closings[e] for e in sorted(self._closings) if e >= from_epoch)
+        return self._epochs.closings(from_epoch)
 
     # ------------------------------------------------------------ start and step
 
@@ -213,9 +210,9 @@ class Validator:
         if last is not None:
             self._checkpoints.resume(last.checkpoint)
             self._after_execution(last, now)
-        for epoch in sorted(self._closings):
-            self._follow.close(epoch, self._roots[Epoch(epoch + 1)].height)
-        root = self._roots[self.epoch]
+        for epoch in self._epochs.closed():
+            self._follow.close(epoch, self._epochs.root(Epoch(epoch + 1)).height)
+        root = self._epochs.root(self.epoch)
         self._follow.final(root.id, Epoch(self.epoch - 1), root.height)
         self._replica.set_certified_height(self._checkpoints.certified_height)
         self._replica.start(now)
@@ -250,7 +247,7 @@ class Validator:
         self._replica.final.clear()
         self._follow.pump(self._peers())
         self._move(now)
-        self._request_blocks(now)
+        self._fetch_blocks(now)
         if now >= self._poll_at:
             self._poll(now)
         self._replica.set_certified_height(self._checkpoints.certified_height)
@@ -339,20 +336,18 @@ class Validator:
 
     def _receive_checkpoint(self, sender: BlsKey, certified: CertifiedCheckpoint, now: Millis) -> None:
         try:
-            epoch = Checkpoint.decode(certified.checkpoint).epoch
+            claimed = Checkpoint.decode(certified.checkpoint)
         except InvalidMessage as error:
             self._out.emit(Reject(sender, error.reason))
             return
-        validators = self._sets.get(epoch)
+        validators = self._epochs.sets.get(claimed.epoch)
         if validators is None:
-            self._is_current(sender, epoch, now)
+            self._is_current(sender, claimed.epoch, now)
             return
-        closing = self._closings.get(epoch)
-        if closing is not None and closing.certified.checkpoint != certified.checkpoint:
-            height = Checkpoint.decode(closing.certified.checkpoint).height
-            if Checkpoint.decode(certified.checkpoint).height > height:
-                self._out.emit(Reject(sender, "checkpoint above its epoch's closing height"))
-                return
+        closing = self._epochs.closing_height(claimed.epoch)
+        if closing is not None and claimed.height > closing:
+            self._out.emit(Reject(sender, "checkpoint above its epoch's closing height"))
+            return
         checkpoint = self._checkpoints.on_certified(sender, certified, validators, now)
         if checkpoint is not None and checkpoint.epoch == self.epoch:
             self._follow.final(checkpoint.block_id, checkpoint.epoch, checkpoint.height)
@@ -360,7 +355,7 @@ class Validator:
                 self._out.send(sender, ClosingRequest(self.epoch))
 
     def _receive_range(self, sender: BlsKey, message: Range, now: Millis) -> None:
-        reason = self._follow.on_range(message, self._sets)
+        reason = self._follow.on_range(message, self._epochs.sets)
         if reason is not None:
             self._out.emit(Reject(sender, reason))
             return
@@ -368,13 +363,13 @@ class Validator:
         if isinstance(proof, CertifiedCheckpoint) and self._follow.holds(last):
             self._checkpoints.take(proof, Checkpoint.decode(proof.checkpoint), now)
         if self._follow.is_behind or not self.is_member:
-            self._request_range(sender)
+            self._fetch.range(self._follow.next_request(), (sender,))
 
     def _receive_block(self, block: Block, now: Millis) -> None:
         wanted = {block_id for block_id, _ in self._replica.wanted}
         if block.id not in wanted and block.id != self._follow.missing:
             return
-        self._asked.pop(block.id, None)
+        self._fetch.arrived(block.id)
         self._tree.add(block)
         self._replica.block_arrived(block, now)
         self._follow.resolve()
@@ -414,15 +409,6 @@ class Validator:
 
     # ------------------------------------------------------------ epochs
 
-    def _learn_closing(self, closing: ClosingCheckpoint) -> Epoch:
-        """Take in a verified closing checkpoint; the epoch that it opens."""
-        checkpoint = Checkpoint.decode(closing.certified.checkpoint)
-        validators = ValidatorSet.decode(closing.next)
-        self._closings[checkpoint.epoch] = closing
-        self._sets[validators.epoch] = validators
-        self._roots[validators.epoch] = Root(checkpoint.block_id, checkpoint.height, checkpoint.time_ms)
-        return validators.epoch
-
     def _move(self, now: Millis) -> None:
         """Enter the next epoch if the newest certificate closes this one and the new list is known from execution."""
         newest = self._checkpoints.newest
@@ -435,19 +421,11 @@ class Validator:
     def _receive_closings(self, sender: BlsKey, closings: tuple[ClosingCheckpoint, ...], now: Millis) -> None:
         for closing in closings:
             try:
-                checkpoint = (
-                    verify_checkpoint(closing.certified, self._sets[self.epoch], self._config.network, self._scheme)
-                    if Checkpoint.decode(closing.certified.checkpoint).epoch == self.epoch
-                    else None
-                )
-                validators = ValidatorSet.decode(closing.next)
+                if Checkpoint.decode(closing.certified.checkpoint).epoch != self.epoch:
+                    continue
+                checkpoint = self._epochs.check(closing, self._scheme)
             except (InvalidMessage, InvalidCertificate) as error:
                 self._out.emit(Reject(sender, f"closing checkpoint: {error.reason}"))
-                return
-            if checkpoint is None:
-                continue
-            if validators.digest() != checkpoint.next_validators or validators.epoch != checkpoint.epoch + 1:
-                self._out.emit(Reject(sender, "closing checkpoint with a list that it does not name"))
                 return
             self._checkpoints.take(closing.certified, checkpoint, now)
             self._enter(closing, now)
@@ -457,7 +435,7 @@ class Validator:
         left = self._replica.validators
         checkpoint = Checkpoint.decode(closing.certified.checkpoint)
         self._out.persist(StoredClosing(checkpoint.epoch, closing))
-        epoch = self._learn_closing(closing)
+        epoch = self._epochs.add(closing)
         void = tuple(block for block in self._tree.above(checkpoint.height) if block.epoch == checkpoint.epoch)
         for block in void:
             self._out.emit(Void(block))
@@ -479,7 +457,7 @@ class Validator:
         self._replica.start(now)
 
     def _note_moved(self, sender: BlsKey, epoch: Epoch, now: Millis) -> None:
-        if any(sender in validators.keys for validators in self._sets.values()):
+        if self._epochs.is_member_of_any(sender):
             self._moved[sender] = max(epoch, self._moved.get(sender, Epoch(0)))
         self._is_current(sender, epoch, now)
 
@@ -492,41 +470,17 @@ class Validator:
     def _peers(self) -> tuple[BlsKey, ...]:
         return tuple(key for key in self.validators.keys if key != self._config.key)
 
-    def _next_peer(self) -> BlsKey | None:
-        peers = self._peers()
-        self._turn += 1
-        return peers[self._turn % len(peers)] if peers else None
-
-    def _request_blocks(self, now: Millis) -> None:
-        """Ask for blocks by id: at once from those likely to hold them, then from one peer after another."""
-        wanted = list(self._replica.wanted)
-        if self._follow.missing is not None:
-            wanted.append((self._follow.missing, ()))
-        self._asked = {b: at for b, at in self._asked.items() if any(b == block_id for block_id, _ in wanted)}
-        for block_id, hints in wanted:
-            asked = self._asked.get(block_id)
-            if asked is not None and now < asked + self._replica.pace.delta_ms:
-                continue
-            self._asked[block_id] = now
-            peer = hints[0] if hints and asked is None else self._next_peer()
-            if peer is not None:
-                self._out.send(peer, BlockRequest(block_id))
-
-    def _request_range(self, peer: BlsKey) -> None:
-        request = self._follow.next_request()
-        if request is not None:
-            self._out.send(peer, request)
+    def _fetch_blocks(self, now: Millis) -> None:
+        missing = self._follow.missing
+        wanted = self._replica.wanted if missing is None else (*self._replica.wanted, (missing, ()))
+        self._fetch.blocks(wanted, self._peers(), now, self._replica.pace.delta_ms)
 
     def _poll(self, now: Millis) -> None:
         """One outside the set asks for news; a member asks for ranges while blocks are missing."""
         patience = 2 * self._replica.pace.delta_ms
         self._poll_at = Millis(now + (patience if self.is_member else self._config.poll_ms))
         self._checkpoints.nudge(now, patience)
-        peer = self._next_peer()
-        if peer is None:
-            return
         if not self.is_member:
-            self._out.send(peer, ClosingRequest(self.epoch))
-            self._request_range(peer)
+            self._fetch.news(self.epoch, self._follow.next_request(), self._peers())
         elif self._follow.is_behind:
-            self._request_range(peer)
+            self._fetch.range(self._follow.next_request(), self._peers())

@@ -28,6 +28,8 @@ FOUND_BY = {
     "no-certificate-requests": (9, "stalled"),
 }
 """A seed that finds each planted bug, and what it says. After a change of the simulator: `python -m sim bugs NAME`."""
+SEEDS_TRIED = 40
+"""Seeds tried from there on: a change of timers moves a find by a few."""
 REPLAY = """
 from chain.types import sha256
 from sim.run import run_seed
@@ -106,9 +108,11 @@ def test_each_planted_bug_has_a_seed_that_finds_it():
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_planted_bug_is_found_and_the_same_seed_passes_without_it(bug: Bug):
-    seed, symptom = FOUND_BY[bug.name]
-    with bug.plant():
-        outcome = run_seed(seed)
-    assert outcome.failure is not None, f"`python -m sim bugs {bug.name}` names a seed that finds it"
-    assert symptom in outcome.failure
-    assert run_seed(seed).failure is None
+    first, symptom = FOUND_BY[bug.name]
+    for seed in range(first, first + SEEDS_TRIED):
+        with bug.plant():
+            outcome = run_seed(seed)
+        if outcome.failure is not None and symptom in outcome.failure:
+            assert run_seed(seed).failure is None
+            return
+    pytest.fail(f"not found in {SEEDS_TRIED} seeds; `python -m sim bugs {bug.name}` names one that finds it")
