@@ -23,7 +23,7 @@ FOUND_BY = {
     "quorum-off-by-one": (6, "two final blocks"),
     "finalize-after-nullify": (2, "finalized and nullified"),
     "body-not-checked": (65, "stalled"),
-    "epoch-not-signed": (4, "stalled"),
+    "epoch-not-signed": (4, "voted twice"),
     "certificate-not-verified": (3, "bitmap"),
     "no-certificate-requests": (9, "stalled"),
 }
