@@ -71,11 +71,11 @@ def _finalize_after_nullify() -> Any:
 def _body_not_checked() -> Any:
     """Vote for a block without having its transactions; what is not here can't be written either."""
 
-    def want(self: SimNode, block_id: Any, effect: Any) -> None:
+    def want(self: SimNode, pull: Any, effect: Any) -> None:
         if isinstance(effect, ev.RequestBodies):
-            self.later(1, lambda: self.feed(ev.BodiesHeld(block_id)))
+            self.later(1, lambda: self.feed(ev.BodiesHeld(effect.block.id)))
         else:
-            honest_want(self, block_id, effect)
+            honest_want(self, pull, effect)
 
     def bodies_of(self: SimNode, block: Any) -> dict[bytes, bytes]:
         held = {digest: self.body(digest) for digest in block.digests}

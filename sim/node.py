@@ -26,6 +26,8 @@ from sim.network import Keys, SimNetwork
 from sim.world import World
 
 PULL_RETRY_MS = 300
+Pull = tuple[BlockId, str]
+"""A block whose transactions are sought, and what for."""
 RESTART_MS_MAX = 1_500
 
 
@@ -44,7 +46,8 @@ class _Process:
         self.validator = validator
         self.ledger = ledger
         self.pool: dict[Digest, SignedTransaction] = {}
-        self.wanted: dict[BlockId, ev.RequestBodies | ev.Execute] = {}
+        # A block can be asked for to vote and to execute at the same time.
+        self.wanted: dict[Pull, ev.RequestBodies | ev.Execute] = {}
         self.wake_at: Millis | None = None
         self.busy = False
 
@@ -228,7 +231,7 @@ class SimNode:
             case ev.RequestPayload():
                 self._offer(effect)
             case ev.RequestBodies(block):
-                self._want(block.id, effect)
+                self._want((block.id, "vote"), effect)
             case ev.Execute():
                 self._execute(effect)
             case ev.Certified(certified, checkpoint):
@@ -311,7 +314,7 @@ class SimNode:
                 raw = self._journal_disk.get(journal.body_key(digest))
                 if raw is not None and ledger.is_executed(decode(raw)):
                     bodies.append(journal.body_key(digest))
-            self.process.wanted.pop(block.id, None)
+            self.process.wanted.pop((block.id, "vote"), None)
         self._journal_disk.write({}, [*effect.keys, *bodies], sync=False)
 
     # ------------------------------------------------------------ transactions
@@ -345,16 +348,16 @@ class SimNode:
         )
         self.later(1, lambda: self.feed(ev.PayloadOffered(request.epoch, request.view, tuple(digests))))
 
-    def _want(self, block_id: BlockId, effect: ev.RequestBodies | ev.Execute) -> None:
-        self.process.wanted[block_id] = effect
-        self.later(1, lambda: self._pull(block_id, 0))
+    def _want(self, pull: Pull, effect: ev.RequestBodies | ev.Execute) -> None:
+        self.process.wanted[pull] = effect
+        self.later(1, lambda: self._pull(pull, 0))
 
     def _missing(self, block: Block) -> tuple[Digest, ...]:
         return tuple(digest for digest in block.digests if self.body(digest) is None)
 
-    def _pull(self, block_id: BlockId, attempt: int) -> None:
+    def _pull(self, pull: Pull, attempt: int) -> None:
         """Ask one peer after another for what is missing, until it is here or not wanted any more."""
-        effect = self.process.wanted.get(block_id)
+        effect = self.process.wanted.get(pull)
         if effect is None:
             return
         missing = self._missing(effect.block)
@@ -363,19 +366,19 @@ class SimNode:
             return
         if effect.peers:
             self._send(effect.peers[attempt % len(effect.peers)], messages.BodiesRequest(missing))
-        self.later(PULL_RETRY_MS, lambda: self._pull(block_id, attempt + 1))
+        self.later(PULL_RETRY_MS, lambda: self._pull(pull, attempt + 1))
 
     def _check_wanted(self) -> None:
-        for block_id, effect in list(self.process.wanted.items()):
+        for pull, effect in list(self.process.wanted.items()):
             if self._process is None:
                 return
             if self._missing(effect.block):
                 continue
-            del self.process.wanted[block_id]
+            del self.process.wanted[pull]
             if isinstance(effect, ev.Execute):
                 self._execute(effect)
             else:
-                self.feed(ev.BodiesHeld(block_id))
+                self.feed(ev.BodiesHeld(effect.block.id))
 
     # ------------------------------------------------------------ execution
 
@@ -384,7 +387,7 @@ class SimNode:
         raws = effect.transactions
         if raws is None:
             if self._missing(block):
-                self._want(block.id, effect)
+                self._want((block.id, "execute"), effect)
                 return
             held = [self.body(digest) for digest in block.digests]
             raws = tuple(raw for raw in held if raw is not None)
