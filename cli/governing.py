@@ -24,14 +24,15 @@ LifetimeOption = Annotated[int, typer.Option("--lifetime", min=60, help=t("propo
 
 
 def open_proposals(home: Home) -> list[membership_pb2.OpenProposal]:
-    """The open ones, oldest first."""
+    """Those that can still be approved, oldest first; state also holds those that the next proposal sweeps away."""
 
-    async def ask() -> ProvenState:
+    async def ask() -> tuple[ProvenState, int]:
         async with home.session() as session:
-            return await session.read(PROPOSALS_KEY)
+            return await session.read(PROPOSALS_KEY), session.trust.epoch
 
-    value = run_async(ask()).value
-    return [] if value is None else list(membership_pb2.ProposalsRecord.FromString(value).open)
+    state, epoch = run_async(ask())
+    kept = membership_pb2.ProposalsRecord.FromString(state.value or b"").open
+    return [one for one in kept if one.epoch == epoch and one.expires_at_ms >= state.checkpoint.time_ms]
 
 
 def propose(home: Home, acts: Sequence[membership_pb2.Act], key: str | None, *, lifetime_s: int) -> None:

@@ -336,8 +336,9 @@ class Node:
         members = await self._service.run(peers_of, keys, self._ledger.read)
         wanted = {**self._former, **{peer.bls_key: peer for peer in members}}
         self._former = {peer.bls_key: peer for peer in members}
-        for peer in self._followers.peers:
-            wanted.setdefault(peer.bls_key, peer)
+        named = {peer.certificate for peer in wanted.values()}
+        # One that followed before it joined still lies in the folder: its frames must count as the validator's.
+        wanted |= {peer.bls_key: peer for peer in self._followers.peers if peer.certificate not in named}
         if self._keys.bls_key is not None:
             seat = await self._service.run(load_seat, self._ledger.read, self._keys.bls_key)
             self._is_voted_out = seat is not None and seat.until_epoch != 0

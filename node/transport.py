@@ -171,6 +171,11 @@ class _Service(rpc.PeerServicer):
         yield pb.FrameAck()
 
 
+def _names(peers: Iterable[Peer]) -> frozenset[tuple[BlsKey, bytes]]:
+    """Who is accepted, and as whom: a follower that becomes a validator keeps its certificate and changes its name."""
+    return frozenset((peer.bls_key, peer.certificate) for peer in peers)
+
+
 class Transport:
     """All of a node's connections with its peers."""
 
@@ -215,7 +220,7 @@ class Transport:
                 if key not in self._links and peer.address:
                     self._links[key] = _Link(peer, self._identity, self._config)
             pinned = tuple(wanted.values())
-            if self._server is None or {p.certificate for p in pinned} != {p.certificate for p in self._pinned}:
+            if self._server is None or _names(pinned) != _names(self._pinned):
                 await self._listen(pinned)
             self._pinned = pinned
 

@@ -108,10 +108,12 @@ def status(home: HomeOption = None) -> None:
         t("column.version"),
     ]
     rows = [
-        [str(fields[name]) for name in _SHOWN] if fields["answers"] else [str(fields["address"]), str(fields["error"])]
-        for fields in nodes
+        [str(fields[name]) for name in _SHOWN] if fields["answers"] else [str(fields["address"])] for fields in nodes
     ]
     emit_table({"nodes": nodes, "verified": False}, columns, rows, empty="-")
+    for fields in nodes:
+        if not fields["answers"]:
+            note(str(fields["error"]))
     if not any(fields["answers"] for fields in nodes):
         note(t("node.silent"))
         raise typer.Exit(Exit.NOT_HELD)

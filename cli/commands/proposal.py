@@ -27,11 +27,15 @@ IdArgument = Annotated[str, typer.Argument(metavar="ID", help=t("proposal.option
 
 @command(app, "list", t("proposal.list.help"))
 def list_proposals(home: HomeOption = None) -> None:
-    """Open proposals, oldest first."""
+    """Those that can still be approved, oldest first."""
     found = [show(each) for each in open_proposals(find_home(home))]
-    rows = [[str(each.get(name, "")) for name in ("id", "organisation", "epoch")] for each in found]
-    for row, each in zip(rows, found, strict=True):
-        row.append(acting.show_time(int(str(each.get("expires_at_ms", 0)))))
+    rows = [
+        [
+            *(str(each.get(name, "")) for name in ("id", "organisation", "epoch")),
+            acting.show_time(int(str(each.get("expires_at_ms", 0)))),
+        ]
+        for each in found
+    ]
     columns = ["id", t("column.organisation"), t("column.epoch"), t("column.expires")]
     emit_table({"proposals": found}, columns, rows, empty=t("proposal.none"))
 

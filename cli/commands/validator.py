@@ -105,7 +105,7 @@ def propose_join(
     place = find_home(home)
     acts = load_acts([file])
     if len(acts) != 1 or acts[0].WhichOneof("act") != "add_validator":
-        raise InputError("acts.file", t("acts.file", path=file, text=t("validator.no-request")))
+        raise InputError("validator.no-request", t("validator.no-request", path=file))
     join = acts[0].add_validator
     if replacing is not None:
         replace = membership_pb2.ReplaceValidator(

@@ -31,6 +31,8 @@ from node.testnet import create_testnet
 
 START_SECONDS = 40
 """Importing takes a second on a free machine and ten on a busy one."""
+SPARE_NODES = 2
+"""Ports for nodes that a test adds."""
 _CODE = "import sys; from pathlib import Path; from node.process import run; sys.exit(run(Path(sys.argv[1])))"
 
 
@@ -53,18 +55,22 @@ def _is_free(port: int) -> bool:
 
 
 class Processes:
-    """Nodes as processes of their own; none outlives the test."""
+    """Nodes as processes of their own; none outlives the test.
+
+    `homes` begins with the founding validators'; a test that makes another node's home appends it.
+    """
 
     def __init__(self, directory: Path, validators: int = 4) -> None:
-        self.base_port = free_base_port(validators)
+        self.base_port = free_base_port(validators + SPARE_NODES)
         self.net = create_testnet(directory / "net", validators, self.base_port)
+        self.homes = list(self.net.homes)
         self.raw_genesis = self.net.genesis.read_bytes()
         self.genesis = genesis.load(self.raw_genesis)
         self._running: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(self, *indices: int, extra: Sequence[str] = ()) -> None:
         for index in indices:
-            home = self.net.homes[index].root
+            home = self.homes[index].root
             with (home / "log").open("ab") as log:
                 self._running[index] = subprocess.Popen([sys.executable, *extra, "-c", _CODE, str(home)], stderr=log)
 
@@ -83,7 +89,7 @@ class Processes:
         return self._running[index].poll() is None
 
     def log(self, index: int) -> str:
-        return (self.net.homes[index].root / "log").read_text()
+        return (self.homes[index].root / "log").read_text()
 
     def peer_port(self, index: int) -> int:
         return self.base_port + PORTS_PER_NODE * index
@@ -134,7 +140,7 @@ class Registrar:
     @asynccontextmanager
     async def stub(self, index: int) -> AsyncIterator["rpc.NodeAsyncStub"]:
         """A connection to one node, once it answers."""
-        pem = self._processes.net.homes[index].tls_certificate.read_bytes()
+        pem = self._processes.homes[index].tls_certificate.read_bytes()
         options = [
             ("grpc.ssl_target_name_override", certificate_name(from_pem(pem))),
             ("grpc.max_receive_message_length", 16 * 1024 * 1024),
