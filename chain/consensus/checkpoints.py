@@ -136,15 +136,17 @@ class Checkpoints:
         if checkpoint.height <= self.certified_height:
             self._answer(sender, now, gap_ms)
             return
+        if self._courtesy.is_recent(sender, "bad-checkpoint", now, gap_ms):
+            return
         index = validators.keys.index(sender)
         votes = self._votes.setdefault(index, {})
         before = votes.get(checkpoint.height)
         if before is not None:
             if before.checkpoint != vote.checkpoint:
-                self._accuse(index, before, vote)
+                self._accuse(index, before, vote, now)
             return
         if index in self._suspects and not self._holds(index, vote):
-            self._out.emit(Reject(sender, "checkpoint signature that does not verify"))
+            self._reject(sender, "checkpoint signature that does not verify", now)
             return
         votes[checkpoint.height] = vote
         if len(votes) > HEIGHTS_PER_PEER_MAX:
@@ -164,7 +166,12 @@ class Checkpoints:
         message = checkpoint_message(self._network, vote.checkpoint)
         return holds(self._scheme, self._set.keys[index], message, vote.signature)
 
-    def _accuse(self, index: int, first: CheckpointVote, second: CheckpointVote) -> None:
+    def _reject(self, sender: BlsKey, reason: str, now: Millis) -> None:
+        # Checking costs more than forging: what else this peer sends waits before it is looked at.
+        self._courtesy.allows(sender, "bad-checkpoint", now, 0)
+        self._out.emit(Reject(sender, reason))
+
+    def _accuse(self, index: int, first: CheckpointVote, second: CheckpointVote, now: Millis) -> None:
         """Two checkpoints at one height, both signed: evidence, once per member and epoch."""
         assert self._set is not None
         if index in self._accused:
@@ -172,6 +179,7 @@ class Checkpoints:
         for vote in (first, second):
             if not self._holds(index, vote):
                 self._suspects.add(index)
+                self._reject(self._set.keys[index], "checkpoint signature that does not verify", now)
                 return
         self._accused.add(index)
         votes = [pb.CheckpointVote(checkpoint=v.checkpoint, signature=v.signature) for v in (first, second)]
@@ -194,22 +202,22 @@ class Checkpoints:
         for index in bad:
             self._suspects.add(index)
             del self._votes[index][height]
-            self._out.emit(Reject(self._set.keys[index], "checkpoint signature that does not verify"))
+            self._reject(self._set.keys[index], "checkpoint signature that does not verify", now)
         if quorum is not None:
             self.take(CertifiedCheckpoint(raw, quorum.bitmap, quorum.aggregate), Checkpoint.decode(raw), now)
 
     # ------------------------------------------------------------ certificates
 
     def on_certified(
-        self, sender: BlsKey, certified: CertifiedCheckpoint, validators: ValidatorSet, now: Millis
+        self, sender: BlsKey, certified: CertifiedCheckpoint, validators: ValidatorSet, now: Millis, gap_ms: int
     ) -> Checkpoint | None:
         """A certified checkpoint from anyone, of an epoch whose set is known; its content if it holds and is news."""
-        if not self._is_news(certified):
+        if not self._is_news(certified) or self._courtesy.is_recent(sender, "bad-checkpoint", now, gap_ms):
             return None
         try:
             checkpoint = verify_checkpoint(certified, validators, self._network, self._scheme)
         except (InvalidCertificate, InvalidMessage) as error:
-            self._out.emit(Reject(sender, f"checkpoint: {error.reason}"))
+            self._reject(sender, f"checkpoint: {error.reason}", now)
             return None
         self.take(certified, checkpoint, now)
         return checkpoint

@@ -139,8 +139,8 @@ class RequestPayload:
 class RequestBodies:
     """Gather this block's transactions, pulling what is missing from these peers, best first.
 
-    Answer with `BodiesHeld` or `BodiesRefused`; keep trying until then or until `Forget` names the block. The same block
-    may have to be executed meanwhile: neither wish replaces the other.
+    Answer with `BodiesHeld` or `BodiesRefused`; keep trying until then or until `Forget` names the block. It may
+    have to be executed meanwhile: neither wish replaces the other.
     """
 
     block: Block

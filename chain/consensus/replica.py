@@ -368,14 +368,16 @@ class Replica:
 
     def _count(self, index: int, vote: Vote, now: Millis) -> None:
         """Count a vote of an open view once, unless it contradicts another of its author."""
+        if self._courtesy.is_recent(self._keys[index], "bad-vote", now, self.pace.delta_ms):
+            return
         conflicting = self._tally.conflict(index, vote)
         if conflicting is not None:
-            self._accuse(index, conflicting, vote)
+            self._accuse(index, conflicting, vote, now)
             return
         if self._tally.get(vote.view, vote.kind, index) is not None:
             return
         if not self._tally.is_acceptable(index, vote):
-            self._reject_signature(index)
+            self._reject_signature(index, now)
             return
         self._tally.add(index, vote)
         self._try_certify(vote.view, vote.kind, vote.block_id, now)
@@ -387,16 +389,18 @@ class Replica:
         if by_leader or self._tally.count(self.view, NULLIFY) > self._faults_max:
             self._vote_nullify(now)
 
-    def _reject_signature(self, index: int) -> None:
+    def _reject_signature(self, index: int, now: Millis) -> None:
+        # Checking costs more than forging: this member's votes wait before another is looked at.
+        self._courtesy.allows(self._keys[index], "bad-vote", now, 0)
         self._out.emit(Reject(self._keys[index], "vote whose signature does not verify"))
 
-    def _accuse(self, index: int, first: Vote, second: Vote) -> None:
+    def _accuse(self, index: int, first: Vote, second: Vote, now: Millis) -> None:
         """Two votes that no honest member makes; evidence once per member and epoch."""
         if index in self._accused:
             return
         evidence = self._tally.evidence(index, first, second)
         if evidence is None:
-            self._reject_signature(index)
+            self._reject_signature(index, now)
             return
         self._accused.add(index)
         self._out.emit(EvidenceFound(self._keys[index], evidence))
@@ -406,7 +410,7 @@ class Replica:
             return
         quorum, bad = self._tally.quorum(view, kind, block_id)
         for index in bad:
-            self._reject_signature(index)
+            self._reject_signature(index, now)
         if quorum is not None:
             certificate = Certificate(kind, self.epoch, view, block_id, quorum.bitmap, quorum.aggregate)
             self._accept(certificate, now, pass_on=True)

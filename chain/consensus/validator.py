@@ -348,16 +348,26 @@ class Validator:
         if closing is not None and claimed.height > closing:
             self._out.emit(Reject(sender, "checkpoint above its epoch's closing height"))
             return
-        checkpoint = self._checkpoints.on_certified(sender, certified, validators, now)
+        checkpoint = self._checkpoints.on_certified(sender, certified, validators, now, self._gap_ms)
         if checkpoint is not None and checkpoint.epoch == self.epoch:
             self._follow.final(checkpoint.block_id, checkpoint.epoch, checkpoint.height)
             if checkpoint.closes_epoch and checkpoint.height not in self._next_sets:
                 self._out.send(sender, ClosingRequest(self.epoch))
 
+    def _is_distrusted(self, sender: BlsKey, now: Millis) -> bool:
+        return self._courtesy.is_recent(sender, "bad-proof", now, self._gap_ms)
+
+    def _distrust(self, sender: BlsKey, reason: str, now: Millis) -> None:
+        """Checking costs more than forging: what else this peer proves waits before it is looked at."""
+        self._courtesy.allows(sender, "bad-proof", now, 0)
+        self._out.emit(Reject(sender, reason))
+
     def _receive_range(self, sender: BlsKey, message: Range, now: Millis) -> None:
+        if self._is_distrusted(sender, now):
+            return
         reason = self._follow.on_range(message, self._epochs.sets)
         if reason is not None:
-            self._out.emit(Reject(sender, reason))
+            self._distrust(sender, reason, now)
             return
         proof, last = message.proof, message.blocks[-1].block
         if isinstance(proof, CertifiedCheckpoint) and self._follow.holds(last):
@@ -420,12 +430,14 @@ class Validator:
 
     def _receive_closings(self, sender: BlsKey, closings: tuple[ClosingCheckpoint, ...], now: Millis) -> None:
         for closing in closings:
+            if self._is_distrusted(sender, now):
+                return
             try:
                 if Checkpoint.decode(closing.certified.checkpoint).epoch != self.epoch:
                     continue
                 checkpoint = self._epochs.check(closing, self._scheme)
             except (InvalidMessage, InvalidCertificate) as error:
-                self._out.emit(Reject(sender, f"closing checkpoint: {error.reason}"))
+                self._distrust(sender, f"closing checkpoint: {error.reason}", now)
                 return
             self._checkpoints.take(closing.certified, checkpoint, now)
             self._enter(closing, now)

@@ -4,7 +4,7 @@
 import pytest
 
 from chain.certificate import Certificate
-from chain.checkpoint import Checkpoint
+from chain.checkpoint import CertifiedCheckpoint, Checkpoint, ClosingCheckpoint
 from chain.consensus import events as ev
 from chain.consensus.follow import QUEUED_MAX
 from chain.consensus.messages import (
@@ -32,6 +32,7 @@ from tests.unit.consensus_rig import (
     checkpoint_vote,
     close,
     digest,
+    forged,
     make_block,
     make_checkpoint,
     members,
@@ -226,3 +227,41 @@ def test_refused_vote_of_a_member_is_not_evidence():
     node = Node()
     node.tell(1, vote(1, NULLIFY, 1))
     assert not node.effects(ev.EvidenceFound)
+
+
+def test_forged_checkpoints_of_one_peer_cost_one_verification_at_a_time():
+    """Section 3: hundreds a second of them must not starve the others."""
+    node = Node()
+    blocks = chain_of(50)
+    bad = [CertifiedCheckpoint(make_checkpoint(block).encode(), b"\x0e", bytes(96)) for block in blocks]
+    node.tell(1, *bad)
+    assert len(node.rejections()) == 1
+    node.tell(2, certify(make_checkpoint(blocks[0])))
+    assert node.core.certified_height == 1
+
+
+def test_forged_ranges_and_closings_of_one_peer_cost_one_verification_at_a_time():
+    """Section 7: likewise."""
+    node = Node()
+    (block,) = chain_of(1)
+    bad = Range((BlockWithBodies(block, ()),), Certificate(FINALIZE, Epoch(1), View(1), block.id, b"\x0e", bytes(96)))
+    node.tell(1, *[bad] * 20)
+    assert len(node.rejections()) == 1
+    closing = close(block, NEXT)
+    wrong = ClosingCheckpoint(CertifiedCheckpoint(closing.certified.checkpoint, b"\x0e", bytes(96)), closing.next)
+    node.tell(2, *[Closings((wrong,))] * 20)
+    assert len(node.rejections()) == 1
+    node.tell(3, Closings((closing,)))
+    assert node.core.epoch == 2
+
+
+def test_bad_votes_of_a_suspect_cost_one_verification_at_a_time():
+    """Section 3: "from then on verify that peer's votes on arrival", and no more of them than is worth it."""
+    node = Node()
+    block = make_block()
+    node.tell(1, forged(vote(1, NOTARIZE, 1, block)))
+    node.tell(2, vote(2, NOTARIZE, 1, block))
+    node.tell(3, vote(3, NOTARIZE, 1, block))
+    assert len(node.rejections()) <= 1
+    node.tell(1, *[forged(vote(1, NULLIFY, view)) for view in range(1, 16)])
+    assert len(node.rejections()) <= 1

@@ -199,8 +199,10 @@ def test_bad_signature_found_at_aggregation_is_dropped_and_its_author_checked_fr
     node.tell(1, bad)
     node.tell(2, checkpoint_vote(2, checkpoint))
     assert node.effects(ev.Reject) == [ev.Reject(KEYS[1], "checkpoint signature that does not verify")]
+    node.wait(node.core.delta_ms)
     node.tell(1, bad)
     assert node.effects(ev.Reject) == [ev.Reject(KEYS[1], "checkpoint signature that does not verify")]
+    node.wait(node.core.delta_ms)
     node.tell(1, checkpoint_vote(1, checkpoint))
     assert node.core.certified_height == 1
 

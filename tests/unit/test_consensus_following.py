@@ -175,7 +175,7 @@ def test_range_with_void_blocks_is_refused():
     node.tell(1, range_of(blocks))
     assert node.rejections() == ["range with void blocks"]
     node.executes = True
-    node.tell(1, range_of(blocks[:2], certify(make_checkpoint(blocks[1], NEXT))))
+    node.tell(2, range_of(blocks[:2], certify(make_checkpoint(blocks[1], NEXT))))
     assert node.executed == blocks[:2]
 
 
@@ -190,7 +190,7 @@ def test_range_across_the_end_of_an_epoch_is_refused():
     assert node.rejections() == ["range whose blocks do not form a chain within one epoch"]
     assert node.executed == []
     node.closing[closing.height] = NEXT
-    node.tell(1, range_of([closing]), range_of([first], proof))
+    node.tell(2, range_of([closing]), range_of([first], proof))
     assert node.executed == [closing, first]
 
 

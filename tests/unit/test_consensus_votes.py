@@ -196,8 +196,10 @@ def test_bad_vote_found_at_aggregation_is_dropped_and_its_author_checked_from_th
     node.tell(3, vote(3, NOTARIZE, 1, block))
     assert node.effects(ev.Reject) == [ev.Reject(KEYS[1], "vote whose signature does not verify")]
     assert node.core.view == 1
+    node.wait(node.core.delta_ms)
     node.tell(1, forged(vote(1, NULLIFY, 1)))
     assert node.effects(ev.Reject) == [ev.Reject(KEYS[1], "vote whose signature does not verify")]
+    node.wait(node.core.delta_ms)
     node.tell(1, vote(1, NOTARIZE, 1, block))
     assert node.core.view == 2
 
@@ -369,6 +371,7 @@ def test_contradiction_with_a_bad_signature_is_no_evidence_and_its_author_is_che
     node.tell(1, pair[1])
     assert not node.effects(ev.EvidenceFound)
     assert node.rejections() == ["vote whose signature does not verify"]
+    node.wait(node.core.delta_ms)
     node.tell(1, forged(vote(1, NULLIFY, 5)))
     assert node.rejections() == ["vote whose signature does not verify"]
 
