@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Changes to organisations' keys, by vote, by the organisation itself, or at genesis.
 
-A key belongs to one organisation, once: its record stays when it is revoked. No proof of possession is asked for: who
-registers another's public key as its own only takes responsibility for what that other signs.
+A key belongs to one organisation, once: its record stays when it is revoked. So whoever adds one without a vote shows
+that it holds it, by the key's own signature beside; or else it could take a key that others are about to vote in.
 """
 
 from collections.abc import Iterable
@@ -63,6 +63,17 @@ def add_key(context: Context, organisation: str, grant: pb.KeyGrant) -> None:
         raise Refused(f"an organisation has at most {keys_max} keys in use", "membership.too-many-keys")
     save_key(context, signer, Key(organisation, purposes, grant.valid_from_ms, grant.valid_to_ms, revoked_at_ms=0))
     save_keyring(context, organisation, (*keyring, signer))
+
+
+def add_own_key(context: Context, organisation: str, grant: pb.KeyGrant) -> None:
+    """The same without a vote: the new key signs the transaction too.
+
+    Raises:
+        Refused: Also if it does not.
+    """
+    add_key(context, organisation, grant)
+    if read_signer(grant.key) not in context.signers:
+        raise Refused("a key that is added signs the transaction itself, too", "membership.key-unproven")
 
 
 def revoke_key(context: Context, organisation: str, message: ledger_pb2.Signer) -> Key:

@@ -18,7 +18,7 @@ from chain.signing import Signer
 from membership import authority
 from membership.evidence import report_evidence
 from membership.genesis import write_genesis
-from membership.keys import add_key, revoke_own_key
+from membership.keys import add_own_key, revoke_own_key
 from membership.pb import membership_pb2 as pb
 from membership.proposals import approve, propose, withdraw
 from membership.state import load_validators
@@ -87,7 +87,7 @@ class Membership:
             case pb.Withdraw():
                 withdraw(context, organisation, message)
             case pb.AddKey():
-                add_key(context, organisation, message.key)
+                add_own_key(context, organisation, message.key)
             case pb.RevokeKey():
                 revoke_own_key(context, organisation, message.key)
             case pb.SetEndpoint():

@@ -206,7 +206,8 @@ def test_suspended_organisation_is_unknown_and_known_again_when_reinstated(rig: 
     assert vote(rig, pb.SuspendOrganisation(id="org-r")) == ""
     assert not is_known(rig.state.get, signer("org-r:submit"), rig.time_ms)
     assert (
-        rig.code(("org-r:govern", "org-a:submit"), pb.AddKey(key=grant("k", 1))) == "membership.organisation-suspended"
+        rig.code(("org-r:govern", "org-a:submit", "k"), pb.AddKey(key=grant("k", 1)))
+        == "membership.organisation-suspended"
     )
     assert vote(rig, pb.ReinstateOrganisation(id="org-r")) == ""
     assert is_known(rig.state.get, signer("org-r:submit"), rig.time_ms)
@@ -252,22 +253,32 @@ def test_suspended_organisation_is_unknown_and_known_again_when_reinstated(rig: 
     ],
 )
 def test_adding_own_key_succeeds_or_is_refused(rig: Rig, circumstance: str, key: pb.KeyGrant, code: str) -> None:
-    assert rig.code("org-r:govern", pb.AddKey(key=key)) == code, circumstance
+    assert rig.code(("org-r:govern", "k"), pb.AddKey(key=key)) == code, circumstance
+
+
+def test_own_key_that_does_not_sign_is_refused_and_may_still_be_voted_in(rig: Rig) -> None:
+    """Or else one organisation could take the key that the others are about to admit."""
+    assert rig.code("org-b:govern", pb.AddKey(key=grant("k", 1))) == "membership.key-unproven"
+    assert load_key(rig.state.get, signer("k")) is None
+    assert vote(rig, pb.AddOrganisationKey(organisation="org-r", key=grant("k", 1))) == ""
+    key = load_key(rig.state.get, signer("k"))
+    assert key is not None
+    assert key.organisation == "org-r"
 
 
 def test_own_key_added_counts_within_its_validity_only(rig: Rig) -> None:
     start, stop = rig.time_ms + 5_000, rig.time_ms + 9_000
-    assert rig.code("org-r:govern", pb.AddKey(key=grant("k", 1, valid_from_ms=start, valid_to_ms=stop))) == ""
+    assert rig.code(("org-r:govern", "k"), pb.AddKey(key=grant("k", 1, valid_from_ms=start, valid_to_ms=stop))) == ""
     for time_ms, known in ((start - 1, False), (start, True), (stop - 1, True), (stop, False)):
         assert is_known(rig.state.get, signer("k"), time_ms) is known
 
 
 def test_keys_of_an_organisation_are_bounded() -> None:
     rig = Rig(genesis([organisation("org-a")], [("v0", "org-a")], {"organisation-keys-max": 4}))
-    assert rig.code("org-a:govern", pb.AddKey(key=grant("k1", 1))) == ""
-    assert rig.code("org-a:govern", pb.AddKey(key=grant("k2", 1))) == "membership.too-many-keys"
+    assert rig.code(("org-a:govern", "k1"), pb.AddKey(key=grant("k1", 1))) == ""
+    assert rig.code(("org-a:govern", "k2"), pb.AddKey(key=grant("k2", 1))) == "membership.too-many-keys"
     assert rig.code("org-a:govern", pb.RevokeKey(key=signer_pb("k1"))) == ""
-    assert rig.code("org-a:govern", pb.AddKey(key=grant("k2", 1))) == ""
+    assert rig.code(("org-a:govern", "k2"), pb.AddKey(key=grant("k2", 1))) == ""
 
 
 def test_revoked_key_counts_no_more_and_never_again(rig: Rig) -> None:
@@ -301,10 +312,10 @@ def test_revoking_own_key_succeeds_or_is_refused(rig: Rig, circumstance: str, na
 def test_last_standing_govern_key_is_not_revoked_beside_one_that_runs_out_or_has_not_begun(rig: Rig) -> None:
     ends = grant("ends", 2, valid_to_ms=rig.time_ms + DAY_MS)
     later = grant("later", 2, valid_from_ms=rig.time_ms + DAY_MS)
-    assert rig.code("org-r:govern", pb.AddKey(key=ends), pb.AddKey(key=later)) == ""
+    assert rig.code(("org-r:govern", "ends", "later"), pb.AddKey(key=ends), pb.AddKey(key=later)) == ""
     assert rig.code("org-r:govern", pb.RevokeKey(key=signer_pb("org-r:govern"))) == "membership.last-govern-key"
     assert rig.code("ends", pb.RevokeKey(key=signer_pb("org-r:govern"))) == "membership.last-govern-key"
-    assert rig.code("org-r:govern", pb.AddKey(key=grant("stands", 2))) == ""
+    assert rig.code(("org-r:govern", "stands"), pb.AddKey(key=grant("stands", 2))) == ""
     assert rig.code("org-r:govern", pb.RevokeKey(key=signer_pb("org-r:govern"))) == ""
     assert rig.code("stands", pb.RevokeKey(key=signer_pb("ends"))) == ""
 
@@ -546,7 +557,7 @@ def test_deceptive_display_name_is_refused(name: str) -> None:
 def test_failed_vote_leaves_the_transactions_other_operations_undone(rig: Rig) -> None:
     before = dict(rig.state)
     outcome = rig.run(
-        rig.sign("org-a:govern", pb.AddKey(key=grant("k", 1)), pb.Approve(proposal_id=bytes(32), epoch=1))
+        rig.sign(("org-a:govern", "k"), pb.AddKey(key=grant("k", 1)), pb.Approve(proposal_id=bytes(32), epoch=1))
     )
     (entry,) = outcome.entries
     assert code_of(entry) == "membership.unknown-proposal"
