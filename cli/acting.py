@@ -10,12 +10,14 @@ from pathlib import Path
 from chain.errors import Refused
 from chain.transaction import Operation, SignedTransaction
 from chain.types import TransactionId
+from cli import waiting
 from cli.errors import UsageError
 from cli.home import Home
 from cli.language import t
 from cli.output import Json
 from cli.run import run_async
 from client.answers import ProvenTransaction
+from client.session import Session
 
 
 def submit(home: Home, operations: Sequence[Operation], key: str | None, *, out: Path | None) -> dict[str, Json]:
@@ -24,12 +26,13 @@ def submit(home: Home, operations: Sequence[Operation], key: str | None, *, out:
     Raises:
         Refused: The network refused it, or it failed when it executed.
         TransportError: Nothing is known of it yet.
+        StoppedError: Ctrl-C ended the wait.
     """
     signer = home.signer(key)
 
     async def go() -> ProvenTransaction:
         async with home.session() as session:
-            return await session.submit_one(session.sign(operations, [signer]))
+            return await _submit_one(home, session, session.sign(operations, [signer]))
 
     return finished(run_async(go()), out=out)
 
@@ -39,9 +42,14 @@ def submit_signed(home: Home, transaction: SignedTransaction, *, out: Path | Non
 
     async def go() -> ProvenTransaction:
         async with home.session() as session:
-            return await session.submit_one(transaction)
+            return await _submit_one(home, session, transaction)
 
     return finished(run_async(go()), out=out)
+
+
+async def _submit_one(home: Home, session: Session, transaction: SignedTransaction) -> ProvenTransaction:
+    async with waiting.of_one(home, session, transaction):
+        return await session.submit_one(transaction)
 
 
 def finished(proven: ProvenTransaction, *, out: Path | None) -> dict[str, Json]:

@@ -2,6 +2,7 @@
 """What a command can end with besides the ledger's own errors; the text is already in the language in use."""
 
 from cli.exits import Exit
+from cli.language import t
 
 
 class CommandError(Exception):
@@ -44,6 +45,15 @@ class WorldError(CommandError):
     """A process, port or disk did not do what it should."""
 
     exit_code = Exit.WORLD
+
+
+class StoppedError(CommandError):
+    """Ctrl-C ended it; the detail says what may still happen and where to look."""
+
+    exit_code = Exit.INTERRUPTED
+
+    def __init__(self, *details: str) -> None:
+        super().__init__("interrupted", t("error.interrupted"), details)
 
 
 class NotHeldError(CommandError):

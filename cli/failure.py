@@ -44,7 +44,8 @@ def classify(error: BaseException) -> Failure:
             kind = {Refused: Exit.REFUSED, InvalidGenesis: Exit.INPUT}.get(type(error), Exit.UNPROVEN)
             return Failure(kind, error.code, error.reason, words)
         case TransportError():
-            return Failure(Exit.WORLD, error.code, error.reason, current().refusal(error.code))
+            notes = tuple(getattr(error, "__notes__", ()))
+            return Failure(Exit.WORLD, error.code, error.reason, current().refusal(error.code), notes)
         case CommandError():
             return Failure(error.exit_code, error.code, error.reason, details=error.details)
         case ConfigError() | KeyFileError() | StorageError():

@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from cli import program
+
 Language = Literal["en", "zh-CN"]
 LANGUAGES: tuple[Language, ...] = ("en", "zh-CN")
 
@@ -37,8 +39,8 @@ class Catalogue:
     refusals: Mapping[str, Refusal]
 
     def say(self, key: str, /, **values: object) -> str:
-        """The text under a key with its values filled in."""
-        return self.text[key].format(**values) if values else self.text[key]
+        """The text under a key with its values filled in; `{zhixin}` is how this command was called."""
+        return self.text[key].format(zhixin=program.name(), **values)
 
     def refusal(self, code: str) -> Refusal:
         """Plain words for an error code; a code of a newer network falls back to what its family means."""

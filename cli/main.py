@@ -4,7 +4,7 @@
 import os
 import sys
 
-from cli import language, output
+from cli import language, output, program
 
 
 def run(argv: list[str]) -> int:
@@ -13,12 +13,15 @@ def run(argv: list[str]) -> int:
     language.select(language.choose(language.argument_in(argv), os.environ))
     # Help texts are looked up when a module is imported: the language must be known before.
     from cli.app import build  # noqa: PLC0415
+    from cli.exits import Exit  # noqa: PLC0415
     from cli.failure import report  # noqa: PLC0415
 
     try:
         result = build().main(args=argv, prog_name="zhixin", standalone_mode=False)
     except BaseException as error:  # noqa: BLE001 - the outermost frame: every error ends as words and a code
         return report(error)
+    if result == Exit.INTERRUPTED:
+        return report(KeyboardInterrupt())  # the parser took it for an exit without words
     return result if isinstance(result, int) else 0
 
 
@@ -27,4 +30,5 @@ def main() -> None:
     if sys.flags.optimize:
         sys.exit("zhixin: refuses to run under python -O; assertions are part of its safety")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    program.called_as(sys.argv[0])
     sys.exit(run(sys.argv[1:]))

@@ -15,6 +15,8 @@ from client.errors import TransportError
 
 PAUSE_FIRST_S = 0.25
 PAUSE_MAX_S = 15.0
+_TELLING = ("transport.stalled", "transport.behind", "transport.timeout")
+"""Which of several failures says most about the network: a node that answers knows more than one that does not."""
 
 
 @dataclass(slots=True)
@@ -68,6 +70,10 @@ class Roster:
         tired = sorted((node for node in honest if node.rest_until > now), key=lambda node: node.rest_until)
         return rested + tired
 
+    def rest_s(self, node: Node) -> float:
+        """How long a node should still be left alone; 0 if it need not be."""
+        return max(0.0, node.rest_until - self.clock())
+
     def answered(self, node: Node) -> None:
         """It gave an answer that verified; it is asked first from now on."""
         node.failures = 0
@@ -102,5 +108,6 @@ def summary_of(failures: Sequence[TransportError | LedgerError]) -> TransportErr
         return lies[0]
     transport = [failure for failure in failures if isinstance(failure, TransportError)]
     reasons = "; ".join(failure.reason for failure in failures[:8])
-    code = transport[-1].code if len({failure.code for failure in transport}) == 1 else "transport.unavailable"
+    codes = {failure.code for failure in transport}
+    code = next((code for code in _TELLING if code in codes), "transport.unavailable")
     return TransportError(f"no node gave a usable answer: {reasons}", code)

@@ -41,7 +41,7 @@ BEHIND_PAUSES_S = (0.1, 0.4)
 REQUEST_COUNT_MAX = 512
 WAIT_MS_MAX = 60_000
 SUBMIT_TIMEOUT_S = 60.0
-"""Without any progress for so long, `submit` says that nothing is known."""
+"""Without a single receipt or refusal for so long, `submit` says that nothing is known."""
 BLOCKS_SILENCE_S = 15.0
 
 
@@ -102,7 +102,7 @@ class Session:
         Args:
             transactions: Taken from only while fewer than `in_flight_max` are without an outcome.
             in_flight_max: The bound.
-            timeout_s: Without any progress for so long, what is under way ends in `TransportError`.
+            timeout_s: Without any outcome for so long, what is under way ends in `TransportError`.
         """
         source = transactions if isinstance(transactions, AsyncIterable) else _as_async(transactions)
         return Submission(self, aiter(source), in_flight_max=in_flight_max, timeout_s=timeout_s).run()
@@ -401,7 +401,7 @@ class Session:
         age_ms = now_ms() - checkpoint.time_ms
         if age_ms > age_ms_max:
             reason = f"{node.name} answers with the ledger of {age_ms / 1000:.0f} s ago"
-            raise TransportError(reason, "transport.behind")
+            raise TransportError(reason, "transport.stalled")
         if checkpoint.height < floor:
             reason = f"{node.name} is at height {checkpoint.height}, and {floor} is known"
             raise TransportError(reason, "transport.behind")

@@ -42,6 +42,8 @@ LOOKUP_AFTER_S = 2.5
 LOOKUP_LATE_S = 15.0
 """The same while receipts of others arrive: a loaded network is not to be asked about each one besides."""
 LOOKUP_COUNT_MAX = 512
+PAUSE_S_MAX = 1.0
+"""When no node is of use, one is tried again after at most so long; without a pause a dead network costs a core."""
 TICK_S = 0.25
 ALREADY_KNOWN = frozenset({"transaction.pending", "transaction.repeated"})
 """Refusals that say that it is on its way or has arrived: its receipt is looked up."""
@@ -81,7 +83,8 @@ class Submission:
         self._all_settled = asyncio.Event()
         self._outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
         self._changed = asyncio.Event()
-        self._last_progress = 0.0
+        self._last_outcome = 0.0
+        self._last_answer = 0.0
         self._last_receipt = 0.0
 
     async def run(self) -> AsyncIterator[Outcome]:
@@ -110,6 +113,8 @@ class Submission:
                 await self._changed.wait()
             if transaction.id in self._flights:
                 raise InvalidMessage("the same transaction was submitted twice at once")
+            if not self._flights:
+                self._last_outcome = asyncio.get_running_loop().time()  # patience begins with the first that waits
             self._flights[transaction.id] = _Flight(transaction)
             self._unsent[transaction.id] = None
             self._changed.set()
@@ -122,13 +127,10 @@ class Submission:
 
     async def _drive(self) -> None:
         """Use one node after the other until everything is settled."""
-        loop = asyncio.get_running_loop()
-        self._last_progress = loop.time()
         while not self._finished():
             if not self._flights:
                 self._changed.clear()
                 await self._changed.wait()
-                self._last_progress = loop.time()
                 continue
             node = self._session.pick()
             for identifier, flight in self._flights.items():
@@ -140,10 +142,20 @@ class Submission:
                 self._session.roster.failed(node)
             except LedgerError as error:
                 self._session.denounce(node, error)
-            if loop.time() - self._last_progress > self._timeout_s:
+            if self._remaining_s() <= 0:
                 self._give_up()
-            await asyncio.sleep(0)
+            if self._flights:
+                await asyncio.sleep(self._pause_s())
         self._pump_task.result()
+
+    def _remaining_s(self) -> float:
+        """How long to wait for an outcome before the caller is told that nothing is known."""
+        return self._last_outcome + self._timeout_s - asyncio.get_running_loop().time()
+
+    def _pause_s(self) -> float:
+        """How long to wait before a node is tried again; 0 if one has not failed lately."""
+        rest_s = self._session.roster.rest_s(self._session.pick())
+        return max(0.0, min(rest_s, PAUSE_S_MAX, self._remaining_s()))
 
     def _finished(self) -> bool:
         """Whether the source is exhausted and each transaction has its outcome."""
@@ -219,7 +231,7 @@ class Submission:
                 self.settle_bundle(answer.receipt)
                 self._last_receipt = loop.time()
             self._session.roster.answered(node)
-            self._last_progress = loop.time()
+            self._last_answer = loop.time()
 
     def _admitted(self, node: Node, identifiers: tuple[TransactionId, ...], admissions: list[pb.Admission]) -> None:
         if len(identifiers) != len(admissions):
@@ -259,13 +271,13 @@ class Submission:
         self._flights.pop(outcome.transaction.id, None)
         self._unsent.pop(outcome.transaction.id, None)
         self._outcomes.put_nowait(outcome)
-        self._last_progress = asyncio.get_running_loop().time()
+        self._last_outcome = asyncio.get_running_loop().time()
         self._wake()
 
     async def _look_after(self, node: Node) -> None:
         """Notice silence, second opinions that are due, and receipts that a node keeps to itself."""
         now = asyncio.get_running_loop().time()
-        if now - self._last_progress > self._timeout_s:
+        if self._remaining_s() <= 0:
             self._give_up()
             return
         waiting = [flight for flight in self._flights.values() if flight.sent_at]
@@ -273,11 +285,14 @@ class Submission:
         patience_s = LOOKUP_AFTER_S if is_silent else LOOKUP_LATE_S
         due = [flight for flight in waiting if now - max(flight.sent_at, flight.looked_up_at) > patience_s]
         if due:
-            await self._look_up(due[:LOOKUP_COUNT_MAX], now)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._remaining_s()):
+                    await self._look_up(due[:LOOKUP_COUNT_MAX], now)
         for flight in [flight for flight in waiting if flight.refusals]:
             if node.name in flight.refusals:
                 raise TransportError(f"{node.name} refused a transaction; another node is asked too")
-        if waiting and now - max(self._last_progress, min(flight.sent_at for flight in waiting)) > PATIENCE_S:
+        heard = max(self._last_answer, self._last_outcome)
+        if waiting and now - max(heard, min(flight.sent_at for flight in waiting)) > PATIENCE_S:
             raise TransportError(f"{node.name} owes receipts and is silent", "transport.timeout")
 
     async def _look_up(self, flights: list[_Flight], now: float) -> None:

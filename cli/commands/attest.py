@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`zhixin attest`: many attestations from a table, and the status of single ones."""
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -11,12 +12,12 @@ from chain.codec import encode
 from chain.receipt import VerifiedInclusion, verify
 from chain.signing import TransactionSigner
 from chain.transaction import Operation
-from cli import acting, output
+from cli import acting, output, waiting
 from cli.attestation.importer import OPERATIONS_PER_TRANSACTION_MAX, Importer, Report
 from cli.attestation.journal import Journal
 from cli.attestation.table import Table, load
 from cli.command import command, group
-from cli.errors import InputError
+from cli.errors import InputError, StoppedError
 from cli.exits import Exit
 from cli.home import Home, HomeOption, KeyOption, OutOption, find_home, read_file
 from cli.language import t
@@ -24,6 +25,7 @@ from cli.output import emit, progress
 from cli.records import lines, show_state
 from cli.run import run_async
 from client.answers import ProvenState
+from client.errors import TransportError
 from identity.pb import identity_pb2
 from identity.status import status_key
 
@@ -86,7 +88,12 @@ async def _import(
     place: Home, journal: Journal, table: Table, signer: TransactionSigner, receipts: Path, group_size: int
 ) -> Report:
     with progress(t("attest.progress"), len(table.people)) as advance:
-        async with place.session() as session:
+        async with place.session() as session, waiting.watching(session) as moved:
+
+            def attested(position: int) -> None:
+                moved()
+                advance(position)
+
             importer = Importer(
                 session,
                 journal,
@@ -94,9 +101,15 @@ async def _import(
                 signer,
                 receipts=receipts,
                 operations_per_transaction=group_size,
-                progress=advance,
+                progress=attested,
             )
-            return await importer.run()
+            try:
+                return await importer.run()
+            except asyncio.CancelledError:
+                raise StoppedError(t("attest.resume")) from None
+            except TransportError as error:
+                error.add_note(t("attest.resume"))
+                raise
 
 
 @command(app, "revoke", t("attest.revoke.help"))

@@ -22,15 +22,16 @@ from chain import receipt_text
 from chain.ed25519 import Ed25519Signer
 from chain.errors import InvalidReceipt, LedgerError, Refused
 from chain.transaction import Operation
-from cli import failure, language, output
+from cli import failure, language, output, program, waiting
 from cli.app import NOUNS
 from cli.devnet import ports, process
-from cli.errors import InputError, MissingError, WorldError
+from cli.errors import InputError, MissingError, StoppedError, WorldError
 from cli.exits import Exit, table
 from cli.home import Home
 from cli.main import run
 from cli.records import OPERATIONS, operation_of, show_operation
 from client.errors import TransportError
+from client.pb import node_service_pb2 as pb
 from client.session import Session
 from node.exits import NodeExit
 from node.testnet import create_testnet
@@ -76,6 +77,25 @@ def fields(text: str) -> set[str]:
 def test_no_text_is_missing_or_unused_in_either_language() -> None:
     for name in language.LANGUAGES:
         assert set(language.catalogue(name).text) == used_keys()
+
+
+def test_suggested_commands_are_spelt_as_this_one_was_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert program.spelling(".venv/bin/zhixin") == ".venv/bin/zhixin"
+    assert program.spelling("/x y/zhixin") == "'/x y/zhixin'"
+    assert program.spelling("/somewhere/cli/__main__.py").endswith(" -m cli")
+    (tmp_path / "zhixin").touch(mode=0o700)
+    assert program.spelling(str(tmp_path / "zhixin")) == "zhixin"
+    monkeypatch.setattr(program, "_called", [".venv/bin/zhixin"])
+    for name in language.LANGUAGES:
+        said = language.catalogue(name).say("proposal.next", id="x")
+        assert ".venv/bin/zhixin proposal approve x" in said
+
+
+def test_no_text_names_the_command_by_a_fixed_path() -> None:
+    for name in language.LANGUAGES:
+        for key, text in language.catalogue(name).text.items():
+            assert not re.search(r"(?<!\{)zhixin (?!\(|--)[a-z]", text), key
 
 
 def test_both_languages_fill_in_the_same_values_and_differ() -> None:
@@ -204,6 +224,59 @@ def test_refusal_is_shown_in_plain_words_with_its_code(capsys: pytest.CaptureFix
     words = language.catalogue("en").refusal("identity.not-registrar")
     for part in (*words, "identity.not-registrar", "operation 0 failed"):
         assert part in shown.replace("\n", " ")
+
+
+def test_interruption_is_said_in_words_and_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert failure.report(KeyboardInterrupt()) == Exit.INTERRUPTED
+    assert "Interrupted" in capsys.readouterr().err
+    assert failure.report(StoppedError("look there")) == Exit.INTERRUPTED
+    assert "look there" in capsys.readouterr().err
+    output.use_json(on=True)
+    failure.report(StoppedError("look there"))
+    assert json.loads(capsys.readouterr().out)["error"]["details"] == ["look there"]
+
+
+def test_interrupted_command_ends_with_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> dict[str, object]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cli.scenes.registry.scenes", interrupted)
+    monkeypatch.setattr("cli.commands.demo.scenes", interrupted)
+    assert run(["demo", "list"]) == Exit.INTERRUPTED
+    assert "Interrupted" in capsys.readouterr().err
+
+
+async def test_write_that_waits_says_how_many_answer_and_leaves_a_trace_when_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(waiting, "SILENCE_S", 0.2)
+    async with FakeNetwork() as fake, Session(fake.genesis, endpoints=fake.endpoints) as session:
+        for index in (2, 3):
+            await fake.kill(index)
+        for node in fake.nodes:
+            node.refuse = lambda t: pb.Admission(transaction_id=t.id, code="transaction.pending", reason="waits")
+        sent = session.sign([Operation.make("test.Note", b"x")], [SIGNER])
+
+        async def submit() -> None:
+            async with waiting.of_one(Home(tmp_path), session, sent):
+                await session.submit_one(sent)
+
+        task = asyncio.create_task(submit())
+        shown = ""
+        while "2 of 4 nodes answer" not in shown:
+            await asyncio.sleep(0.05)
+            shown += capsys.readouterr().err
+        assert "3 of 4 validators" in shown
+        task.cancel()
+        with pytest.raises(StoppedError) as caught:
+            await task
+        assert sent.id.hex() in caught.value.details[0]
+        with pytest.raises(TransportError) as late:
+            async with waiting.of_one(Home(tmp_path), session, sent):
+                await session.submit_one(sent, timeout_s=0.3)
+        assert sent.id.hex() in failure.classify(late.value).details[0]
 
 
 def test_exit_codes_shared_with_the_node_are_the_same_numbers() -> None:

@@ -2,6 +2,7 @@
 """The client against a true ledger whose servers fail, stall and lie."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -284,6 +285,53 @@ async def test_error_of_the_source_reaches_the_caller() -> None:
         with pytest.raises(ZeroDivisionError):
             async for _ in session.submit(source()):
                 pass
+
+
+async def test_network_that_takes_and_never_certifies_ends_the_wait_at_the_limit() -> None:
+    async with network() as (fake, session):
+        for node in fake.nodes[:2]:
+            node.lie = lambda _raw: b""
+            node.refuse = lambda t: pb.Admission(transaction_id=t.id, code="transaction.pending", reason="waits")
+        await fake.kill(2)
+        await fake.kill(3)
+        loop = asyncio.get_running_loop()
+        started, cpu = loop.time(), time.process_time()
+        with pytest.raises(TransportError) as caught:
+            await session.submit_one(transaction(session), timeout_s=2.0)
+        assert caught.value.code == "transport.timeout"
+        assert 1.5 < loop.time() - started < 6.0
+        assert time.process_time() - cpu < 1.5
+
+
+async def test_dead_network_ends_the_wait_at_the_limit_without_a_busy_loop() -> None:
+    async with network() as (fake, session):
+        for index in range(len(fake.nodes)):
+            await fake.kill(index)
+        cpu = time.process_time()
+        with pytest.raises(TransportError):
+            await session.submit_one(transaction(session), timeout_s=2.0)
+        assert time.process_time() - cpu < 1.0
+
+
+async def test_patience_begins_when_something_waits() -> None:
+    async with network() as (_fake, session):
+
+        async def slow():
+            for i in range(2):
+                await asyncio.sleep(0.7)
+                yield transaction(session, ("test.Note", bytes([i])))
+
+        outcomes = [outcome async for outcome in session.submit(slow(), timeout_s=0.6)]
+        assert [outcome.error for outcome in outcomes] == [None, None]
+
+
+async def test_ledger_that_stands_still_is_told_from_nodes_that_do_not_answer() -> None:
+    async with network() as (fake, session):
+        await fake.kill(2)
+        await asyncio.sleep(0.05)
+        with pytest.raises(TransportError) as caught:
+            await session.read(b"test/first", age_ms_max=1)
+        assert caught.value.code == "transport.stalled"
 
 
 # ---------------------------------------------------------------- nodes that lie
