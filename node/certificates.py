@@ -10,6 +10,7 @@ import hashlib
 import ipaddress
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -19,6 +20,8 @@ from node.keys import Algorithm, KeyPair
 LIFETIME_DAYS = 3650
 """The pin is what counts; a certificate changes with membership.SetEndpoint, not by running out in a bad night."""
 CERTIFICATE_BYTES_MAX = 4096
+_EXTENSIONS = frozenset({x509.SubjectAlternativeName.oid, x509.BasicConstraints.oid})
+"""What `make_certificate` writes. TLS libraries disagree about others, and one that fails to load fails for all."""
 
 
 def server_name(public_key: bytes) -> str:
@@ -70,14 +73,14 @@ def from_pem(pem: bytes) -> bytes:
     """A PEM certificate as DER, the way membership pins it.
 
     Raises:
-        ConfigError: Not a P-256 certificate.
+        ConfigError: Not a node's certificate; see `verify_certificate`.
     """
     try:
         certificate = x509.load_pem_x509_certificate(pem)
     except ValueError:
         raise ConfigError("not a PEM certificate") from None
     der = certificate.public_bytes(serialization.Encoding.DER)
-    _load(der)
+    verify_certificate(der)
     return der
 
 
@@ -99,13 +102,45 @@ def certificate_key(der: bytes) -> bytes:
     return _load(der)[1].public_bytes(serialization.Encoding.X962, serialization.PublicFormat.CompressedPoint)
 
 
+def verify_certificate(der: bytes) -> bytes:
+    """Check that a certificate is such as `make_certificate` makes: fit to be trusted beside those of other peers.
+
+    The ledger checks only that it is DER, so any validator can pin anything. Above all the subject must be the one that
+    belongs to the key: with another peer's subject, that peer's own certificate would be refused.
+
+    Returns:
+        Its public key, P-256 compressed.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    certificate, key = _load(der)
+    try:
+        if certificate.public_bytes(serialization.Encoding.DER) != der:
+            raise ConfigError("a node's certificate must be plain DER")
+        public_key = key.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.CompressedPoint)
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, server_name(public_key))])
+        if certificate.subject != subject or certificate.issuer != subject:
+            raise ConfigError("a node's certificate must bear the name that belongs to its key, and no other")
+        if not {extension.oid for extension in certificate.extensions} <= _EXTENSIONS:
+            raise ConfigError("a node's certificate has no extensions but its names and basic constraints")
+        if not isinstance(certificate.signature_hash_algorithm, hashes.SHA256):
+            raise ConfigError("a node's certificate must be signed with SHA-256")
+        certificate.verify_directly_issued_by(certificate)
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        raise ConfigError("a node's certificate has fields that can't be read") from None
+    except InvalidSignature:
+        raise ConfigError("a node's certificate must be signed with its own key") from None
+    return public_key
+
+
 def _load(der: bytes) -> tuple[x509.Certificate, ec.EllipticCurvePublicKey]:
     if len(der) > CERTIFICATE_BYTES_MAX:
         raise ConfigError(f"a certificate has at most {CERTIFICATE_BYTES_MAX} bytes")
     try:
         certificate = x509.load_der_x509_certificate(der)
         key = certificate.public_key()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise ConfigError("not a DER certificate") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise ConfigError("a node's certificate must have a P-256 key")

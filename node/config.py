@@ -108,6 +108,10 @@ class PeerConfig:
     listen: str = field(default="127.0.0.1:26600", metadata={"why": "loopback until an operator says otherwise"})
     reconnect_ms_min: int = field(default=100, metadata={"why": "a restarted peer is back within a view"})
     reconnect_ms_max: int = field(default=5_000, metadata={"why": "a peer that is down costs a dial every 5 s"})
+    renew_ms_min: int = field(
+        default=10_000,
+        metadata={"why": "a new certificate costs every peer a reconnection, so nobody can force one more often"},
+    )
     keepalive_ms: int = field(default=10_000, metadata={"why": "a dead link shows within two of these"})
     queue_bytes_max: int = field(
         default=16 * 1024 * 1024, metadata={"why": "four full blocks; what is dropped is sent or asked for again"}

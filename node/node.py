@@ -236,6 +236,7 @@ class Node:
         await self._set_peers()
         self.driver.start(tasks)
         tasks.create_task(self._follow_peers(), name="peers")
+        tasks.create_task(self.transport.keep_listening(), name="listener")
         tasks.create_task(self._upkeep(), name="upkeep")
         await self._server.start()
 
@@ -334,7 +335,8 @@ class Node:
         """Connect to the epoch's members and the next one's; keep the former ones, who may still need answers."""
         keys = self.driver.validator.validators.keys
         members = await self._service.run(peers_of, keys, self._ledger.read)
-        wanted = {**self._former, **{peer.bls_key: peer for peer in members}}
+        wanted = {peer.bls_key: peer for peer in members}
+        wanted |= {key: peer for key, peer in self._former.items() if key not in wanted}
         self._former = {peer.bls_key: peer for peer in members}
         named = {peer.certificate for peer in wanted.values()}
         # One that followed before it joined still lies in the folder: its frames must count as the validator's.
@@ -342,8 +344,10 @@ class Node:
         if self._keys.bls_key is not None:
             seat = await self._service.run(load_seat, self._ledger.read, self._keys.bls_key)
             self._is_voted_out = seat is not None and seat.until_epoch != 0
-        own = self._keys.certificate
-        await self.transport.set_peers(peer for peer in wanted.values() if peer.certificate != own)
+        own = self._keys
+        await self.transport.set_peers(
+            peer for key, peer in wanted.items() if key != own.bls_key and peer.certificate != own.certificate
+        )
 
     def _clock_is_off(self, off_ms: int) -> None:
         if self._warnings.allows("clock") is not None:

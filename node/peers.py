@@ -24,14 +24,17 @@ log = structlog.get_logger(__name__)
 
 
 def peers_of(keys: Sequence[BlsKey], read: ReadState) -> tuple[Peer, ...]:
-    """The members of an epoch, and those whom state names for the next one, as far as state knows their endpoints."""
+    """The members of an epoch, and those whom state names for the next one, as far as state knows their endpoints.
+
+    Those who have served for longest come first: in a quarrel over a name `sound_peers` keeps them.
+    """
     wanted = dict.fromkeys([*keys, *(validator.bls_key for validator in load_validators(read))])
-    peers = []
+    found = []
     for key in wanted:
         seat = load_seat(read, key)
         if seat is not None:
-            peers.append(Peer(key, seat.organisation, seat.address, seat.tls_certificate))
-    return tuple(peers)
+            found.append((seat.since_epoch, Peer(key, seat.organisation, seat.address, seat.tls_certificate)))
+    return tuple(peer for _, peer in sorted(found, key=lambda item: (item[0], item[1].bls_key)))
 
 
 class Followers:

@@ -5,13 +5,14 @@ Each node dials each peer and sends on the stream that it opened; it only ever r
 opened to it. So a frame's author is the certificate of its connection. Nothing here understands what it carries.
 
 Peers change rarely, and gRPC's server credentials that change while it runs corrupt memory under concurrent
-handshakes; hence a change of peers starts the listener anew, which costs every peer one reconnection.
+handshakes; hence a new certificate starts the listener anew, which costs every peer one reconnection, and does so at
+a bounded pace. Any validator can pin any bytes as its own certificate: one that is not sound drops that peer alone.
 """
 
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -19,9 +20,9 @@ import structlog
 
 from chain.consensus.messages import MESSAGE_BYTES_MAX
 from chain.types import BlsKey, Digest
-from node.certificates import certificate_name, to_pem
+from node.certificates import certificate_name, from_pem, server_name, to_pem, verify_certificate
 from node.config import PeerConfig, split_address
-from node.errors import TransportError
+from node.errors import ConfigError, TransportError
 from node.outbox import Outbox, Urgency
 from node.pb import peer_service_pb2 as pb
 from node.pb import peer_service_pb2_grpc as rpc
@@ -84,8 +85,7 @@ class _Link:
     async def stop(self) -> None:
         """End the stream; what waits is lost."""
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.wait([self._task])
 
     async def _run(self) -> None:
         """Keep a stream open for as long as the peer is ours."""
@@ -95,6 +95,8 @@ class _Link:
                 await self._connect_and_send()
             except grpc.aio.AioRpcError as error:
                 log.debug("peer.unreachable", peer=self.peer.organisation, code=error.code().name)
+            except Exception as error:  # noqa: BLE001 - the link's outermost loop: one peer must not end the node
+                log.warning("peer.failed", peer=self.peer.organisation, error=repr(error))
             was_connected, self.connected = self.connected, False
             self.outbox.clear()
             if was_connected:
@@ -150,10 +152,9 @@ class _Link:
 class _Service(rpc.PeerServicer):
     """Reads the streams that peers opened."""
 
-    def __init__(self, peers: Mapping[bytes, BlsKey], receive: FrameHandler, note: Callable[[], None]) -> None:
-        self._peers = peers
+    def __init__(self, sender_of: Callable[[bytes], BlsKey | None], receive: FrameHandler) -> None:
+        self._sender_of = sender_of
         self._receive = receive
-        self._note = note
 
     async def Exchange(  # noqa: N802 - the method's name on the wire
         self,
@@ -162,18 +163,37 @@ class _Service(rpc.PeerServicer):
     ) -> AsyncIterator[pb.FrameAck]:
         """Hand each frame to the node, in order; a slow node slows the peer down."""
         certificates = list(context.auth_context().get("x509_pem_cert", ()))
-        sender = self._peers.get(bytes(certificates[0])) if certificates else None
-        if sender is None:
+        pem = bytes(certificates[0]) if certificates else b""
+        if self._sender_of(pem) is None:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "this certificate is not pinned")
         async for frame in request_iterator:
-            self._note()
+            sender = self._sender_of(pem)  # for each frame: a follower may have become a validator, or a peer gone
+            if sender is None:
+                return
             await self._receive(sender, frame)
         yield pb.FrameAck()
 
 
-def _names(peers: Iterable[Peer]) -> frozenset[tuple[BlsKey, bytes]]:
-    """Who is accepted, and as whom: a follower that becomes a validator keeps its certificate and changes its name."""
-    return frozenset((peer.bls_key, peer.certificate) for peer in peers)
+def sound_peers(peers: Iterable[Peer], own_certificate: bytes) -> tuple[tuple[Peer, ...], tuple[tuple[Peer, str], ...]]:
+    """Those whose certificates can be trusted side by side, and the others, each with the reason.
+
+    Of several with one key, hence one name, the first stays; nobody has this node's own.
+    """
+    sound: list[Peer] = []
+    others: list[tuple[Peer, str]] = []
+    taken = {verify_certificate(own_certificate)}
+    for peer in peers:
+        try:
+            key = verify_certificate(peer.certificate)
+        except ConfigError as error:
+            others.append((peer, str(error)))
+            continue
+        if key in taken:
+            others.append((peer, f"{server_name(key)} is the name of another peer, or of this node"))
+            continue
+        taken.add(key)
+        sound.append(peer)
+    return tuple(sound), tuple(others)
 
 
 class Transport:
@@ -181,10 +201,16 @@ class Transport:
 
     def __init__(self, identity: TlsIdentity, config: PeerConfig, receive: FrameHandler) -> None:
         self._identity = identity
+        self._own_certificate = from_pem(identity.certificate_pem)
         self._config = config
         self._receive = receive
         self._links: dict[BlsKey, _Link] = {}
         self._pinned: tuple[Peer, ...] = ()
+        self._unsound: frozenset[Peer] = frozenset()
+        self._senders: dict[bytes, BlsKey] = {}
+        self._roots: frozenset[bytes] = frozenset()
+        self._newcomers = asyncio.Event()
+        self._listening_since_s = 0.0
         self._server: grpc.aio.Server | None = None
         self._changing = asyncio.Lock()
         self.frames_received = 0
@@ -207,11 +233,15 @@ class Transport:
     async def set_peers(self, peers: Iterable[Peer]) -> None:
         """Dial these and accept these, and no others, from now on. The first call starts the listener.
 
+        A peer whose certificate is not sound is left out; see `sound_peers`. Connections to those that stay as they
+        are go on. Certificates that the listener does not know are accepted once `keep_listening` has renewed it.
+
         Raises:
             TransportError: The address is taken or not ours.
         """
         async with self._changing:
-            wanted = {peer.bls_key: peer for peer in peers}
+            pinned = self._sound(peers)
+            wanted = {peer.bls_key: peer for peer in pinned}
             for key, link in list(self._links.items()):
                 if wanted.get(key) != link.peer:
                     await link.stop()
@@ -219,10 +249,28 @@ class Transport:
             for key, peer in wanted.items():
                 if key not in self._links and peer.address:
                     self._links[key] = _Link(peer, self._identity, self._config)
-            pinned = tuple(wanted.values())
-            if self._server is None or _names(pinned) != _names(self._pinned):
-                await self._listen(pinned)
             self._pinned = pinned
+            self._senders = {to_pem(peer.certificate): peer.bls_key for peer in pinned}
+            if self._server is None:
+                await self._listen()
+            elif not self._roots.issuperset(self._senders):
+                self._newcomers.set()
+
+    async def keep_listening(self) -> None:
+        """Renew the listener for new certificates, at a bounded pace, for as long as the node runs.
+
+        Raises:
+            TransportError: The address is not ours any more.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._newcomers.wait()
+            due_s = self._listening_since_s + self._config.renew_ms_min / 1000
+            await asyncio.sleep(max(0.0, due_s - loop.time()))
+            async with self._changing:
+                self._newcomers.clear()
+                if not self._roots.issuperset(self._senders):
+                    await self._listen()
 
     def send(self, to: BlsKey, message: bytes, urgency: Urgency = Urgency.VOTE) -> None:
         """Queue a message for one peer; without a connection it is lost."""
@@ -255,20 +303,33 @@ class Transport:
                 await self._server.stop(grace=0)
                 self._server = None
 
-    def _note(self) -> None:
-        self.frames_received += 1
+    def _sender_of(self, pem: bytes) -> BlsKey | None:
+        return self._senders.get(pem)
 
-    async def _listen(self, peers: Sequence[Peer]) -> None:
+    async def _take(self, sender: BlsKey, frame: pb.Frame) -> None:
+        self.frames_received += 1
+        await self._receive(sender, frame)
+
+    def _sound(self, peers: Iterable[Peer]) -> tuple[Peer, ...]:
+        """Leave out whose certificate is not sound; say so once for each certificate."""
+        sound, others = sound_peers({peer.bls_key: peer for peer in peers}.values(), self._own_certificate)
+        for peer, reason in others:
+            if peer not in self._unsound:
+                log.warning("peer.certificate-refused", peer=peer.organisation, reason=reason)
+        self._unsound = frozenset(peer for peer, _ in others)
+        return sound
+
+    async def _listen(self) -> None:
         """Start the listener, in place of the one before."""
         if self._server is not None:
             await self._server.stop(grace=0)
             self._server = None
         split_address(self._config.listen)
-        pems = {to_pem(peer.certificate): peer.bls_key for peer in peers}
-        roots = b"".join(pems) or self._identity.certificate_pem
+        self._roots = frozenset(self._senders)
+        self._listening_since_s = asyncio.get_running_loop().time()
         credentials = grpc.ssl_server_credentials(
             [(self._identity.key_pem, self._identity.certificate_pem)],
-            root_certificates=roots,
+            root_certificates=b"".join(self._senders) or self._identity.certificate_pem,
             require_client_auth=True,
         )
         server = grpc.aio.server(
@@ -282,7 +343,7 @@ class Transport:
                 ("grpc.keepalive_timeout_ms", self._config.keepalive_ms),
             ]
         )
-        rpc.add_PeerServicer_to_server(_Service(pems, self._receive, self._note), server)
+        rpc.add_PeerServicer_to_server(_Service(self._sender_of, self._take), server)
         try:
             server.add_secure_port(self._config.listen, credentials)
             await server.start()
