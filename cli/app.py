@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NOUNS = (
     "init",
     "keys",
+    "genesis",
     "testnet",
     "node",
     "devnet",
@@ -57,6 +58,7 @@ def _helps() -> dict[str, str]:
     return {
         "init": t("help.init"),
         "keys": t("help.keys"),
+        "genesis": t("help.genesis"),
         "testnet": t("help.testnet"),
         "node": t("help.node"),
         "devnet": t("help.devnet"),

@@ -27,6 +27,8 @@ from cli.errors import InputError, MissingError, UsageError
 from cli.language import t
 from client.connection import Endpoint
 from client.session import Session
+from node.config import Home as NodeHome
+from node.config import load_config
 from node.errors import KeyFileError
 from node.keys import Algorithm, KeyPair, Purpose, load_key, load_passphrase, load_public_key
 
@@ -209,6 +211,18 @@ def open_key(path: Path) -> KeyPair:
         return load_key(path, Purpose.ORGANISATION, load_passphrase("", os.environ), allow_plain=True)
     except KeyFileError as error:
         raise InputError("key.unusable", str(error)) from None
+
+
+def open_validator_key(home: NodeHome) -> KeyPair:
+    """Open the key that a node votes with, as the node itself would: it proves possession and goes nowhere.
+
+    Raises:
+        ConfigError: The node's settings are wrong.
+        KeyFileError: There is no such key, or it does not open.
+    """
+    keys = load_config(home).keys
+    passphrase = load_passphrase(keys.passphrase_file, os.environ)
+    return load_key(home.validator_key, Purpose.VALIDATOR, passphrase, allow_plain=keys.allow_plain)
 
 
 def _text(fields: Mapping[str, object], name: str, path: Path) -> str | None:

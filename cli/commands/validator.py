@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`zhixin validator`: who votes, and proposals to join or leave."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,7 @@ from cli.acts import load_acts, save_act
 from cli.command import command, group
 from cli.errors import InputError, MissingError, UsageError
 from cli.governing import LifetimeOption, propose
-from cli.home import Home, HomeOption, KeyOption, find_home, load_genesis, read_file
+from cli.home import Home, HomeOption, KeyOption, find_home, load_genesis, open_validator_key, read_file
 from cli.language import t
 from cli.output import Json, emit, emit_table
 from cli.records import show
@@ -24,7 +23,6 @@ from membership.state import VALIDATORS_KEY, seat_key
 from node.certificates import CERTIFICATE_BYTES_MAX, from_pem
 from node.config import Home as NodeHome
 from node.config import load_config
-from node.keys import Purpose, load_key, load_passphrase
 
 app = group(t("help.validator"))
 
@@ -69,15 +67,9 @@ def request(
 ) -> None:
     """Write what the others vote on; the node's key proves possession here and stays in its home."""
     place = NodeHome(node)
-    config = load_config(place)
-    pair = load_key(
-        place.validator_key,
-        Purpose.VALIDATOR,
-        load_passphrase(config.keys.passphrase_file, os.environ),
-        allow_plain=config.keys.allow_plain,
-    )
+    pair = open_validator_key(place)
     network = load_genesis(place.genesis).network
-    reached = address or config.peer.listen
+    reached = address or load_config(place).peer.listen
     certificate = from_pem(read_file(place.tls_certificate, CERTIFICATE_BYTES_MAX))
     join = membership_pb2.AddValidator(
         bls_key=pair.public_key,
