@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import typer
 
 from chain.errors import InvalidGenesis, LedgerError, Refused
-from cli import output
+from cli import output, usage
 from cli.errors import CommandError
 from cli.exits import Exit
 from cli.language import Refusal, current, t
@@ -52,7 +52,8 @@ def classify(error: BaseException) -> Failure:
             exit_code, code = _NODE[type(error)]
             return Failure(exit_code, code, str(error))
         case typer.TyperException():
-            return Failure(Exit.USAGE, "usage", str(getattr(error, "message", error)))
+            reason, details = usage.explain(error)
+            return Failure(Exit.USAGE, "usage", reason, details=details)
         case KeyboardInterrupt() | typer.Abort():
             return Failure(Exit.INTERRUPTED, "interrupted", t("error.interrupted"))
         case OSError():
@@ -71,7 +72,8 @@ def report(error: BaseException) -> int:
     if failure.exit_code == Exit.DEFECT:
         traceback.print_exception(error, file=sys.stderr)
     if output.is_json():
-        fields: dict[str, object] = {"code": failure.code, "reason": failure.reason, "exit_code": failure.exit_code}
+        reason = failure.reason or t("usage.missing-command")  # help is for people
+        fields: dict[str, object] = {"code": failure.code, "reason": reason, "exit_code": failure.exit_code}
         if failure.words is not None:
             fields |= failure.words._asdict()
         if failure.details:

@@ -15,7 +15,9 @@ def run(argv: list[str]) -> int:
     from cli.app import build  # noqa: PLC0415
     from cli.exits import Exit  # noqa: PLC0415
     from cli.failure import report  # noqa: PLC0415
+    from cli.usage import localise_help  # noqa: PLC0415
 
+    localise_help()
     try:
         result = build().main(args=argv, prog_name="zhixin", standalone_mode=False)
     except BaseException as error:  # noqa: BLE001 - the outermost frame: every error ends as words and a code

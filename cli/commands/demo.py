@@ -75,13 +75,13 @@ async def _demonstrate(root: Path, chosen: list[Scene], base_port: int | None, *
         for scene in chosen:
             folder = root / scene.name
             folder.mkdir()
-            stage = Stage(network, folder)
+            stage = Stage(network, folder, is_kept=not once)
             await scene.play(stage)
             results.append({"scene": scene.name, "held": True, "claims": stage.held, **stage.facts})
             words += scene.summary(stage)
         seconds = round(monotonic() - started, 1)
         claims = sum(int(str(result["claims"])) for result in results)
-        emit({"held": True, "seconds": seconds, "scenes": results, "home": str(root)}, *words)
+        emit({"held": True, "seconds": seconds, "scenes": results, "home": str(root), "kept": not once}, *words)
         note(t("demo.held", claims=claims, seconds=seconds))
         if not once:
             note(t("demo.stays", root=root))

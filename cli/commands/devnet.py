@@ -9,6 +9,7 @@ import typer
 from cli import output
 from cli.command import command, group
 from cli.devnet.network import Devnet, bring_up, locked, remove
+from cli.errors import MissingError
 from cli.exits import Exit
 from cli.home import DEVNET_HOME, HomeOption, find_home
 from cli.language import t
@@ -23,15 +24,19 @@ NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help=t("devnet.opti
 @command(app, "up", t("devnet.up.help"))
 def up(
     home: HomeOption = None,
-    validators: Annotated[int, typer.Option("--validators", min=1, help=t("devnet.option.validators"))] = 4,
+    validators: Annotated[int | None, typer.Option("--validators", min=1, help=t("devnet.option.validators"))] = None,
     base_port: Annotated[int | None, typer.Option("--base-port", help=t("devnet.option.base-port"))] = None,
     detach: Annotated[bool, typer.Option("--detach", help=t("devnet.option.detach"))] = False,
 ) -> None:
     """Start, and stay until Ctrl-C unless detached."""
     root = home or DEVNET_HOME
     with locked(root):
+        ran_before = _runs(root)
         network = run_async(bring_up(root, validators=validators, base_port=base_port))
     _show(network)
+    if ran_before:
+        note(t("devnet.runs", root=root))
+        return
     if detach:
         return
     note(t("devnet.stays"))
@@ -47,13 +52,16 @@ def down(
     delete: Annotated[bool, typer.Option("--delete", help=t("devnet.option.delete"))] = False,
 ) -> None:
     """Stop all nodes."""
-    root = _root(home)
+    # Never the next best home: what is not named must not be stopped or deleted by the way.
+    network = Devnet(home or DEVNET_HOME)
+    root = network.root
     with locked(root):
-        network = Devnet(root)
         forced = network.stop(network.names)
         if delete:
             remove(root)
-    words = [t("devnet.stopped")] + ([t("devnet.forced", names=", ".join(forced))] if forced else [])
+    words = [t("devnet.stopped-at", root=root)]
+    words += [t("devnet.forced", names=", ".join(forced))] if forced else []
+    words += [t("devnet.deleted", root=root)] if delete else []
     emit({"home": str(root), "stopped": network.names, "forced": forced, "deleted": delete}, *words)
 
 
@@ -82,16 +90,28 @@ def restart(node: NodeArgument, home: HomeOption = None) -> None:
     name = network.name_of(node)
     network.stop([name])
     height = run_async(_restarted(network, name))
-    emit({"node": name, "height": height}, t("devnet.restarted", name=name, height=height))
+    words = (
+        t("devnet.restarted-alone", name=name) if height is None else t("devnet.restarted", name=name, height=height)
+    )
+    emit({"node": name, "height": height}, words)
 
 
-async def _restarted(network: Devnet, name: str) -> int:
+async def _restarted(network: Devnet, name: str) -> int | None:
+    """Start a node; the height that it has caught up with, None if no other node says one."""
     async with network.home.session() as session:
         reports = await session.statuses()
         heights = [report.status.certified_height for report in reports if report.status is not None]
         network.start([name])
         await network.wait_ready(session, [name], height=max(heights, default=0))
-        return max(heights, default=0)
+        return max(heights, default=None)
+
+
+def _runs(root: Path) -> bool:
+    """Whether some of a network's nodes run."""
+    try:
+        return any(state.pid is not None for state in Devnet(root).state())
+    except MissingError:
+        return False
 
 
 def _root(home: Path | None) -> Path:

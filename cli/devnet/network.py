@@ -29,6 +29,8 @@ from node.config import PORTS_PER_NODE
 from node.errors import ConfigError
 from node.testnet import create_testnet
 
+VALIDATORS_DEFAULT = 4
+"""The fewest of which one may fail."""
 VALIDATORS_MAX = 31
 """The transport's full mesh."""
 READY_TIMEOUT_S = 30.0
@@ -76,10 +78,9 @@ class Devnet:
         """Make genesis, keys and settings of a new one.
 
         Raises:
-            InputError: The folder holds a network already, or the numbers do not fit.
+            InputError: The folder holds a network already.
         """
-        if not 1 <= validators <= VALIDATORS_MAX:
-            raise UsageError("devnet.count", t("devnet.count", limit=VALIDATORS_MAX))
+        assert 1 <= validators <= VALIDATORS_MAX
         if (root / "genesis.json").exists():
             raise InputError("devnet.other", t("devnet.other", root=root))
         # The mark comes first: a crash while keys are made leaves a folder that we may clean up.
@@ -222,20 +223,32 @@ def locked(root: Path) -> Iterator[None]:
         os.close(handle)
 
 
-async def bring_up(root: Path, *, validators: int, base_port: int | None) -> Devnet:
+async def bring_up(root: Path, *, validators: int | None, base_port: int | None) -> Devnet:
     """Make a network if there is none, start what does not run, and wait until it orders blocks.
 
     Ports are chosen and held against other networks of this user until the nodes listen.
 
+    Args:
+        root: Its folder.
+        validators: How many a new one has, or the one that is there must have; None: four, or as many as it has.
+        base_port: The same for its first port; None: the first free block, or as it is.
+
     Raises:
+        UsageError: There is one already, and it is another.
         WorldError: Ports are taken or a node does not come up; everything that was started is stopped again.
     """
     with ports.reservation():
         try:
             network = Devnet(root)
+            if validators not in {None, network.count} or base_port not in {None, network.base_port}:
+                text = t("devnet.differs", root=root, count=network.count, port=network.base_port)
+                raise UsageError("devnet.differs", text)
         except MissingError:
-            base = ports.choose_base(PORTS_PER_NODE * validators, base_port)
-            network = Devnet.create(root, validators=validators, base_port=base)
+            count = VALIDATORS_DEFAULT if validators is None else validators
+            if not 1 <= count <= VALIDATORS_MAX:
+                raise UsageError("devnet.count", t("devnet.count", limit=VALIDATORS_MAX)) from None
+            base = ports.choose_base(PORTS_PER_NODE * count, base_port)
+            network = Devnet.create(root, validators=count, base_port=base)
         started = [name for name in network.names if network.identity(name) is None]
         network.start(started)
         try:

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cli.errors import WorldError
+from cli.errors import UsageError, WorldError
 from cli.language import t
 
 BASE_PORT = 26600
+PORT_MIN = 1024
+"""Those below need rights that a development network must not have."""
+PORT_MAX = 65535
 _BLOCK = 100
 _LAST_PORT = 32767
 """The ephemeral range of Linux begins after it."""
@@ -49,13 +52,19 @@ def choose_base(count: int, wanted: int | None) -> int:
         wanted: The caller's choice, which is checked and not replaced; None: the first block that is free.
 
     Raises:
+        UsageError: There are no such ports.
         WorldError: The wanted ones are taken, or no block is free.
     """
+    if wanted is not None and not PORT_MIN <= wanted <= PORT_MAX - count + 1:
+        highest = PORT_MAX - count + 1
+        raise UsageError("ports.range", t("ports.range", first=wanted, count=count, lowest=PORT_MIN, highest=highest))
     stride = -(-count // _BLOCK) * _BLOCK
     bases = [wanted] if wanted is not None else list(range(BASE_PORT, _LAST_PORT - count, stride))
     taken: list[int] = []
     for base in bases:
-        taken = [port for port in range(base, base + count) if port > 65535 or not is_free(port)]
+        taken = [port for port in range(base, base + count) if not is_free(port)]
         if not taken:
             return base
+    if wanted is None:
+        raise WorldError("ports.none-free", t("ports.none-free", count=count))
     raise WorldError("ports.taken", t("ports.taken", ports=", ".join(map(str, taken))))

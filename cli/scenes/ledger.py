@@ -81,11 +81,12 @@ def summary(stage: Stage) -> list[str]:
     lines = []
     for language in LANGUAGES:
         words = catalogue(language)
-        lines += [
-            "",
-            words.say("scene.ledger.summary", **stage.facts),
-            words.say("scene.ledger.try", home=stage.network.root, sample=stage.facts["sample"]),
-        ]
+        root = stage.network.root
+        if stage.is_kept:
+            following = words.say("scene.ledger.try", home=root, sample=stage.facts["sample"])
+        else:
+            following = words.say("scene.ledger.removed", home=root)
+        lines += ["", words.say("scene.ledger.summary", **stage.facts), following]
     return lines
 
 

@@ -21,11 +21,13 @@ class Stage:
     Attributes:
         network: Four validators, running.
         folder: For the scene's files; empty at first.
+        is_kept: Whether network and folder stay when the scenes are over.
         facts: What the scene found out, for the summary and --json.
     """
 
     network: Devnet
     folder: Path
+    is_kept: bool = True
     facts: dict[str, Json] = field(default_factory=dict)
     held: int = 0
 
