@@ -4,20 +4,28 @@
 Clients' and peers' transactions take the same way. A batch goes to a worker as soon as one is idle and holds whatever
 waits by then, so that light load is not delayed and heavy load is cheap. Signatures never hold up the event loop;
 libsodium releases the interpreter while it works.
+
+Who is a stranger to the network costs no signature check: the ledger is asked first whether it knows any signer, and
+that one's signature is checked before the others. All bounds count signatures, and streams and peers have their turns.
 """
 
 import asyncio
 import contextlib
-from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Container, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
+from google.protobuf.message import DecodeError
+
 from chain.errors import LedgerError, Refused
+from chain.pb import ledger_pb2
+from chain.signing import Signer
 from chain.transaction import SignedTransaction, decode, verify_signatures
-from chain.types import TRANSACTION_BYTES_MAX, Digest, Millis, Network, sha256
+from chain.types import SIGNERS_MAX, TRANSACTION_BYTES_MAX, Digest, Millis, Network, sha256
 from node.config import AdmissionConfig
+from node.lanes import Entry, Lane
 from node.mempool import Busy, Mempool
 
 LINGER_SECONDS = 0.008
@@ -26,17 +34,26 @@ QUEUE_RETRY_AFTER_MS = 500
 """The queue holds two seconds of checking; a quarter of it is free by then."""
 BUSY_BYTES_PER_BATCH_MAX = 4 * 1024 * 1024
 """A batch of large transactions ends here: one block's worth."""
+SIGNERS_ASKED_MAX = 512
+"""Signers that the ledger is asked about at one go: some milliseconds, between which blocks execute."""
+SIGNERS_KNOWN_MAX = 16_384
+"""Signers that are remembered as known, so that the ledger is not asked about each transaction."""
+UNKNOWN_SIGNER = "transaction.unknown-signer"
 
 Outcome: TypeAlias = SignedTransaction | LedgerError
 
 
 class Gate(Protocol):
-    """What state says about transactions whose signatures are right."""
+    """What state says about transactions."""
+
+    async def find_known(self, transactions: Sequence[SignedTransaction], now_ms: Millis) -> list[int | None]:
+        """For each, in order: the place of a signer that the network knows, or None; signatures may be wrong."""
+        ...
 
     async def admit(
         self, transactions: Sequence[SignedTransaction], now_ms: Millis, *, from_client: bool
     ) -> list[str | LedgerError]:
-        """For each, in order: the organisation that it counts against, or why it is refused.
+        """For each, in order, its signatures being right: the organisation that it counts against, or why not.
 
         An organisation's quota is refused as `Busy`, and to clients only: a peer has asked for it already.
         """
@@ -54,16 +71,22 @@ class _Request:
     from_client: bool
 
 
-_Job: TypeAlias = tuple[_Request, int, bytes, Digest]
-"""One transaction: its request, its place there, its bytes and their digest."""
-
-
 @dataclass(slots=True)
-class _Lane:
-    """Transactions that wait for a worker."""
+class _Job:
+    """One transaction on its way.
 
-    jobs: deque[_Job] = field(default_factory=deque)
-    size_bytes: int = 0
+    Attributes:
+        index: Its place in its request.
+        transaction: Decoded, from the first time in a worker on.
+        known: The place of a signer that the network knows, once that is found out.
+    """
+
+    request: _Request
+    index: int
+    raw: bytes
+    digest: Digest
+    transaction: SignedTransaction | None = None
+    known: int | None = None
 
 
 class Admission:
@@ -97,8 +120,9 @@ class Admission:
         self._changed = changed
         self._now = now
         self._config = config
-        self._urgent = _Lane()
-        self._normal = _Lane()
+        self._urgent: Lane[_Job] = Lane(config.queue_count_max, config.queue_bytes_max)
+        self._normal: Lane[_Job] = Lane(config.queue_count_max, config.queue_bytes_max)
+        self._known: OrderedDict[Signer, None] = OrderedDict()
         self._wanted = asyncio.Event()
         self._pool = ThreadPoolExecutor(config.workers, thread_name_prefix="verify")
         self._tasks: list[asyncio.Task[None]] = []
@@ -123,7 +147,7 @@ class Admission:
     @property
     def waiting(self) -> int:
         """Transactions that wait for a worker."""
-        return len(self._urgent.jobs) + len(self._normal.jobs)
+        return self._urgent.count + self._normal.count
 
     def is_checking(self, digest: Digest) -> bool:
         """Whether a transaction is here and waits for its signature check."""
@@ -132,40 +156,43 @@ class Admission:
     def hurry(self, digests: Collection[Digest]) -> None:
         """A vote waits for these: check those of them that wait before all others."""
         wanted = self._checking.intersection(digests)
-        if not wanted or not self._normal.jobs:
-            return
-        kept: deque[_Job] = deque()
-        for job in self._normal.jobs:
-            if job[3] in wanted:
-                self._urgent.jobs.append(job)
-                self._urgent.size_bytes += len(job[2])
-                self._normal.size_bytes -= len(job[2])
-            else:
-                kept.append(job)
-        self._normal.jobs = kept
+        if wanted:
+            for entry in self._normal.extract(lambda job: job.digest in wanted):
+                self._urgent.add(entry)
 
-    async def submit(self, raws: Sequence[bytes], *, from_client: bool) -> list[Outcome]:
+    async def submit(self, raws: Sequence[bytes], *, from_client: bool, source: Hashable = None) -> list[Outcome]:
         """Take transactions from a client, or gossip from a peer.
+
+        Args:
+            raws: Their bytes.
+            from_client: Whether quotas refuse them, and whether to pass them on.
+            source: Whose share of the queue they take: a stream, or a peer.
 
         Returns:
             For each, in order: the transaction, now in the mempool, or why not.
         """
-        return await self._enqueue(self._normal, raws, admit=True, from_client=from_client)
+        return await self._enqueue(self._normal, raws, source, admit=True, from_client=from_client)
 
     async def verify(self, raws: Sequence[bytes]) -> list[Outcome]:
         """Decode and check signatures alone, ahead of all others: a vote waits for these."""
-        return await self._enqueue(self._urgent, raws, admit=False, from_client=False)
+        return await self._enqueue(self._urgent, raws, None, admit=False, from_client=False)
 
-    async def _enqueue(self, lane: _Lane, raws: Sequence[bytes], *, admit: bool, from_client: bool) -> list[Outcome]:
+    async def _enqueue(
+        self, lane: Lane[_Job], raws: Sequence[bytes], source: Hashable, *, admit: bool, from_client: bool
+    ) -> list[Outcome]:
         outcomes: list[Outcome | None] = [None] * len(raws)
         done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
         request = _Request(outcomes, 0, done, admit, from_client)
         for index, raw in enumerate(raws):
             digest = Digest(sha256(raw))
-            outcomes[index] = problem = self._refuse_early(lane, raw, digest, admit=admit)
+            weight = _weight(raw)
+            outcomes[index] = problem = self._refuse_early(raw, digest, admit=admit)
+            if problem is None and admit and not lane.has_room(source, weight, len(raw)):
+                outcomes[index] = problem = Busy(
+                    "too many transactions wait for their signature check", "admission.busy", QUEUE_RETRY_AFTER_MS
+                )
             if problem is None:
-                lane.jobs.append((request, index, raw, digest))
-                lane.size_bytes += len(raw)
+                lane.add(Entry(_Job(request, index, raw, digest), source, weight, len(raw)))
                 request.left += 1
                 if admit:
                     self._checking.add(digest)
@@ -174,16 +201,11 @@ class Admission:
         self._wanted.set()
         return await done
 
-    def _refuse_early(self, lane: _Lane, raw: bytes, digest: Digest, *, admit: bool) -> LedgerError | None:
+    def _refuse_early(self, raw: bytes, digest: Digest, *, admit: bool) -> LedgerError | None:
         """What can be said without decoding."""
         if len(raw) > TRANSACTION_BYTES_MAX:
             return Refused(f"a transaction has at most {TRANSACTION_BYTES_MAX} bytes", "transaction.too-large")
-        if not admit:
-            return None
-        config = self._config
-        if len(lane.jobs) >= config.queue_count_max or lane.size_bytes + len(raw) > config.queue_bytes_max:
-            return Busy("too many transactions wait for their signature check", "admission.busy", QUEUE_RETRY_AFTER_MS)
-        if self._mempool.holds(digest) or (digest in self._checking):
+        if admit and (self._mempool.holds(digest) or digest in self._checking):
             return Refused("this transaction waits already", "transaction.pending")
         return None
 
@@ -195,29 +217,46 @@ class Admission:
                 self._wanted.clear()
                 await self._wanted.wait()
             early_s = self._last_batch_s + LINGER_SECONDS - loop.time()
-            if early_s > 0 and self.waiting < self._config.batch_max and not self._urgent.jobs:
+            if early_s > 0 and self.waiting < self._config.batch_max and not self._urgent.count:
                 await asyncio.sleep(early_s)
                 if not self.waiting:
                     continue
             self._last_batch_s = loop.time()
-            jobs = self._take()
-            raws = [raw for _, _, raw, _ in jobs]
-            outcomes = await loop.run_in_executor(self._pool, _verify, raws, self._network)
-            self.verified += len(jobs)
-            await self._finish(jobs, outcomes)
+            lane = self._urgent if self._urgent.count else self._normal
+            entries = lane.take(self._config.batch_max, BUSY_BYTES_PER_BATCH_MAX)
+            jobs = [entry.item for entry in entries]
+            outcomes = await loop.run_in_executor(self._pool, _check, jobs, self._network, self._known)
+            checked = [(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True) if outcome is not None]
+            self.verified += len(checked)
+            unscreened = [entry for entry, outcome in zip(entries, outcomes, strict=True) if outcome is None]
+            checked += await self._screen(lane, unscreened)
+            await self._finish([job for job, _ in checked], [outcome for _, outcome in checked])
 
-    def _take(self) -> list[_Job]:
-        """The next batch: all that waits, up to the bounds, urgent first."""
-        batch: list[_Job] = []
-        room = BUSY_BYTES_PER_BATCH_MAX
-        for lane in (self._urgent, self._normal):
-            while lane.jobs and len(batch) < self._config.batch_max and room > 0:
-                job = lane.jobs.popleft()
-                size_bytes = len(job[2])
-                lane.size_bytes -= size_bytes
-                room -= size_bytes
-                batch.append(job)
-        return batch
+    async def _screen(self, lane: Lane[_Job], entries: Sequence[Entry[_Job]]) -> list[tuple[_Job, Outcome]]:
+        """Ask the ledger about signers that nobody here has met: strangers, refused; the others come next."""
+        strangers: list[tuple[_Job, Outcome]] = []
+        friends: list[Entry[_Job]] = []
+        for part in _parts(entries):
+            decoded = [entry.item.transaction for entry in part]
+            transactions = [transaction for transaction in decoded if transaction is not None]
+            places = await self._gate.find_known(transactions, self._now())
+            for entry, transaction, place in zip(part, transactions, places, strict=True):
+                if place is None:
+                    refusal = Refused("no signer of the transaction is known to the network", UNKNOWN_SIGNER)
+                    strangers.append((entry.item, refusal))
+                    continue
+                entry.item.known = place
+                self._meet(transaction.signers[place])
+                friends.append(entry)
+        for entry in reversed(friends):
+            lane.add(entry, at_front=True)
+        return strangers
+
+    def _meet(self, signer: Signer) -> None:
+        """Remember a signer as known; the ledger has the last word all the same."""
+        self._known[signer] = None
+        if len(self._known) > SIGNERS_KNOWN_MAX:
+            self._known.popitem(last=False)
 
     async def _finish(self, jobs: Sequence[_Job], outcomes: list[Outcome]) -> None:
         """Admit what is right, pass it on, and answer whose request is complete."""
@@ -226,8 +265,10 @@ class Admission:
         for from_client in (True, False):
             sound = [
                 (index, outcome)
-                for index, ((request, _, _, _), outcome) in enumerate(zip(jobs, outcomes, strict=True))
-                if request.admit and request.from_client is from_client and isinstance(outcome, SignedTransaction)
+                for index, (job, outcome) in enumerate(zip(jobs, outcomes, strict=True))
+                if job.request.admit
+                and job.request.from_client is from_client
+                and isinstance(outcome, SignedTransaction)
             ]
             if not sound:
                 continue
@@ -245,14 +286,22 @@ class Admission:
             self._gossip(fresh)
         if added:
             self._changed()
-        for (request, index, _, digest), outcome in zip(jobs, outcomes, strict=True):
-            self._checking.discard(digest)
-            if isinstance(outcome, LedgerError):
-                self.refused += 1
-            request.outcomes[index] = outcome
-            request.left -= 1
-            if request.left == 0 and not request.done.done():
-                request.done.set_result([item for item in request.outcomes if item is not None])
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            self._answer(job, outcome)
+
+    def _answer(self, job: _Job, outcome: Outcome) -> None:
+        """This one is settled; its request is, if it was the last."""
+        self._checking.discard(job.digest)
+        request = job.request
+        if isinstance(outcome, LedgerError):
+            self.refused += 1
+            if outcome.code == UNKNOWN_SIGNER and job.transaction is not None:
+                for signer in job.transaction.signers:  # one of them was known, and is not any more
+                    self._known.pop(signer, None)
+        request.outcomes[job.index] = outcome
+        request.left -= 1
+        if request.left == 0 and not request.done.done():
+            request.done.set_result([item for item in request.outcomes if item is not None])
 
     def _add(self, transaction: SignedTransaction, verdict: str | LedgerError, now_ms: Millis) -> LedgerError | None:
         """Put one into the mempool; what is wrong, or None."""
@@ -265,15 +314,56 @@ class Admission:
         return None
 
 
-def _verify(raws: Sequence[bytes], network: Network) -> list[Outcome]:
-    """Decode and verify; runs in a worker thread."""
-    outcomes: list[Outcome] = []
-    for raw in raws:
+def _weight(raw: bytes) -> int:
+    """How many signatures these bytes hold; what can't be read costs no check."""
+    try:
+        return min(max(1, len(ledger_pb2.Transaction.FromString(raw).signatures)), SIGNERS_MAX)
+    except DecodeError:
+        return 1
+
+
+def _parts(entries: Sequence[Entry[_Job]]) -> list[list[Entry[_Job]]]:
+    """Cut so that the ledger is never asked about too many signers at once."""
+    parts: list[list[Entry[_Job]]] = []
+    weight = SIGNERS_ASKED_MAX
+    for entry in entries:
+        weight += entry.weight
+        if weight > SIGNERS_ASKED_MAX:
+            parts.append([])
+            weight = entry.weight
+        parts[-1].append(entry)
+    return parts
+
+
+def _check(jobs: Sequence[_Job], network: Network, known: Container[Signer]) -> list[Outcome | None]:
+    """Decode, and verify those with a known signer, that one first; None for the others. Runs in a worker thread."""
+    outcomes: list[Outcome | None] = []
+    for job in jobs:
         try:
-            transaction = decode(raw)
-            verify_signatures(transaction, network)
+            if job.transaction is None:
+                job.transaction = decode(job.raw)
+            transaction = job.transaction
+            if job.request.admit and job.known is None:
+                places = (place for place, signer in enumerate(transaction.signers) if signer in known)
+                job.known = next(places, None)
+                if job.known is None:
+                    outcomes.append(None)
+                    continue
+            _verify(transaction, job.known or 0, network)
         except LedgerError as error:
             outcomes.append(error)
         else:
             outcomes.append(transaction)
     return outcomes
+
+
+def _verify(transaction: SignedTransaction, first: int, network: Network) -> None:
+    """Check all signatures, one before the others: whoever names a member without its consent costs one check.
+
+    Raises:
+        InvalidSignature: One is wrong.
+    """
+    if len(transaction.signers) > 1:
+        signer, signature = transaction.signers[first], transaction.signatures[first]
+        verify_signatures(replace(transaction, signers=(signer,), signatures=(signature,)), network)
+    verify_signatures(transaction, network)

@@ -161,8 +161,10 @@ class AdmissionConfig:
     workers: int = field(
         default=2, metadata={"why": "libsodium releases the interpreter; more than cores gains nothing"}
     )
-    batch_max: int = field(default=128, metadata={"why": "about 12 ms of checking, so others need not wait long"})
-    queue_count_max: int = field(default=20_000, metadata={"why": "two seconds of checking"})
+    batch_max: int = field(default=128, metadata={"why": "signatures; 12 ms of checking, so others need not wait long"})
+    queue_count_max: int = field(
+        default=20_000, metadata={"why": "signatures; two seconds of checking, a quarter of it for one stream or peer"}
+    )
     queue_bytes_max: int = field(default=64 * 1024 * 1024, metadata={"why": "bounds memory under large transactions"})
 
 

@@ -100,7 +100,7 @@ class Inbox:
 
     async def _admit(self, sender: BlsKey, transactions: Sequence[bytes]) -> None:
         try:
-            await self._admission.submit(transactions, from_client=False)
+            await self._admission.submit(transactions, from_client=False, source=sender)
         finally:
             self._unchecked[sender] -= 1
 

@@ -96,6 +96,23 @@ class LedgerService:
 
     # ------------------------------------------------------------ for admission
 
+    async def find_known(self, transactions: Sequence[SignedTransaction], now_ms: Millis) -> list[int | None]:
+        """For each: the place of a signer that the network knows, or None. Nobody has checked its signature yet."""
+        return await self.run(self._find_known, transactions, now_ms)
+
+    def _find_known(self, transactions: Sequence[SignedTransaction], now_ms: Millis) -> list[int | None]:
+        return [
+            next(
+                (
+                    place
+                    for place, signer in enumerate(transaction.signers)
+                    if quota.charged_organisation(self._ledger.read, (signer,), now_ms) is not None
+                ),
+                None,
+            )
+            for transaction in transactions
+        ]
+
     async def admit(
         self, transactions: Sequence[SignedTransaction], now_ms: Millis, *, from_client: bool
     ) -> list[str | LedgerError]:

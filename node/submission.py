@@ -115,7 +115,7 @@ class SubmitStream:
 
     async def _admit(self, request: pb.SubmitRequest) -> pb.SubmitResponse:
         raws = list(request.transactions)
-        outcomes = await self._admission.submit(raws, from_client=True)
+        outcomes = await self._admission.submit(raws, from_client=True, source=id(self))
         if request.receipts:
             await self._register(raws, outcomes)
         self._changed.set()

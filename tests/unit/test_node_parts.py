@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node's pure parts: outgoing queues, bodies, waiters, the clock watch; and admission with a fake gate."""
 
+import asyncio
 import itertools
 from collections.abc import Sequence
 
@@ -8,16 +9,21 @@ import pytest
 
 from chain.application import Execution
 from chain.checkpoint import Checkpoint
+from chain.codec import encode
 from chain.consensus.block import Block
 from chain.ed25519 import Ed25519Signer
 from chain.errors import LedgerError, Refused
-from chain.transaction import Operation, SignedTransaction, build
+from chain.pb import ledger_pb2
+from chain.signing import Signer
+from chain.transaction import Operation, SignedTransaction, build, decode
 from chain.types import BlockId, BlsKey, Digest, Epoch, Height, Millis, Network, View, sha256
+from node import admission as admission_module
 from node.admission import Admission
 from node.bodies import BodyStore
 from node.clock import ClockWatch, check_clock
 from node.config import AdmissionConfig, MempoolConfig
 from node.errors import ConfigError
+from node.lanes import Entry, Lane
 from node.logs import Limiter
 from node.mempool import Mempool
 from node.outbox import ADVERTISED_MAX, Outbox, Urgency
@@ -29,9 +35,18 @@ SIGNER = Ed25519Signer(sha256(b"signer"))
 _SALTS = itertools.count()
 
 
-def transaction(expires_at_ms: int = NOW + 60_000, network: Network = NETWORK) -> SignedTransaction:
+def transaction(
+    expires_at_ms: int = NOW + 60_000, network: Network = NETWORK, signers: Sequence[Ed25519Signer] = (SIGNER,)
+) -> SignedTransaction:
     operation = Operation.make("test.Nothing", b"")
-    return build([operation], [SIGNER], Millis(expires_at_ms), next(_SALTS).to_bytes(16), network)
+    return build([operation], signers, Millis(expires_at_ms), next(_SALTS).to_bytes(16), network)
+
+
+def forged(signed: SignedTransaction, signer: Signer) -> SignedTransaction:
+    """The same with a wrong signature of one signer."""
+    message = ledger_pb2.Transaction.FromString(signed.raw)
+    message.signatures[signed.signers.index(signer)] = bytes(64)
+    return decode(encode(message))
 
 
 def block(height: int, transactions: Sequence[SignedTransaction], view: int = 1) -> Block:
@@ -242,6 +257,12 @@ class Gate:
 
     def __init__(self, *refused: Digest) -> None:
         self.refused = refused
+        self.asked = 0
+
+    async def find_known(self, transactions: Sequence[SignedTransaction], now_ms: Millis) -> list[int | None]:
+        self.asked += len(transactions)
+        known = [[place for place, signer in enumerate(t.signers) if signer == SIGNER.signer] for t in transactions]
+        return [places[0] if places else None for places in known]
 
     async def admit(
         self, transactions: Sequence[SignedTransaction], now_ms: Millis, *, from_client: bool
@@ -292,11 +313,68 @@ async def test_what_a_peer_gossips_is_checked_the_same_and_not_sent_on() -> None
 
 
 async def test_full_queue_refuses_with_a_time_to_come_back() -> None:
-    admitting = admission(Gate(), Mempool(MempoolConfig()), [], queue_count_max=3)
+    admitting = admission(Gate(), Mempool(MempoolConfig()), [], queue_count_max=12)
     admitting.start()
     outcomes = await admitting.submit([transaction().raw for _ in range(5)], from_client=True)
     assert codes(outcomes) == ["", "", "", "admission.busy", "admission.busy"]
     await admitting.stop()
+
+
+async def test_strangers_cost_no_signature_check_and_a_member_named_without_its_consent_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checked: list[tuple[Signer, ...]] = []
+    verify = admission_module.verify_signatures
+
+    def count(signed: SignedTransaction, network: Network) -> None:
+        checked.append(signed.signers)
+        verify(signed, network)
+
+    monkeypatch.setattr(admission_module, "verify_signatures", count)
+    strangers = [Ed25519Signer(sha256(bytes([number]))) for number in range(20)]
+    others = [transaction(signers=strangers[number:]) for number in range(8)]
+    named = forged(transaction(signers=[SIGNER, *strangers]), SIGNER.signer)
+    both, gate = transaction(signers=[SIGNER, strangers[0]]), Gate()
+    admitting = admission(gate, Mempool(MempoolConfig()), [])
+    admitting.start()
+    raws = [*(each.raw for each in others), named.raw, both.raw]
+    outcomes = await admitting.submit(raws, from_client=True)
+    assert codes(outcomes) == ["transaction.unknown-signer"] * 8 + ["signature.invalid", ""]
+    assert sorted(map(len, checked)) == [1, 1, 2]
+    assert all(signers[0] == SIGNER.signer for signers in checked if len(signers) == 1)
+    asked = gate.asked
+    assert codes(await admitting.submit([transaction().raw], from_client=True)) == [""]
+    assert gate.asked == asked, "a signer that was met before is not asked about"
+    await admitting.stop()
+
+
+async def test_queue_counts_signatures_and_one_stream_leaves_room_for_others() -> None:
+    admitting = admission(Gate(), Mempool(MempoolConfig()), [], queue_count_max=40)
+    heavy = [transaction(signers=[SIGNER, *(Ed25519Signer(sha256(bytes([n]))) for n in range(5))]) for _ in range(2)]
+    flood = asyncio.create_task(admitting.submit([each.raw for each in heavy], from_client=True, source=1))
+    other = asyncio.create_task(admitting.submit([transaction().raw], from_client=True, source=2))
+    await asyncio.sleep(0)
+    admitting.start()
+    assert codes(await flood) == ["", "admission.busy"]
+    assert codes(await other) == [""]
+    await admitting.stop()
+
+
+def test_sources_have_their_turns_and_what_comes_back_stands_first() -> None:
+    lane: Lane[str] = Lane(1_000, 1_000)
+    for number in range(40):
+        lane.add(Entry(f"a{number}", "a", 1, 1))
+    heavy = Entry("b0", "b", 64, 1)
+    lane.add(heavy)
+    lane.add(Entry("b1", "b", 1, 1))
+    first = [entry.item for entry in lane.take(96, 1_000)]
+    assert first == [*(f"a{number}" for number in range(16)), "b0", *(f"a{number}" for number in range(16, 32))]
+    lane.add(heavy, at_front=True)
+    assert [entry.item for entry in lane.extract(lambda item: item == "b1")] == ["b1"]
+    assert [entry.item for entry in lane.take(1, 1_000)] == ["b0"]
+    assert [entry.item for entry in lane.take(99, 2)] == ["a32", "a33"]
+    assert lane.count == 6
+    assert [lane.has_room("a", 244, 1), lane.has_room("a", 245, 1), lane.has_room("c", 994, 1)] == [True, False, True]
 
 
 async def test_bodies_for_a_vote_are_verified_and_not_admitted() -> None:
