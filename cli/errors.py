@@ -41,6 +41,12 @@ class MissingError(CommandError):
     exit_code = Exit.MISSING
 
 
+class UnprovenError(CommandError):
+    """What was shown proves nothing to this caller."""
+
+    exit_code = Exit.UNPROVEN
+
+
 class WorldError(CommandError):
     """A process, port or disk did not do what it should."""
 

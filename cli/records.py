@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError, Message
 
 from chain.codec import encode
 from chain.transaction import Operation
+from cli.acting import show_time
 from cli.errors import InputError
 from cli.language import t
 from cli.output import Json
@@ -37,6 +38,10 @@ _STATE_RECORDS: tuple[tuple[bytes, type[Message]], ...] = (
     (b"membership/proposal/", membership_pb2.ProposalRecord),
     (b"status/", identity_pb2.StatusRecord),
 )
+
+
+_MOMENT_MS_MAX = 253_402_300_799_000
+"""The last second of the year 9999, which is where dates end."""
 
 
 def operation_of(type_name: str, body: Mapping[str, object]) -> Operation:
@@ -104,11 +109,21 @@ def show(message: Message) -> dict[str, Json]:
 
 
 def lines(fields: Mapping[str, Json]) -> list[str]:
-    """Fields for people to read, one a line."""
+    """Fields for people to read, one a line; moments as dates."""
     return [
         f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
-        for name, value in fields.items()
+        for name, value in ((name, _dated(name, value)) for name, value in fields.items())
     ]
+
+
+def _dated(name: str, value: Json) -> Json:
+    """A value whose moments, at any depth, are dates; a moment is what `…_ms` names and is not nought."""
+    if isinstance(value, Mapping):
+        return {inner: _dated(inner, each) for inner, each in value.items()}
+    if isinstance(value, list):
+        return [_dated(name, each) for each in value]
+    is_moment = name.endswith("_ms") and isinstance(value, int) and not isinstance(value, bool)
+    return show_time(cast("int", value)) if is_moment and 0 < cast("int", value) <= _MOMENT_MS_MAX else value
 
 
 def _show_value(field: Any, value: object) -> Json:

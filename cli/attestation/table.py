@@ -23,6 +23,7 @@ TABLE_BYTES_MAX = 256 * 1024 * 1024
 FAULTS_SHOWN_MAX = 50
 VALUE_CHARACTERS_MAX = 200
 YEARS_DEFAULT = 10
+_DAY_MS = 24 * 60 * 60 * 1000
 
 REQUIRED = ("name", "id_number")
 _NOT_CLAIMS = ("valid_from", "valid_to", "assurance_level")
@@ -36,11 +37,13 @@ class Person:
 
     Attributes:
         index: 0-based among the rows.
+        line: Of the file, from 1.
         claims: What is attested, by column.
         assurance_level: Number in `identity.AssuranceLevel`.
     """
 
     index: int
+    line: int
     claims: Mapping[str, str]
     assurance_level: int
     valid_from_ms: int
@@ -87,7 +90,7 @@ def parse(raw: bytes, name: str, today: date) -> Table:
         start_line = reader.line_num + 1
         for cells in reader:
             if cells:
-                row_faults, person = _row(columns, cells, len(people), today)
+                row_faults, person = _row(columns, cells, len(people), start_line, today)
                 if not row_faults and person is not None:
                     number = person.claims["id_number"]
                     if number in first_lines:
@@ -98,13 +101,33 @@ def parse(raw: bytes, name: str, today: date) -> Table:
             start_line = reader.line_num + 1
     except csv.Error as error:
         faults.append(t("row.fault", line=reader.line_num, column="-", text=str(error)))
+    _refuse(faults, name)
+    if not people:
+        raise InputError("table.empty", t("table.empty", path=name))
+    return Table(hashlib.sha256(raw).digest(), tuple(people))
+
+
+def check_lifetimes(table: Table, limit_ms: int, name: str) -> None:
+    """Check that no row is valid for longer than a network allows.
+
+    Raises:
+        InputError: Some are; each is named with its line, up to a maximum.
+    """
+    limit_days = limit_ms // _DAY_MS
+    faults = []
+    for person in table.people:
+        lifetime_ms = person.valid_to_ms - person.valid_from_ms
+        if lifetime_ms > limit_ms:
+            text = t("row.lifetime", days=-(-lifetime_ms // _DAY_MS), limit=limit_days)
+            faults.append(t("row.fault", line=person.line, column="valid_to", text=text))
+    _refuse(faults, name)
+
+
+def _refuse(faults: list[str], name: str) -> None:
     if faults:
         shown = tuple(faults[:FAULTS_SHOWN_MAX])
         more = (t("table.more-faults", count=len(faults) - len(shown)),) if len(faults) > len(shown) else ()
         raise InputError("table.faults", t("table.faults", path=name, count=len(faults)), shown + more)
-    if not people:
-        raise InputError("table.empty", t("table.empty", path=name))
-    return Table(hashlib.sha256(raw).digest(), tuple(people))
 
 
 def _columns(header: list[str], name: str) -> list[str]:
@@ -117,7 +140,9 @@ def _columns(header: list[str], name: str) -> list[str]:
     return columns
 
 
-def _row(columns: list[str], cells: list[str], index: int, today: date) -> tuple[list[tuple[str, str]], Person | None]:
+def _row(
+    columns: list[str], cells: list[str], index: int, line: int, today: date
+) -> tuple[list[tuple[str, str]], Person | None]:
     """The faults of one row as (column, text), and the person if there is none."""
     if len(cells) != len(columns):
         return [("-", t("row.cells", found=len(cells), expected=len(columns)))], None
@@ -146,7 +171,7 @@ def _row(columns: list[str], cells: list[str], index: int, today: date) -> tuple
     if faults or level is None or valid_from is None or valid_to is None:
         return faults, None
     claims = {column: value for column, value in row.items() if column not in _NOT_CLAIMS}
-    return [], Person(index, claims, level, _millis(valid_from), _millis(valid_to))
+    return [], Person(index, line, claims, level, _millis(valid_from), _millis(valid_to))
 
 
 def _number_words() -> dict[str, str]:

@@ -9,31 +9,34 @@ from typing import Annotated
 import typer
 
 from chain.codec import encode
-from chain.receipt import VerifiedInclusion, verify
+from chain.receipt import VerifiedInclusion
 from chain.signing import TransactionSigner
 from chain.transaction import Operation
-from cli import acting, output, waiting
+from cli import acting, output, receipts, waiting
 from cli.attestation.importer import OPERATIONS_PER_TRANSACTION_MAX, Importer, Report
 from cli.attestation.journal import Journal
-from cli.attestation.table import Table, load
+from cli.attestation.table import Table, check_lifetimes, load
 from cli.command import command, group
-from cli.errors import InputError, StoppedError
+from cli.errors import InputError, MissingError, StoppedError
 from cli.exits import Exit
-from cli.home import Home, HomeOption, KeyOption, OutOption, find_home, read_file
+from cli.home import Home, HomeOption, KeyOption, OutOption, find_home
 from cli.language import t
-from cli.output import emit, progress
+from cli.output import emit, note, progress
 from cli.records import lines, show_state
 from cli.run import run_async
 from client.answers import ProvenState
 from client.errors import TransportError
+from client.session import Session
 from identity.pb import identity_pb2
 from identity.status import status_key
+from membership.parameters import load_parameter
+from membership.pb import membership_pb2
+from membership.state import PARAMETERS_KEY
 
 app = group(t("help.attest"))
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help=t("attest.option.id"))]
 ReasonOption = Annotated[str, typer.Option("--reason", help=t("attest.option.reason"))]
-RECEIPT_BYTES_MAX = 1024 * 1024
 
 
 @command(app, "import", t("attest.import.help"))
@@ -41,7 +44,7 @@ def import_table(
     file: Annotated[Path, typer.Argument(metavar="FILE.csv", help=t("attest.option.file"))],
     home: HomeOption = None,
     key: KeyOption = "registrar",
-    receipts: Annotated[Path | None, typer.Option("--receipts", help=t("attest.option.receipts"))] = None,
+    folder: Annotated[Path | None, typer.Option("--receipts", help=t("attest.option.receipts"))] = None,
     operations_per_transaction: Annotated[
         int,
         typer.Option(
@@ -56,17 +59,20 @@ def import_table(
     except OSError as error:
         raise InputError("file.unreadable", t("file.unreadable", path=file, text=error.strerror)) from None
     if check:
-        emit({"file": str(file), "rows": len(table.people)}, t("attest.checked", path=file, count=len(table.people)))
+        is_compared = _compare_lifetimes(table, file, home)
+        words = [t("attest.checked", path=file, count=len(table.people))]
+        words += [] if is_compared else [t("attest.not-compared")]
+        emit({"file": str(file), "rows": len(table.people), "lifetimes_compared": is_compared}, *words)
         return
     place = find_home(home)
-    target = receipts if receipts is not None else file.with_name(f"{file.stem}.receipts")
+    target = folder if folder is not None else file.with_name(f"{file.stem}.receipts")
     signer = place.signer(key)
     journal_path = file.with_name(f"{file.name}.journal")
     journal = Journal(
         journal_path, table=table.digest, network=place.genesis().network, issuer=signer.signer.public_key
     )
     try:
-        report = run_async(_import(place, journal, table, signer, target, operations_per_transaction))
+        report = run_async(_import(place, journal, table, signer, file, target, operations_per_transaction))
     finally:
         journal.close()
     emit(
@@ -85,7 +91,7 @@ def import_table(
 
 
 async def _import(
-    place: Home, journal: Journal, table: Table, signer: TransactionSigner, receipts: Path, group_size: int
+    place: Home, journal: Journal, table: Table, signer: TransactionSigner, file: Path, folder: Path, group_size: int
 ) -> Report:
     with progress(t("attest.progress"), len(table.people)) as advance:
         async with place.session() as session, waiting.watching(session) as moved:
@@ -99,17 +105,39 @@ async def _import(
                 journal,
                 table,
                 signer,
-                receipts=receipts,
+                receipts=folder,
                 operations_per_transaction=group_size,
                 progress=attested,
             )
             try:
+                check_lifetimes(table, await _lifetime_ms_max(session), str(file))
                 return await importer.run()
             except asyncio.CancelledError:
                 raise StoppedError(t("attest.resume")) from None
             except TransportError as error:
                 error.add_note(t("attest.resume"))
                 raise
+
+
+def _compare_lifetimes(table: Table, file: Path, home: Path | None) -> bool:
+    """Compare a table with the network's limit; False if no network is known or none of its nodes answers."""
+
+    async def ask(place: Home) -> int:
+        async with place.session() as session:
+            return await _lifetime_ms_max(session)
+
+    try:
+        limit_ms = run_async(ask(find_home(home)))
+    except (MissingError, TransportError):
+        return False
+    check_lifetimes(table, limit_ms, str(file))
+    return True
+
+
+async def _lifetime_ms_max(session: Session) -> int:
+    """How long an attestation may be valid in this network, proven."""
+    state = await session.read(PARAMETERS_KEY)
+    return load_parameter(lambda _key: state.value, membership_pb2.PARAMETER_ATTESTATION_LIFETIME_MS_MAX)
 
 
 @command(app, "revoke", t("attest.revoke.help"))
@@ -172,14 +200,15 @@ def status(
         "attestation": identifier.hex(),
         "issuer": issuer,
         "status": value,
-        "counts": value is None,
+        "stopped": value is not None,
         "height": state.checkpoint.height,
         "time_ms": state.checkpoint.time_ms,
         **({} if out is None else {"receipt": str(out)}),
     }
     moment = acting.show_time(state.checkpoint.time_ms)
     if value is None:
-        emit(fields, t("attest.counts", id=identifier.hex(), time=moment))
+        known = t("attest.receipt-shown") if Path(attestation).is_file() else t("attest.never-shown")
+        emit(fields, t("attest.not-stopped", id=identifier.hex(), time=moment), known)
         return
     emit(fields, t("attest.stopped", id=identifier.hex(), time=moment), *lines(value))
     raise typer.Exit(Exit.NOT_HELD)
@@ -200,7 +229,10 @@ def _set_status(
             each.removeprefix("REASON_").lower().replace("_", "-") for each in identity_pb2.Reason.keys()[1:]
         )
         raise InputError("attest.reason", t("attest.reason", name=reason, known=known))
-    message = identity_pb2.SetStatus(id=_id_of(attestation, place), status=new, reason=identity_pb2.Reason.Value(name))
+    identifier = _id_of(attestation, place)
+    if not Path(attestation).is_file():
+        note(t("attest.unchecked", id=identifier.hex()))
+    message = identity_pb2.SetStatus(id=identifier, status=new, reason=identity_pb2.Reason.Value(name))
     fields = acting.submit(place, [Operation.make("identity.SetStatus", encode(message))], key, out=out)
     emit({**fields, "attestation": message.id.hex()}, *acting.words(fields))
 
@@ -210,7 +242,7 @@ def _id_of(attestation: str, place: Home) -> bytes:
     path = Path(attestation)
     if not path.is_file():
         return acting.parse_hex(attestation, (16, 32))
-    verified = verify(read_file(path, RECEIPT_BYTES_MAX), place.genesis(), older_epochs=True)
+    verified = receipts.verify(path, place.genesis(), older_epochs=True)
     for inclusion in verified.inclusions:
         if isinstance(inclusion, VerifiedInclusion) and inclusion.operation.type == "identity.Attest":
             return identity_pb2.Attest.FromString(inclusion.operation.body).id

@@ -8,17 +8,14 @@ from typing import Annotated
 
 import typer
 
-from chain import receipt as receipts
-from chain import receipt_text
-from chain.checkpoint import Checkpoint
-from chain.codec import decode
+from chain import receipt, receipt_text
 from chain.errors import InvalidReceipt
 from chain.genesis import GENESIS_BYTES_MAX
 from chain.genesis import load as load_genesis
 from chain.pb import ledger_pb2
 from chain.transaction import Operation
 from chain.types import TransactionId
-from cli import acting, output
+from cli import acting, output, receipts
 from cli.command import command, group
 from cli.errors import MissingError, UsageError
 from cli.home import Home, HomeOption, find_home, read_file
@@ -60,9 +57,8 @@ def get(
 @command(app, "show", t("receipt.show.help"))
 def show(file: FileArgument) -> None:
     """What a receipt claims. Nothing is verified."""
-    raw = _load(file)
-    message = decode(ledger_pb2.Receipt, raw, receipts.RECEIPT_BYTES_MAX)
-    checkpoint = Checkpoint.decode(message.checkpoint.checkpoint)
+    raw = receipts.load(file)
+    message, checkpoint = receipts.claims(file, raw)
     operations = [show_operation(Operation.decode(each.operation)) for each in message.inclusions]
     states = [_show_claim(each) for each in message.states]
     fields: dict[str, output.Json] = {
@@ -92,7 +88,7 @@ def verify(
     path = genesis if genesis is not None else find_home(home).genesis_path
     trusted = load_genesis(read_file(path, GENESIS_BYTES_MAX))
     verified = receipts.verify(
-        _load(file),
+        file,
         trusted,
         state_age_ms_max=None if max_age is None else int(max_age * 1000),
         now_ms=time.time_ns() // 1_000_000,
@@ -127,6 +123,8 @@ def verify(
     moment = acting.show_time(checkpoint.time_ms)
     shown = [line for each in (*operations, *states) for line in ["", *lines(each)]]
     emit(fields, t("receipt.holds", name=trusted.name, height=checkpoint.height, time=moment), *shown)
+    if any(each.operation.type == "identity.Attest" for each in verified.inclusions):
+        note(t("receipt.later", file=file))
 
 
 @command(app, "refresh", t("receipt.refresh.help"))
@@ -137,7 +135,7 @@ def refresh(
 ) -> None:
     """Have what a receipt shows proven anew under the newest checkpoint."""
     place = find_home(home)
-    old = receipts.verify(_load(file), place.genesis(), older_epochs=True)
+    old = receipts.verify(file, place.genesis(), older_epochs=True)
     shown = [*old.inclusions, *old.failures]
     if len(shown) + len(old.states) != 1:
         raise UsageError("usage.bundle", t("usage.bundle"))
@@ -149,7 +147,7 @@ def refresh(
         raise InvalidReceipt("the network no longer shows what this receipt proves; keep the receipt and ask why")
     target = out if out is not None else file
     acting.write_file(target, raw)
-    fresh = receipts.verify(raw, place.genesis())
+    fresh = receipt.verify(raw, place.genesis())
     fields: dict[str, output.Json] = {
         "receipt": str(target),
         "epoch": fresh.epoch,
@@ -177,11 +175,6 @@ def _fetch_state(place: Home, key: bytes) -> bytes:
     return run_async(ask())
 
 
-def _load(file: Path) -> bytes:
-    """A receipt's bytes, whichever of the three encodings the file has."""
-    return receipt_text.decode_any(read_file(file, receipt_text.JSON_BYTES_MAX))
-
-
 def _encoded(raw: bytes, encoding: Encoding) -> bytes:
     if encoding is Encoding.JSON:
         return receipt_text.to_json(raw).encode()
@@ -190,7 +183,7 @@ def _encoded(raw: bytes, encoding: Encoding) -> bytes:
     return raw
 
 
-def _place(each: receipts.VerifiedInclusion | receipts.FailedInclusion) -> dict[str, output.Json]:
+def _place(each: receipt.VerifiedInclusion | receipt.FailedInclusion) -> dict[str, output.Json]:
     return {
         "transaction": each.transaction_id.hex(),
         "height": each.height,

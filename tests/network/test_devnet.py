@@ -63,13 +63,13 @@ def revoke(identifier: str) -> tuple[str, ...]:
 def test_transaction_state_and_receipt_through_the_command(home: str, tmp_path: Path) -> None:
     identifier = "ab" * 16
     kept = str(tmp_path / "r.receipt")
-    assert zhixin("attest", "status", identifier, "--home", home)["counts"] is True
+    assert zhixin("attest", "status", identifier, "--home", home)["stopped"] is False
     sent = zhixin(*revoke(identifier), "--home", home, "--out", kept)
     verified = zhixin("receipt", "verify", kept, "--genesis", f"{home}/genesis.json")
     assert verified["operations"][0]["transaction"] == sent["transaction"]
     shown = zhixin("tx", "show", sent["transaction"], "--home", home)
     assert shown["operations"][0]["id"] == identifier
-    assert zhixin("attest", "status", identifier, "--home", home, code=Exit.NOT_HELD)["counts"] is False
+    assert zhixin("attest", "status", identifier, "--home", home, code=Exit.NOT_HELD)["stopped"] is True
     state = zhixin("state", "get", f"status/registrar/{identifier}", "--home", home, "--out", str(tmp_path / "s"))
     assert state["value"]["status"] == "STATUS_REVOKED"
     assert zhixin("state", "get", "status/registrar/00", "--home", home, code=Exit.MISSING)["present"] is False
@@ -110,7 +110,7 @@ def test_import_from_a_table_and_its_rerun(home: str, tmp_path: Path) -> None:
     assert zhixin("attest", "import", str(tmp_path / "t.csv"), "--home", home)["attested_before"] == 50
     one = next(Path(made["receipts"]).glob("*.receipt"))
     zhixin("receipt", "verify", str(one), "--genesis", f"{home}/genesis.json")
-    assert zhixin("attest", "status", str(one), "--home", home)["counts"] is True
+    assert zhixin("attest", "status", str(one), "--home", home)["stopped"] is False
 
 
 def test_killed_validator_is_missed_by_nobody_and_catches_up(home: str) -> None:

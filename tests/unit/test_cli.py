@@ -27,9 +27,9 @@ from cli.app import NOUNS
 from cli.devnet import ports, process
 from cli.errors import InputError, MissingError, StoppedError, WorldError
 from cli.exits import Exit, table
-from cli.home import Home
+from cli.home import Home, load_genesis
 from cli.main import run
-from cli.records import OPERATIONS, operation_of, show_operation
+from cli.records import OPERATIONS, lines, operation_of, show_operation
 from client.errors import TransportError
 from client.pb import node_service_pb2 as pb
 from client.session import Session
@@ -351,6 +351,40 @@ def test_receipt_show_says_that_nothing_is_verified(kept: Path, capsys: pytest.C
     assert json.loads(capsys.readouterr().out)["verified"] is False
     (kept / "junk").write_bytes(b"\xff" * 50)
     assert run(["receipt", "show", str(kept / "junk"), "--json"]) == Exit.UNPROVEN
+
+
+@pytest.mark.parametrize("cut", [0, 1, 100, -1])
+def test_file_that_is_no_whole_receipt_is_called_that(kept: Path, cut: int, capsys: pytest.CaptureFixture[str]) -> None:
+    (kept / "cut").write_bytes((kept / "a.receipt").read_bytes()[:cut])
+    for verb in (["verify", str(kept / "cut"), "--genesis", str(kept / "genesis.json")], ["show", str(kept / "cut")]):
+        assert run(["receipt", *verb, "--json"]) == Exit.UNPROVEN
+        error = json.loads(capsys.readouterr().out)["error"]
+        assert error["code"] == "receipt.unreadable"
+        assert "not a whole receipt" in error["reason"]
+
+
+def test_receipt_of_another_network_is_no_lie_but_a_mix_up(
+    kept: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = create_testnet(tmp_path_factory.mktemp("n"), 1, 20000).genesis
+    assert run(["receipt", "verify", str(kept / "a.receipt"), "--genesis", str(other), "--json"]) == Exit.UNPROVEN
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "receipt.other-network"
+    assert load_genesis(kept / "genesis.json").network.hex() in error["reason"]
+    assert load_genesis(other).network.hex() in error["reason"]
+
+
+def test_people_read_dates_and_programs_milliseconds(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["receipt", "verify", str(kept / "a.receipt"), "--genesis", str(kept / "genesis.json")]
+    assert run(argv) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"time_ms: 20\d\d-\d\d-\d\d ", shown)
+    assert run([*argv, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["time_ms"] > 10**12
+    fields = {"valid_to_ms": 0, "operation": {"valid_to_ms": 4_102_444_800_000}, "ends_ms": [1 << 63], "flag_ms": True}
+    first, second, third, fourth = lines(fields)
+    assert (first, third, fourth) == ("valid_to_ms: 0", f"ends_ms: [{1 << 63}]", "flag_ms: true")
+    assert re.search("2100-01-01|2099-12-31", second)
 
 
 # ---------------------------------------------------------------- homes, keys, records

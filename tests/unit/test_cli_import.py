@@ -19,7 +19,8 @@ from chain.types import Millis
 from cli.attestation.claims import commitment
 from cli.attestation.importer import Importer
 from cli.attestation.journal import Journal, Submission
-from cli.attestation.table import Table, load
+from cli.attestation.table import Table, check_lifetimes, load
+from cli.errors import InputError
 from cli.scenes import residents
 from client.pb import node_service_pb2 as pb
 from client.session import Session
@@ -32,6 +33,23 @@ ROWS = 60
 
 class Crash(Exception):
     pass
+
+
+def test_validity_beyond_the_networks_limit_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    residents.write_table(path, list(residents.residents(3, 1)))
+    header, *rows = path.read_text("utf-8").splitlines()
+    assert "valid_to" not in header
+    ends = ["2027-11-22", "2099-01-01", "2036-11-22"]
+    added = [f"{row},{end}" for row, end in zip(rows, ends, strict=True)]
+    path.write_text("\n".join([f"{header},valid_to", *added]), encoding="utf-8")
+    table = load(path, date(2026, 11, 22))
+    check_lifetimes(table, 73 * 366 * 24 * 3600 * 1000, str(path))
+    with pytest.raises(InputError) as caught:
+        check_lifetimes(table, 20 * 365 * 24 * 3600 * 1000, str(path))
+    (fault,) = caught.value.details
+    assert "line 3" in fault
+    assert "7300" in fault
 
 
 @asynccontextmanager
