@@ -156,7 +156,7 @@ class Session:
                 continue
             try:
                 found = await self._receipts(node, [identifier], 0, 0, all_operations=False)
-            except TransportError:
+            except (TransportError, Refused):
                 self.roster.failed(node)
             except LedgerError as error:
                 self.denounce(node, error)
@@ -229,21 +229,28 @@ class Session:
             cursor: Where to go on, kept from an earlier follower; None: at the first block.
 
         Raises:
+            Refused: f + 1 nodes do not hold the blocks to go on with.
             TransportError: No node has gone on for a while.
         """
         follower = Follower(cursor if cursor is not None else Cursor.start(self.network))
         failures = 0
+        declined: set[str] = set()
         while True:
             node = self.pick()
             follower = Follower(follower.cursor)
             try:
                 async for block in self._blocks(node, follower):
                     failures = 0
+                    declined.clear()
                     self.roster.answered(node)
                     yield block
-            except TransportError:
+            except (TransportError, Refused) as error:
                 self.roster.failed(node)
                 failures += 1
+                if isinstance(error, Refused):
+                    declined.add(node.name)
+                    if len(declined) >= self._refusals_wanted():
+                        raise
                 if failures > 2 * len(self.roster.nodes):
                     raise
                 await asyncio.sleep(min(0.1 * failures, 1.0))
@@ -286,20 +293,13 @@ class Session:
     async def _ask_each(self, question: Callable[[Node], Awaitable[T]]) -> T:
         refusals: list[Refused] = []
         failures: list[TransportError | LedgerError] = []
-        candidates = self.roster.candidates()
-        wanted = min(faults_max(self.trust.validator_count) + 1, len(candidates))
-        for node in candidates:
+        for node in self.roster.candidates():
             try:
-                answer = await question(node)
-            except grpc.aio.AioRpcError as error:
-                failure = failure_of(error, node.name)
-                if isinstance(failure, Refused):
-                    refusals.append(failure)
-                    if len(refusals) >= wanted:
-                        raise failure from None
-                    continue
-                self.roster.failed(node)
-                failures.append(TransportError(failure.reason, failure.code))
+                answer = await _spoken(question, node)
+            except Refused as refusal:
+                refusals.append(refusal)
+                if len(refusals) >= self._refusals_wanted():
+                    raise
             except TransportError as error:
                 self.roster.failed(node)
                 failures.append(error)
@@ -312,6 +312,10 @@ class Session:
         if refusals:
             raise refusals[-1]
         raise summary_of(failures)
+
+    def _refusals_wanted(self) -> int:
+        """How many nodes must decline before it is believed: f + 1, or all of those that there are to ask."""
+        return min(faults_max(self.trust.validator_count) + 1, len(self.roster.candidates()))
 
     async def _receipts(
         self,
@@ -405,6 +409,14 @@ class Session:
         if checkpoint.height < floor:
             reason = f"{node.name} is at height {checkpoint.height}, and {floor} is known"
             raise TransportError(reason, "transport.behind")
+
+
+async def _spoken(question: Callable[[Node], Awaitable[T]], node: Node) -> T:
+    """A node's answer, with a gRPC status told apart: a node that declines has not lied."""
+    try:
+        return await question(node)
+    except grpc.aio.AioRpcError as error:
+        raise failure_of(error, node.name) from None
 
 
 async def _as_async(items: Iterable[SignedTransaction]) -> AsyncIterator[SignedTransaction]:

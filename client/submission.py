@@ -138,7 +138,8 @@ class Submission:
                 self._unsent[identifier] = None
             try:
                 await self._use(node)
-            except TransportError:
+            except (TransportError, Refused):
+                # A node that ends the stream with a refusal declines; which transaction it means stays open.
                 self._session.roster.failed(node)
             except LedgerError as error:
                 self._session.denounce(node, error)

@@ -9,7 +9,7 @@ import asyncio
 import datetime as dt
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Self
+from typing import Any, Self, TypeAlias
 
 import grpc.aio
 from cryptography import x509
@@ -32,6 +32,7 @@ from client.pb import node_service_pb2 as pb
 from client.pb.node_service_pb2_grpc import NodeServicer, add_NodeServicer_to_server
 
 N = 4
+Caller: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 def certificate() -> tuple[bytes, bytes]:
@@ -173,7 +174,7 @@ class Ledger:
 
 
 class FakeNode(NodeServicer):
-    """One server in front of the ledger. `lie` changes its receipts, `refuse` its admissions."""
+    """One server in front of the ledger. `lie` changes its receipts, `refuse` its admissions, `declines` ends calls."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -181,15 +182,16 @@ class FakeNode(NodeServicer):
         self.event_lie: Callable[[pb.BlockEvent], pb.BlockEvent] | None = None
         self.refuse: Callable[[SignedTransaction], pb.Admission | None] = lambda _transaction: None
         self.silent = False
+        self.declines: dict[str, str] = {}
         self.keeps_receipts = False
         self.calls: list[str] = []
         self.submitted = 0
 
     async def Submit(  # noqa: N802 - the service's name
-        self, request_iterator: AsyncIterator[pb.SubmitRequest], context: object
+        self, request_iterator: AsyncIterator[pb.SubmitRequest], context: Caller
     ) -> AsyncIterator[pb.SubmitResponse]:
         async for request in request_iterator:
-            await self._called("Submit")
+            await self._called("Submit", context)
             transactions = [decode(raw) for raw in request.transactions]
             self.submitted += len(transactions)
             refused = {t.id: self.refuse(t) for t in transactions}
@@ -201,8 +203,8 @@ class FakeNode(NodeServicer):
             if taken and not self.keeps_receipts:
                 yield pb.SubmitResponse(receipt=self._bundle([t.id for t in taken], 0, request.from_epoch))
 
-    async def Receipts(self, request: pb.ReceiptsRequest, context: object) -> pb.ReceiptsResponse:  # noqa: N802
-        await self._called("Receipts")
+    async def Receipts(self, request: pb.ReceiptsRequest, context: Caller) -> pb.ReceiptsResponse:  # noqa: N802
+        await self._called("Receipts", context)
         known = [i for i in request.transaction_ids if i in self.ledger.entries]
         index = None if request.all_operations else request.operation_index
         return pb.ReceiptsResponse(
@@ -210,26 +212,26 @@ class FakeNode(NodeServicer):
             missing=[i for i in request.transaction_ids if i not in known],
         )
 
-    async def State(self, request: pb.StateRequest, context: object) -> pb.StateResponse:  # noqa: N802
-        await self._called("State")
+    async def State(self, request: pb.StateRequest, context: Caller) -> pb.StateResponse:  # noqa: N802
+        await self._called("State", context)
         ledger = self.ledger
         states = [receipt.make_state_proof(key, *ledger.tree.prove(key)) for key in request.keys]
         raw = receipt.make([], states, ledger.newest, ledger.closings_from(request.from_epoch))
         return pb.StateResponse(receipt=self._told(raw))
 
-    async def Checkpoints(self, request: pb.CheckpointsRequest, context: object) -> pb.CheckpointsResponse:  # noqa: N802
-        await self._called("Checkpoints")
+    async def Checkpoints(self, request: pb.CheckpointsRequest, context: Caller) -> pb.CheckpointsResponse:  # noqa: N802
+        await self._called("Checkpoints", context)
         closings = self.ledger.closings_from(request.from_epoch)
         return pb.CheckpointsResponse(
             newest=encode(self.ledger.newest.to_pb()), closings=[encode(closing.to_pb()) for closing in closings]
         )
 
-    async def Consistency(self, request: pb.ConsistencyRequest, context: object) -> pb.ConsistencyResponse:  # noqa: N802
-        await self._called("Consistency")
+    async def Consistency(self, request: pb.ConsistencyRequest, context: Caller) -> pb.ConsistencyResponse:  # noqa: N802
+        await self._called("Consistency", context)
         return pb.ConsistencyResponse(path=self.ledger.log.prove_consistency(request.size1, request.size2))
 
-    async def Blocks(self, request: pb.BlocksRequest, context: object) -> AsyncIterator[pb.BlockEvent]:  # noqa: N802
-        await self._called("Blocks")
+    async def Blocks(self, request: pb.BlocksRequest, context: Caller) -> AsyncIterator[pb.BlockEvent]:  # noqa: N802
+        await self._called("Blocks", context)
         position = request.from_height - 1
         while True:
             while position < len(self.ledger.events):
@@ -238,8 +240,8 @@ class FakeNode(NodeServicer):
                 position += 1
             await asyncio.sleep(0.01)
 
-    async def Status(self, request: pb.StatusRequest, context: object) -> pb.StatusResponse:  # noqa: N802
-        await self._called("Status")
+    async def Status(self, request: pb.StatusRequest, context: Caller) -> pb.StatusResponse:  # noqa: N802
+        await self._called("Status", context)
         return pb.StatusResponse(network=self.ledger.network, network_name="test")
 
     def _bundle(self, identifiers: list[bytes], index: int | None, from_epoch: int) -> bytes:
@@ -253,8 +255,10 @@ class FakeNode(NodeServicer):
     def _told(self, raw: bytes) -> bytes:
         return raw if self.lie is None else self.lie(raw)
 
-    async def _called(self, name: str) -> None:
+    async def _called(self, name: str, context: Caller) -> None:
         self.calls.append(name)
+        if name in self.declines:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, self.declines[name])
         if self.silent:
             await asyncio.sleep(3600)
 

@@ -2,6 +2,7 @@
 """The client against a true ledger whose servers fail, stall and lie."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager
@@ -332,6 +333,66 @@ async def test_ledger_that_stands_still_is_told_from_nodes_that_do_not_answer() 
         with pytest.raises(TransportError) as caught:
             await session.read(b"test/first", age_ms_max=1)
         assert caught.value.code == "transport.stalled"
+
+
+def decline(fake: FakeNetwork, count: int, call: str, details: str) -> None:
+    for node in fake.nodes[:count]:
+        node.declines[call] = details
+
+
+async def test_nodes_that_decline_a_question_are_no_liars(tmp_path: Path) -> None:
+    file = tmp_path / "trust.json"
+    async with network(file) as (fake, session):
+        sent = transaction(session)
+        fake.ledger.submit([sent])
+        decline(fake, 4, "Receipts", "receipt.no-such-operation: a transaction has only 1 operations")
+        with pytest.raises(Refused) as caught:
+            await session.receipts([sent.id], operation_index=5)
+        assert caught.value.code == "receipt.no-such-operation"
+        assert sum(len(node.calls) for node in fake.nodes) == 2
+        assert not await session.is_missing_everywhere(sent.id)
+        assert not session.roster.liars()
+        assert (await session.read(b"test/first")).value == b"1"
+    assert json.loads(file.read_text())["liars"] == {}
+
+
+async def test_one_node_that_declines_a_question_is_not_believed() -> None:
+    async with network() as (fake, session):
+        sent = transaction(session)
+        fake.ledger.submit([sent])
+        decline(fake, 1, "Receipts", "receipt.too-many: ask for less")
+        assert sent.id in await session.receipts([sent.id])
+        assert not session.roster.liars()
+
+
+async def test_epochs_that_nodes_decline_to_lead_through_make_no_liars() -> None:
+    async with network() as (fake, session):
+        decline(fake, 4, "Checkpoints", "checkpoints.too-far-behind: ask for the closing checkpoints first")
+        with pytest.raises(Refused) as caught:
+            await session.checkpoint()
+        assert caught.value.code == "checkpoints.too-far-behind"
+        assert not session.roster.liars()
+
+
+@pytest.mark.parametrize("count", [1, 4])
+async def test_blocks_that_nodes_do_not_hold_make_no_liars(count: int) -> None:
+    async with network() as (fake, session):
+        decline(fake, count, "Blocks", "block.not-held: block 1 is not held here")
+        blocks = session.blocks()
+        if count == 1:
+            assert (await anext(blocks)).block.height == 1
+        else:
+            with pytest.raises(Refused) as caught:
+                await anext(blocks)
+            assert caught.value.code == "block.not-held"
+        assert not session.roster.liars()
+
+
+async def test_submit_stream_that_a_node_declines_is_left_for_another_and_makes_no_liar() -> None:
+    async with network() as (fake, session):
+        decline(fake, 1, "Submit", "submit.too-large: send fewer at once")
+        assert (await session.submit_one(transaction(session))).failed is None
+        assert not session.roster.liars()
 
 
 # ---------------------------------------------------------------- nodes that lie
