@@ -147,14 +147,24 @@ class Session:
             lambda node: self._receipts(node, identifiers, operation_index, wait_ms, all_operations=all_operations)
         )
 
-    async def is_missing_everywhere(self, identifier: TransactionId) -> bool:
-        """Whether f + 1 validators, so an honest one among them, show no certified entry of a transaction."""
+    async def is_missing_everywhere(self, identifier: TransactionId, expires_at_ms: int) -> bool:
+        """Whether it is known that a transaction never executed and never will.
+
+        It is when f + 1 nodes, each with a certified checkpoint from after the transaction's time, show no entry of it:
+        then an honest validator among them has executed every block that could carry it. The session's endpoints are
+        taken for validators', each certificate for one. False says that it executed, or that this is not known: with
+        fewer than f + 1 such nodes it never is.
+        """
         wanted = faults_max(self.trust.validator_count) + 1
-        missing = 0
+        missing: set[str] = set()
         for node in list(self.roster.nodes):
-            if node.lie or missing >= wanted:
+            if node.lie or len(missing) >= wanted:
                 continue
             try:
+                # First the checkpoint: what the node shows afterwards includes all up to it.
+                checkpoint = await _spoken(self._newest_of, node)
+                if checkpoint.time_ms <= expires_at_ms:
+                    continue
                 found = await self._receipts(node, [identifier], 0, 0, all_operations=False)
             except (TransportError, Refused):
                 self.roster.failed(node)
@@ -163,8 +173,8 @@ class Session:
             else:
                 if found:
                     return False
-                missing += 1
-        return missing >= min(wanted, len(self.roster.nodes))
+                missing.add(node.connection.fingerprint)
+        return len(missing) >= wanted
 
     async def read(self, key: bytes, *, age_ms_max: int = STATE_AGE_MS_MAX) -> ProvenState:
         """A state key's value or proven absence, now."""
@@ -208,17 +218,9 @@ class Session:
         """
 
         async def ask(node: Node) -> Checkpoint:
-            request = pb.CheckpointsRequest(from_epoch=self.trust.epoch)
-            answer = await node.connection.stub.Checkpoints(request, timeout=CALL_TIMEOUT_S)
-            if not answer.newest:
-                raise TransportError(f"{node.name} has no certified checkpoint yet", "transport.behind")
-            while True:
-                before, step = self.trust.newest, self.trust.trial(answer.newest, answer.closings)
-                if before is not None and 0 < before.log_size < step.checkpoint.log_size:
-                    await self._check_extends(node, before, step.checkpoint)
-                if self.trust.take(step):
-                    self._check_fresh(node, step.checkpoint, age_ms_max)
-                    return step.checkpoint
+            checkpoint = await self._newest_of(node)
+            self._check_fresh(node, checkpoint, age_ms_max)
+            return checkpoint
 
         return await self._ask(ask)
 
@@ -380,6 +382,19 @@ class Session:
         request = pb.CheckpointsRequest(from_epoch=self.trust.epoch)
         answer = await node.connection.stub.Checkpoints(request, timeout=CALL_TIMEOUT_S)
         self.trust.take(self.trust.trial(answer.newest, answer.closings))
+
+    async def _newest_of(self, node: Node) -> Checkpoint:
+        """A node's newest certified checkpoint, verified, and proven to extend the newest one known before."""
+        request = pb.CheckpointsRequest(from_epoch=self.trust.epoch)
+        answer = await node.connection.stub.Checkpoints(request, timeout=CALL_TIMEOUT_S)
+        if not answer.newest:
+            raise TransportError(f"{node.name} has no certified checkpoint yet", "transport.behind")
+        while True:
+            before, step = self.trust.newest, self.trust.trial(answer.newest, answer.closings)
+            if before is not None and 0 < before.log_size < step.checkpoint.log_size:
+                await self._check_extends(node, before, step.checkpoint)
+            if self.trust.take(step):
+                return step.checkpoint
 
     async def _check_extends(self, node: Node, before: Checkpoint, after: Checkpoint) -> None:
         """Have a node prove that the log of one checkpoint extends that of another."""

@@ -310,9 +310,10 @@ class Submission:
                 self._settle(Outcome(wanted[identifier].transaction, proven=proven[0]))
         newest = self._session.trust.newest
         for identifier, flight in wanted.items():
-            if identifier in self._flights and newest is not None and newest.time_ms > flight.transaction.expires_at_ms:
+            expires_at_ms = flight.transaction.expires_at_ms
+            if identifier in self._flights and newest is not None and newest.time_ms > expires_at_ms:
                 reason = "its time ran out before the network took it; it never executes any more"
-                if await self._session.is_missing_everywhere(identifier):
+                if await self._session.is_missing_everywhere(identifier, expires_at_ms):
                     self._settle(Outcome(flight.transaction, error=Refused(reason, "transaction.expired")))
 
     def _give_up(self) -> None:

@@ -114,10 +114,10 @@ class Importer:
         for submission in still_open:
             if submission.expires_at_ms >= checkpoint.time_ms:
                 alive.append(submission)
-            elif await self._session.is_missing_everywhere(TransactionId(submission.id)):
+            elif await self._session.is_missing_everywhere(TransactionId(submission.id), submission.expires_at_ms):
                 self._journal.release(submission.id)
             else:
-                reason = "nodes disagree on whether an earlier transaction was executed; run the import again later"
+                reason = "it is not known whether an earlier transaction was executed; run the import again later"
                 raise TransportError(reason, "transport.behind")
         self._sent |= {submission.id: submission for submission in alive}
         async for outcome in self._session.submit(decode(submission.raw) for submission in alive):

@@ -350,7 +350,7 @@ async def test_nodes_that_decline_a_question_are_no_liars(tmp_path: Path) -> Non
             await session.receipts([sent.id], operation_index=5)
         assert caught.value.code == "receipt.no-such-operation"
         assert sum(len(node.calls) for node in fake.nodes) == 2
-        assert not await session.is_missing_everywhere(sent.id)
+        assert not await session.is_missing_everywhere(sent.id, 0)
         assert not session.roster.liars()
         assert (await session.read(b"test/first")).value == b"1"
     assert json.loads(file.read_text())["liars"] == {}
@@ -393,6 +393,55 @@ async def test_submit_stream_that_a_node_declines_is_left_for_another_and_makes_
         decline(fake, 1, "Submit", "submit.too-large: send fewer at once")
         assert (await session.submit_one(transaction(session))).failed is None
         assert not session.roster.liars()
+
+
+# ---------------------------------------------------------------- never executed
+
+
+async def test_transaction_is_known_to_be_missing_once_an_honest_validator_is_past_its_time() -> None:
+    async with network() as (fake, session):
+        lost = transaction(session)
+        newest = Checkpoint.decode(fake.ledger.newest.checkpoint)
+        assert await session.is_missing_everywhere(lost.id, newest.time_ms - 1)
+        assert [node.calls for node in fake.nodes] == [["Checkpoints", "Receipts"]] * 2 + [[]] * 2
+        # At its last millisecond it may still execute.
+        assert not await session.is_missing_everywhere(lost.id, newest.time_ms)
+
+
+async def test_nodes_that_are_behind_say_nothing_of_a_transaction_that_executed() -> None:
+    async with network() as (fake, session):
+        sent = transaction(session)
+        behind = Ledger(fake.genesis)
+        fake.ledger = Ledger(fake.genesis)
+        fake.ledger.submit([sent])
+        expires_at_ms = Checkpoint.decode(fake.ledger.newest.checkpoint).time_ms
+        fake.ledger.submit([], extra={b"test/later": b"1"})
+        for node in fake.nodes[:3]:
+            node.ledger = behind
+        fake.nodes[3].ledger = fake.ledger
+        assert not await session.is_missing_everywhere(sent.id, expires_at_ms)
+
+
+async def test_fewer_nodes_than_an_honest_one_is_among_never_prove_that_a_transaction_is_missing() -> None:
+    async with FakeNetwork() as fake:
+        for endpoints in (fake.endpoints[:1], fake.endpoints[:1] * 4):
+            async with Session(fake.genesis, endpoints=endpoints) as session:
+                lost = transaction(session)
+                assert not await session.is_missing_everywhere(lost.id, 0)
+        async with Session(fake.genesis, endpoints=fake.endpoints[:2]) as session:
+            assert await session.is_missing_everywhere(lost.id, 0)
+
+
+async def test_expired_transaction_that_nobody_certified_ends_as_expired(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submission, "LOOKUP_AFTER_S", 0.1)
+    async with network() as (fake, session):
+        for node in fake.nodes:
+            node.refuse = lambda t: pb.Admission(transaction_id=t.id, code="transaction.pending", reason="waits")
+        await session.checkpoint()
+        lost = session.sign([Operation.make("test.Note", b"x")], [SIGNER], lifetime_ms=-1000)
+        with pytest.raises(Refused) as caught:
+            await session.submit_one(lost, timeout_s=4.0)
+        assert caught.value.code == "transaction.expired"
 
 
 # ---------------------------------------------------------------- nodes that lie
