@@ -16,6 +16,8 @@ from chain.types import TransactionId
 from client.errors import TransportError
 from client.pb import node_service_pb2
 
+_BYTES_SHOWN = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Failed:
@@ -54,6 +56,11 @@ class ProvenTransaction:
     failed: Failed | None
     proof: pb.Inclusion
     certification: Certification
+
+    def __repr__(self) -> str:
+        fate = "succeeded" if self.failed is None else f"failed with {self.failed.code}"
+        place = f"operation {self.operation_index}, height {self.inclusion.height}, leaf {self.inclusion.leaf_index}"
+        return f"ProvenTransaction({self.id.hex()}: {fate}, {place})"
 
     @property
     def id(self) -> TransactionId:
@@ -104,6 +111,10 @@ class ProvenState:
     value: bytes | None
     proof: pb.StateProof
     certification: Certification
+
+    def __repr__(self) -> str:
+        what = "absent" if self.value is None else f"{len(self.value)} bytes {_shortened(self.value)}"
+        return f"ProvenState({self.key!r}: {what}, height {self.checkpoint.height}, time_ms {self.checkpoint.time_ms})"
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -160,3 +171,8 @@ class SelfReport:
     status: node_service_pb2.StatusResponse | None
     error: str
     lie: str
+
+
+def _shortened(value: bytes) -> str:
+    """The first bytes in hex."""
+    return value[:_BYTES_SHOWN].hex() + ("…" if len(value) > _BYTES_SHOWN else "")

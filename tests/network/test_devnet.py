@@ -4,6 +4,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -111,6 +112,19 @@ def test_import_from_a_table_and_its_rerun(home: str, tmp_path: Path) -> None:
     one = next(Path(made["receipts"]).glob("*.receipt"))
     zhixin("receipt", "verify", str(one), "--genesis", f"{home}/genesis.json")
     assert zhixin("attest", "status", str(one), "--home", home)["stopped"] is False
+
+
+def test_programs_of_the_client_guide_run_as_they_stand(home: str, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "client.md").read_text("utf-8")
+    (tmp_path / ".devnet").symlink_to(home)
+    for program in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        argv = [sys.executable, "-c", program]
+        done = subprocess.run(
+            argv, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, (program, done.stderr)
+    assert (tmp_path / "revocation.receipt").exists()
 
 
 def test_killed_validator_is_missed_by_nobody_and_catches_up(home: str) -> None:
