@@ -8,6 +8,7 @@ from chain.checkpoint import Checkpoint
 from chain.codec import decode
 from chain.errors import InvalidMessage
 from chain.genesis import Genesis
+from chain.light_client import TrustAnchor
 from chain.pb import ledger_pb2
 from chain.receipt import Verified
 from cli.errors import UnprovenError
@@ -44,7 +45,7 @@ def claims(file: Path, raw: bytes) -> tuple[ledger_pb2.Receipt, Checkpoint]:
 
 def verify(
     file: Path,
-    trusted: Genesis,
+    trusted: Genesis | TrustAnchor,
     *,
     state_age_ms_max: int | None = None,
     now_ms: int | None = None,
@@ -54,7 +55,7 @@ def verify(
 
     Raises:
         InputError: The file cannot be read.
-        UnprovenError: It is no whole receipt, or one of another network than the genesis file's.
+        UnprovenError: It is no whole receipt, or one of another network than is trusted.
         LedgerError: It does not verify.
     """
     raw = load(file)

@@ -10,7 +10,7 @@ import typer
 
 from chain import receipt, receipt_text
 from chain.errors import InvalidReceipt
-from chain.genesis import GENESIS_BYTES_MAX
+from chain.genesis import GENESIS_BYTES_MAX, Genesis
 from chain.genesis import load as load_genesis
 from chain.pb import ledger_pb2
 from chain.transaction import Operation
@@ -18,16 +18,19 @@ from chain.types import TransactionId
 from cli import acting, output, receipts
 from cli.command import command, group
 from cli.errors import MissingError, UsageError
+from cli.exits import Exit
 from cli.home import Home, HomeOption, find_home, read_file
 from cli.language import t
 from cli.output import emit, note
 from cli.records import lines, show_operation, show_state
 from cli.run import run_async
+from client.trust import FILE_BYTES_MAX, Trust
 
 app = group(t("help.receipt"))
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help=t("receipt.option.file"))]
 GenesisOption = Annotated[Path | None, typer.Option("--genesis", help=t("receipt.option.genesis"))]
+TrustOption = Annotated[Path | None, typer.Option("--trust", help=t("receipt.option.trust"))]
 
 
 class Encoding(StrEnum):
@@ -81,15 +84,15 @@ def verify(
     file: FileArgument,
     genesis: GenesisOption = None,
     home: HomeOption = None,
+    trust: TrustOption = None,
     max_age: Annotated[float | None, typer.Option("--max-age", min=0, help=t("receipt.option.max-age"))] = None,
     older_epochs: Annotated[bool, typer.Option("--older-epochs", help=t("receipt.option.older-epochs"))] = False,
 ) -> None:
-    """Verify a receipt against genesis alone; nothing is asked of any network."""
-    path = genesis if genesis is not None else find_home(home).genesis_path
-    trusted = load_genesis(read_file(path, GENESIS_BYTES_MAX))
+    """Verify a receipt against genesis and the newest checkpoint kept; nothing is asked of any network."""
+    trusted, kept = _trusted(genesis, home, trust)
     verified = receipts.verify(
         file,
-        trusted,
+        trusted if kept is None else kept.anchor,
         state_age_ms_max=None if max_age is None else int(max_age * 1000),
         now_ms=time.time_ns() // 1_000_000,
         older_epochs=older_epochs,
@@ -110,8 +113,11 @@ def verify(
         }
         for each in verified.states
     ]
+    newest = None if kept is None else kept.newest
     fields: dict[str, output.Json] = {
         "verified": True,
+        "failed": bool(verified.failures),
+        "kept_height": None if newest is None else newest.height,
         "network": trusted.network.hex(),
         "network_name": trusted.name,
         "epoch": checkpoint.epoch,
@@ -122,9 +128,14 @@ def verify(
     }
     moment = acting.show_time(checkpoint.time_ms)
     shown = [line for each in (*operations, *states) for line in ["", *lines(each)]]
-    emit(fields, t("receipt.holds", name=trusted.name, height=checkpoint.height, time=moment), *shown)
+    place = {"name": trusted.name, "height": checkpoint.height, "time": moment}
+    verdict = t("receipt.failed", **place) if verified.failures else t("receipt.holds", **place)
+    basis = t("receipt.from-genesis") if newest is None else t("receipt.from-kept", height=newest.height)
+    emit(fields, verdict, basis, *shown)
     if any(each.operation.type == "identity.Attest" for each in verified.inclusions):
         note(t("receipt.later", file=file))
+    if verified.failures:
+        raise typer.Exit(Exit.NOT_HELD)
 
 
 @command(app, "refresh", t("receipt.refresh.help"))
@@ -156,6 +167,23 @@ def refresh(
     }
     moment = acting.show_time(fresh.time_ms)
     emit(fields, t("receipt.refreshed", height=fresh.checkpoint.height, time=moment), t("receipt.written", path=target))
+
+
+def _trusted(genesis: Path | None, home: Path | None, trust: Path | None) -> tuple[Genesis, Trust | None]:
+    """The genesis that is meant, and what a client of that network has kept since, if there is such a file.
+
+    A genesis file that is named goes with a home that is named too, if that is of the same network.
+    """
+    place = find_home(home) if genesis is None or home is not None else None
+    path = genesis if genesis is not None else find_home(home).genesis_path
+    raw = read_file(path, GENESIS_BYTES_MAX)
+    trusted = load_genesis(raw)
+    if trust is not None:
+        read_file(trust, FILE_BYTES_MAX)
+        return trusted, Trust(trusted, trust)
+    if place is None or not place.trust_file.is_file() or read_file(place.genesis_path, GENESIS_BYTES_MAX) != raw:
+        return trusted, None
+    return trusted, Trust(trusted, place.trust_file)
 
 
 def _fetch(place: Home, identifier: TransactionId, operation: int) -> bytes | None:
