@@ -18,11 +18,13 @@ $(VENV)/made:
 	@touch $@
 
 $(VENV)/runtime: $(VENV)/made requirements/runtime.txt pyproject.toml
+	@echo "Installing what the product needs into $(VENV), hash-checked (once; a minute or so) ..."
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/runtime.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
 $(VENV)/dev: $(VENV)/runtime requirements/dev.txt
+	@echo "Installing the tools for tests and checks into $(VENV) (once) ..."
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.txt
 	@touch $@
 

@@ -35,6 +35,7 @@ from node.keys import Algorithm, KeyPair, Purpose, load_key, load_passphrase, lo
 HOME_VARIABLE = "ZHIXIN_HOME"
 DEVNET_HOME = Path(".devnet")
 DEMO_HOME = Path(".demo")
+USER_HOME = Path.home() / ".zhixin"
 SETTINGS_BYTES_MAX = 64 * 1024
 
 HomeOption = Annotated[Path | None, typer.Option("--home", envvar=HOME_VARIABLE, help=t("option.home"))]
@@ -92,6 +93,9 @@ class Home:
         name = name if name is not None else _text(self._settings(), "key", self.settings_path)
         if name is None:
             raise UsageError("usage.key", t("usage.key", known=", ".join(self.key_names()) or "-"))
+        if name not in self.key_names():
+            known = ", ".join(self.key_names()) or "-"
+            raise InputError("key.missing", t("key.missing", name=name, home=self.root, known=known))
         pair = open_key(self.keys / f"{name}.json")
         if pair.algorithm is Algorithm.ED25519:
             return Ed25519Signer(pair.secret)
@@ -145,7 +149,7 @@ def find_home(named: Path | None) -> Home:
     Raises:
         MissingError: There is none.
     """
-    candidates = [named] if named is not None else [DEVNET_HOME, DEMO_HOME, Path.home() / ".zhixin"]
+    candidates = [named] if named is not None else [DEVNET_HOME, DEMO_HOME, USER_HOME]
     for root in candidates:
         home = Home(root)
         if home.genesis_path.is_file():

@@ -10,7 +10,7 @@ from chain import genesis as genesis_file
 from chain.types import sha256
 from cli.command import command
 from cli.errors import InputError, UsageError
-from cli.home import HOME_VARIABLE, Home, read_file
+from cli.home import HOME_VARIABLE, USER_HOME, Home, read_file
 from cli.language import t
 from cli.output import emit
 from node.certificates import CERTIFICATE_BYTES_MAX, from_pem, to_pem
@@ -21,7 +21,7 @@ app = typer.Typer(add_completion=False)
 @command(app, "init", t("init.help"))
 def init(
     genesis: Annotated[Path, typer.Option("--genesis", help=t("option.genesis"))],
-    home: Annotated[Path, typer.Option("--home", envvar=HOME_VARIABLE, help=t("init.option.home"))] = Path(".zhixin"),
+    home: Annotated[Path, typer.Option("--home", envvar=HOME_VARIABLE, help=t("init.option.home"))] = USER_HOME,
     expect: Annotated[str | None, typer.Option("--expect", help=t("init.option.expect"))] = None,
     node: Annotated[list[str] | None, typer.Option("--node", help=t("init.option.node"))] = None,
     key: Annotated[str | None, typer.Option("--key", help=t("option.key"))] = None,

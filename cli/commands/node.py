@@ -3,6 +3,7 @@
 
 import datetime as dt
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -94,7 +95,7 @@ def status(home: HomeOption = None) -> None:
 
     reports = run_async(ask())
     nodes = [_fields(report) for report in reports]
-    columns = [
+    headings = [
         t("column.address"),
         t("column.organisation"),
         t("column.role"),
@@ -107,13 +108,13 @@ def status(home: HomeOption = None) -> None:
         t("column.peers"),
         t("column.version"),
     ]
-    rows = [
-        [str(fields[name]) for name in _SHOWN] if fields["answers"] else [str(fields["address"])] for fields in nodes
-    ]
+    shown = _SHOWN if output.console().width >= WIDE_COLUMNS else _SHOWN_NARROW
+    columns = [heading for heading, name in zip(headings, _SHOWN, strict=True) if name in shown]
+    rows = [[_cell(fields, name) for name in shown] for fields in nodes]
     emit_table({"nodes": nodes, "verified": False}, columns, rows, empty="-")
     for fields in nodes:
         if not fields["answers"]:
-            note(str(fields["error"]))
+            note(t("node.down-because", address=fields["address"], reason=fields["error"]))
     if not any(fields["answers"] for fields in nodes):
         note(t("node.silent"))
         raise typer.Exit(Exit.NOT_HELD)
@@ -132,6 +133,16 @@ _SHOWN = (
     "peers_connected",
     "version",
 )
+_SHOWN_NARROW = ("address", "role", "epoch", "executed_height", "certified_height", "pending", "peers_connected")
+WIDE_COLUMNS = 120
+"""A terminal narrower than this gets fewer columns instead of broken ones; --json has them all."""
+
+
+def _cell(fields: Mapping[str, output.Json], name: str) -> str:
+    """One cell; a node that does not answer is down, and the rest of its row is empty."""
+    if not fields["answers"]:
+        return {"address": str(fields["address"]), "role": t("node.down")}.get(name, "")
+    return str(fields[name])
 
 
 def _fields(report: SelfReport) -> dict[str, output.Json]:

@@ -1,20 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a command says to a wrong command line, and what it refuses to do to a network that is not meant."""
 
+import asyncio
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cli import language, output, program
+from cli.acts import load_acts
 from cli.devnet import network, ports
 from cli.devnet.network import Devnet
-from cli.errors import UsageError
+from cli.errors import InputError, UsageError
 from cli.exits import Exit
+from cli.home import Home
 from cli.main import run
 from cli.scenes import ledger
 from cli.scenes.stage import Stage
+from client.answers import SelfReport
+from client.pb import node_service_pb2
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +72,58 @@ def test_wrong_command_line_is_explained_in_both_languages(
 def test_command_that_lacks_everything_has_a_reason_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["receipt", "--json"]) == Exit.USAGE
     assert json.loads(capsys.readouterr().out)["error"]["reason"] == "Missing command."
+
+
+def test_example_of_acts_in_help_and_guide_can_be_proposed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in language.LANGUAGES:
+        example = language.catalogue(name).say("proposal.create.help")
+        (tmp_path / "acts.json").write_text(example[example.index("[{") : example.rindex("}]") + 2], encoding="utf-8")
+        assert [act.WhichOneof("act") for act in load_acts([tmp_path / "acts.json"])] == ["grant_role"]
+    (found,) = re.findall(
+        r"^```json\n(.*?)^```", (ROOT / "docs/membership.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    (tmp_path / "acts.json").write_text(found, encoding="utf-8")
+    assert len(load_acts([tmp_path / "acts.json"])) == 3
+    assert run(["proposal", "create", "--help"]) == 0
+    assert '"grant_role"' in capsys.readouterr().out
+
+
+def test_each_thing_has_one_chinese_name() -> None:
+    chinese = language.catalogue("zh-CN")
+    words = [*chinese.text.values(), *(part for refusal in chinese.refusals.values() for part in refusal)]
+    words.append((ROOT / "README.zh-CN.md").read_text("utf-8"))
+    for other in ("验证者", "撤销"):
+        assert not [text for text in words if other in text], other
+
+
+def test_key_that_does_not_exist_is_explained_by_those_that_do(tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "clinic.json").touch()
+    with pytest.raises(InputError) as caught:
+        Home(tmp_path).signer("registrar")
+    assert caught.value.code == "key.missing"
+    assert "clinic" in caught.value.reason
+
+
+@pytest.mark.parametrize("columns", ["80", "200"])
+async def test_node_that_is_down_is_said_to_be_down_at_any_width(
+    columns: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output, "PIPE_COLUMNS", int(columns))
+    up = node_service_pb2.StatusResponse(
+        epoch=3, executed_height=123456, certified_height=123456, organisation="x" * 20
+    )
+    reports = [SelfReport("127.0.0.1:26601", up, "", ""), SelfReport("127.0.0.1:26611", None, "unavailable: no", "")]
+    (tmp_path / "genesis.json").touch()
+    monkeypatch.setattr("cli.commands.node.run_async", lambda coroutine: (coroutine.close(), reports)[1])
+    assert await asyncio.to_thread(run, ["node", "status", "--home", str(tmp_path)]) == 0
+    shown = capsys.readouterr()
+    lines = shown.out.splitlines()
+    assert len(lines) == 3
+    assert all(len(line) <= int(columns) for line in lines)
+    assert "123456" in lines[1]
+    assert lines[2].split() == ["127.0.0.1:26611", "down"]
+    assert "127.0.0.1:26611 is down: unavailable: no" in shown.err
 
 
 # ---------------------------------------------------------------- development networks
