@@ -106,9 +106,15 @@ class Connection:
         await self._channel.close()
 
 
+def printable(text: str) -> str:
+    """A node's words, cut to a bound, without what could move a terminal's cursor or turn its text around."""
+    words = text[:_REASON_CHARACTERS_MAX]
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in words)
+
+
 def failure_of(error: grpc.aio.AioRpcError, node: str) -> LedgerError | TransportError:
-    """What a gRPC error means for the caller."""
-    details = (error.details() or "")[:_REASON_CHARACTERS_MAX]
+    """What a gRPC error means for the caller; the node's words in it can be shown."""
+    details = printable(error.details() or "")
     found = _CODE.match(details)
     if error.code() in _ADMISSION_STATUSES and found is not None:
         return Refused(f"{node}: {found[2]}", found[1])

@@ -15,7 +15,7 @@ from client.errors import TransportError
 
 PAUSE_FIRST_S = 0.25
 PAUSE_MAX_S = 15.0
-_TELLING = ("transport.stalled", "transport.behind", "transport.timeout")
+_TELLING = ("transport.clock", "transport.stalled", "transport.behind", "transport.timeout")
 """Which of several failures says most about the network: a node that answers knows more than one that does not."""
 
 

@@ -18,6 +18,7 @@ from chain.checkpoint import Checkpoint
 from chain.errors import InvalidReceipt, LedgerError, Refused
 from chain.genesis import Genesis
 from chain.log import verify_consistency
+from chain.receipt import CLOCK_SKEW_MS_MAX
 from chain.signing import TransactionSigner
 from chain.transaction import Operation, SignedTransaction
 from chain.types import Network, TransactionId, faults_max
@@ -415,9 +416,12 @@ class Session:
         """Pass over an answer that is true but old: older than allowed, or below what was known when asking.
 
         Raises:
-            TransportError: It is; another node may know more.
+            TransportError: It is; another node may know more. Or the local clock lags, and no age can be told.
         """
         age_ms = now_ms() - checkpoint.time_ms
+        if age_ms < -CLOCK_SKEW_MS_MAX:
+            reason = f"the checkpoint of {node.name} is {-age_ms / 1000:.0f} s ahead of this clock; set the clock right"
+            raise TransportError(reason, "transport.clock")
         if age_ms > age_ms_max:
             reason = f"{node.name} answers with the ledger of {age_ms / 1000:.0f} s ago"
             raise TransportError(reason, "transport.stalled")

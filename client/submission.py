@@ -20,7 +20,7 @@ from chain.errors import InvalidMessage, LedgerError, Refused
 from chain.transaction import SignedTransaction
 from chain.types import TransactionId, faults_max
 from client.answers import Outcome
-from client.connection import failure_of
+from client.connection import failure_of, printable
 from client.errors import TransportError
 from client.pb import node_service_pb2 as pb
 from client.roster import Node
@@ -248,7 +248,8 @@ class Submission:
                 flight.retry_at = now + min(admission.retry_after_ms, 60_000) / 1000
                 self._unsent[identifier] = None
             else:
-                self._refused(node, flight, Refused(f"{node.name}: {admission.reason[:300]}", admission.code[:64]))
+                reason, code = printable(admission.reason), printable(admission.code[:64])
+                self._refused(node, flight, Refused(f"{node.name}: {reason}", code))
 
     def _refused(self, node: Node, flight: _Flight, refusal: Refused) -> None:
         flight.refusals[node.name] = refusal

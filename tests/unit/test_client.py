@@ -18,6 +18,7 @@ from chain.ed25519 import Ed25519Signer
 from chain.errors import InvalidMessage, LedgerError, Refused
 from chain.log import leaf_hash, root_of_hashes
 from chain.pb import ledger_pb2
+from chain.receipt import CLOCK_SKEW_MS_MAX
 from chain.transaction import Operation, SignedTransaction
 from client import submission
 from client.connection import Endpoint
@@ -250,6 +251,20 @@ async def test_old_answer_is_passed_over_for_a_fresh_one() -> None:
         assert not session.roster.liars()
 
 
+async def test_clock_that_lags_does_not_let_old_state_pass_for_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with network() as (_fake, session):
+        for lag_ms, ends in ((CLOCK_SKEW_MS_MAX - 10_000, False), (CLOCK_SKEW_MS_MAX + 10_000, True)):
+            monkeypatch.setattr("client.session.now_ms", lambda lag_ms=lag_ms: time.time_ns() // 1_000_000 - lag_ms)
+            for question in (session.checkpoint, lambda: session.read(b"test/first")):
+                if not ends:
+                    await question()
+                    continue
+                with pytest.raises(TransportError) as caught:
+                    await question()
+                assert caught.value.code == "transport.clock"
+        assert not session.roster.liars()
+
+
 # ---------------------------------------------------------------- refusals
 
 
@@ -393,6 +408,26 @@ async def test_submit_stream_that_a_node_declines_is_left_for_another_and_makes_
         decline(fake, 1, "Submit", "submit.too-large: send fewer at once")
         assert (await session.submit_one(transaction(session))).failed is None
         assert not session.roster.liars()
+
+
+async def test_words_of_a_node_cannot_steer_the_terminal() -> None:
+    async with network() as (fake, session):
+        evil = "\x1b[2J\x07It holds\r\n\u202ereversed"
+        decline(fake, 4, "Receipts", f"receipt.too-many: {evil}")
+        decline(fake, 4, "State", evil)
+        for node in fake.nodes:
+            node.refuse = lambda t: pb.Admission(transaction_id=t.id, code="test.\x1b[8m", reason=evil)
+        texts = []
+        for question in (
+            session.receipts([transaction(session).id]),
+            session.read(b"test/first"),
+            session.submit_one(transaction(session)),
+        ):
+            with pytest.raises((Refused, TransportError)) as caught:
+                await question
+            texts += [caught.value.reason, caught.value.code]
+        assert "It holds" in texts[0]
+        assert all(text.isprintable() for text in texts)
 
 
 # ---------------------------------------------------------------- never executed
