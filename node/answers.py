@@ -24,6 +24,8 @@ CLOSINGS_MAX = receipt.CLOSINGS_MAX
 """Closing checkpoints in one answer; who is further behind asks again."""
 INCLUSIONS_BYTES_MAX = 4 * 1024 * 1024
 """Of operations in one bundle."""
+PATHS_BYTES_MAX = (40 + 10) * 32
+"""Of an inclusion in a log of 2^40 entries, of a transaction with 1,024 operations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,29 @@ class Answers:
             found[transaction_id] = Executed(transaction, entry, place.leaf_index, place.height)
         return found
 
+    def heights(self, ids: Sequence[TransactionId]) -> dict[TransactionId, Height]:
+        """In which blocks these have their entries, as far as they have any."""
+        places = {transaction_id: self._store.place(transaction_id) for transaction_id in ids}
+        return {transaction_id: place.height for transaction_id, place in places.items() if place is not None}
+
+    def find_within(
+        self, ids: Sequence[TransactionId], log_size: int, room: int, operation_index: int | None
+    ) -> tuple[dict[TransactionId, Executed], int]:
+        """What `find` finds, one after another while the answer stays within its bytes, and what is left of them.
+
+        Raises:
+            Refused: They are too large together.
+        """
+        found: dict[TransactionId, Executed] = {}
+        for transaction_id in ids:
+            for executed in self.find([transaction_id], log_size).values():
+                shown = len(executed.transaction.operations) if operation_index is None else 1
+                room -= len(executed.transaction.raw) + shown * (len(executed.entry) + PATHS_BYTES_MAX)
+                if room < 0:
+                    raise Refused("these receipts are too large for one answer; ask for fewer", "receipt.too-many")
+                found[transaction_id] = executed
+        return found, room
+
     def inclusions(
         self, executed: Iterable[Executed], log_size: int, operation_index: int | None
     ) -> list[ledger_pb2.Inclusion]:
@@ -74,10 +99,12 @@ class Answers:
             count = len(item.transaction.operations)
             if operation_index is not None and operation_index >= count:
                 raise Refused(f"a transaction has only {count} operations", "receipt.no-such-operation")
-            proofs += [
-                receipt.make_inclusion(item.transaction, index, item.entry, item.leaf_index, path)
-                for index in (range(count) if operation_index is None else (operation_index,))
-            ]
+            if operation_index is None:
+                proofs += receipt.make_inclusions(item.transaction, item.entry, item.leaf_index, path)
+            else:
+                proofs.append(
+                    receipt.make_inclusion(item.transaction, operation_index, item.entry, item.leaf_index, path)
+                )
         return proofs
 
     def bundles(self, executed: Sequence[Executed], newest: Newest, from_epoch: Epoch) -> list[bytes]:

@@ -129,15 +129,31 @@ class ClientConfig:
     """The API for clients."""
 
     listen: str = field(default="127.0.0.1:26601", metadata={"why": "loopback until an operator says otherwise"})
-    streams_max: int = field(default=256, metadata={"why": "Submit and Blocks streams at once, 64 KiB each"})
-    unary_max: int = field(default=64, metadata={"why": "reads that run at once; the others wait in HTTP/2"})
+    streams_max: int = field(
+        default=256, metadata={"why": "Submit streams at once, 64 KiB each; a quarter for one address"}
+    )
+    blocks_max: int = field(
+        default=64, metadata={"why": "Blocks streams at once: services and auditors; a quarter for one address"}
+    )
+    unary_max: int = field(default=256, metadata={"why": "reads at once, of which two run; a quarter for one address"})
+    waits_max: int = field(
+        default=64, metadata={"why": "Receipts calls that wait; a quarter for one address, streams are for more"}
+    )
+    pending_bytes_max: int = field(
+        default=64 * 1024 * 1024, metadata={"why": "blocks written to callers that have not taken them yet"}
+    )
+    exempt_loopback: bool = field(
+        default=False, metadata={"why": "callers on this machine share one quarter unless a proxy speaks for many"}
+    )
     waiters_max: int = field(default=200_000, metadata={"why": "20 s of load at 10,000 transactions a second"})
     stream_waiters_max: int = field(default=50_000, metadata={"why": "one client can't take all waiters"})
     stream_inflight_max: int = field(
         default=8, metadata={"why": "unanswered Submit requests of one stream before it is read no further"}
     )
     slow_consumer_ms: int = field(default=30_000, metadata={"why": "a caller that reads nothing for so long is cut"})
-    reflection: bool = field(default=True, metadata={"why": "tools list the API; it shows nothing secret"})
+    reflection: bool = field(
+        default=False, metadata={"why": "lists the API to tools; its streams have no bound per address"}
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,16 @@ calls, streams and waiters are bounded, and whatever a call raises becomes a sta
 """
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]  # has no stubs
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]  # likewise
 
-from chain import receipt
 from chain.errors import LedgerError, Refused
-from chain.types import HASH_BYTES, Epoch, Height, TransactionId
+from chain.types import Epoch, Height
 from client.pb import node_service_pb2 as pb
 from client.pb import node_service_pb2_grpc as rpc
 from node.admission import Admission
@@ -24,20 +24,23 @@ from node.config import ClientConfig
 from node.errors import TransportError
 from node.ledger_service import LedgerService
 from node.mempool import Busy
+from node.places import ByteBudget, Full, Places, address_of
+from node.receipts import Receipts, ids_of
 from node.submission import SubmitStream
 from node.transport import HANDSHAKE_MS, TlsIdentity
-from node.waiters import Executed, Waiters
+from node.waiters import Waiters
 
 REQUEST_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024
 """A Submit request's 4 MiB of transactions and their framing."""
 RESPONSE_BYTES_MAX = 16 * 1024 * 1024
-READ_COUNT_MAX = 512
-"""Keys or ids in one read."""
-PIECE_COUNT_MAX = 32
-"""Proofs made at one go in the ledger's thread: a few milliseconds, between which blocks execute."""
-WAIT_MS_MAX = 60_000
-INLINE_OPERATIONS_MAX = 16_384
-"""Operations in one bundle, as `chain.receipt` bounds it."""
+READ_TURNS = 2
+"""Reads whose answers are put together at once: what these hold bounds the memory of all reads."""
+BLOCKS_AHEAD_MAX = 1_000
+"""How far above the tip a Blocks stream may begin: who follows another node can be ahead by some seconds."""
+SMALL_ANSWER_BYTES = 64 * 1024
+"""A block or answer up to this size counts for nothing: gRPC holds so much for each stream anyway."""
+CALLS_MAX = 4_096
+"""Calls at once, also those whose request has not arrived: bounds memory alone; `Places` share out the work."""
 
 _STATUS: tuple[tuple[type[LedgerError], grpc.StatusCode], ...] = (
     (Busy, grpc.StatusCode.RESOURCE_EXHAUSTED),
@@ -47,6 +50,7 @@ _STATUS: tuple[tuple[type[LedgerError], grpc.StatusCode], ...] = (
 """The one table of gRPC statuses; the code of the error stands before its reason in the details."""
 
 T = TypeVar("T")
+Answer = TypeVar("Answer", bound=Message)
 Caller: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 """gRPC's context of a call, whichever its messages are."""
 
@@ -80,9 +84,20 @@ class ClientService(rpc.NodeServicer):
         self._config = config
         self._newest: Newest | None = None
         self._news = asyncio.Event()
-        self._streams = 0
-        self._reads = 0
-        self._read_turns = asyncio.Semaphore(2)
+        self._receipts = Receipts(
+            ledger=ledger,
+            answers=answers,
+            waiters=waiters,
+            newest=lambda: self._newest,
+            waiters_max=config.waiters_max,
+        )
+        is_exempt = config.exempt_loopback
+        self._submits = Places(config.streams_max, is_exempt=is_exempt)
+        self._followers = Places(config.blocks_max, is_exempt=is_exempt)
+        self._reads = Places(config.unary_max, is_exempt=is_exempt)
+        self._waits = Places(config.waits_max, is_exempt=is_exempt)
+        self._pending = ByteBudget(config.pending_bytes_max, is_exempt=is_exempt)
+        self._read_turns = asyncio.Semaphore(READ_TURNS)
 
     @property
     def newest(self) -> Newest | None:
@@ -104,37 +119,50 @@ class ClientService(rpc.NodeServicer):
         context: Caller,
     ) -> None:
         """Admit what arrives and push receipts as they become certified."""
-        await self._stream(
-            context,
-            SubmitStream(
+
+        def serve() -> Awaitable[None]:
+            stream = SubmitStream(
                 admission=self._admission,
                 ledger=self._ledger,
                 answers=self._answers,
                 waiters=self._waiters,
                 newest=lambda: self._newest,
                 config=self._config,
-            ).serve(request_iterator, lambda answer: self._write(context, answer)),
-        )
+            )
+            return stream.serve(request_iterator, lambda answer: self._write(context, answer))
+
+        await self._within(self._submits, "stream.too-many", context, serve)
 
     async def Blocks(  # type: ignore[override]  # noqa: N802 - likewise
         self, request: pb.BlocksRequest, context: Caller
     ) -> None:
         """Certified blocks in order, for as long as the caller takes them."""
-        await self._stream(context, self._send_blocks(max(1, request.from_height), context))
+        first = Height(max(1, request.from_height))
+        await self._within(self._followers, "stream.too-many", context, lambda: self._send_blocks(first, context))
 
-    async def _send_blocks(self, height: int, context: Caller) -> None:
+    async def _send_blocks(self, height: Height, context: Caller) -> None:
+        address = address_of(context.peer())
+        tip = 0 if self._newest is None else self._newest.checkpoint.height
+        if height > tip + BLOCKS_AHEAD_MAX:
+            raise Refused(f"block {height} is far above the newest one, {tip}", "block.not-held")
         while True:
             news = self._news
             newest = self._newest
             if newest is None or height > newest.checkpoint.height:
                 await news.wait()
                 continue
-            event = await self._ledger.run(self._answers.block_event, Height(height))
+            event = await self._ledger.run(self._answers.block_event, height)
             if event is None:
                 await news.wait()
                 continue
-            await self._write(context, event)
-            height += 1
+            size_bytes = event.ByteSize()
+            if size_bytes <= SMALL_ANSWER_BYTES:
+                await self._write(context, event)
+            else:
+                del event  # nothing is held while room for it is waited for
+                async with self._pending.hold(address, size_bytes):
+                    await self._write(context, await self._ledger.run(self._answers.block_event, height))
+            height = Height(height + 1)
 
     async def _write(self, context: Caller, answer: object) -> None:
         """Write one answer; a caller that takes nothing for long is cut."""
@@ -144,87 +172,29 @@ class ClientService(rpc.NodeServicer):
         except TimeoutError:
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "stream.slow: the caller takes no answers")
 
-    async def _stream(self, context: Caller, work: Awaitable[None]) -> None:
-        """Run a stream within the bound on their number."""
-        if self._streams >= self._config.streams_max:
-            if asyncio.iscoroutine(work):
-                work.close()
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "stream.too-many: try another node, or later")
-        self._streams += 1
-        try:
-            await work
-        except LedgerError as error:
-            await _abort(context, error)
-        finally:
-            self._streams -= 1
-
     # ------------------------------------------------------------ reads
 
     async def Receipts(  # noqa: N802 - the wire's name
         self, request: pb.ReceiptsRequest, context: Caller
     ) -> pb.ReceiptsResponse:
         """Receipts of transactions by id."""
-        return await self._read(context, lambda: self._receipts(request))
 
-    async def _receipts(self, request: pb.ReceiptsRequest) -> pb.ReceiptsResponse:
-        ids = list(dict.fromkeys(TransactionId(found) for found in request.transaction_ids))
-        _check_count(len(ids))
-        if any(len(found) != HASH_BYTES for found in ids):
-            raise LedgerError("a transaction id has 32 bytes", "receipt.invalid-id")
-        found = await self._find(ids, min(request.wait_ms, WAIT_MS_MAX))
-        missing = [transaction_id for transaction_id in ids if transaction_id not in found]
-        newest = self._newest
-        if not found or newest is None:
-            return pb.ReceiptsResponse(missing=missing)
-        executed = list(found.values())
-        if request.all_operations and sum(len(e.transaction.operations) for e in executed) > INLINE_OPERATIONS_MAX:
-            raise Refused(f"ask for at most {INLINE_OPERATIONS_MAX} operations at once", "receipt.too-many")
-        index = None if request.all_operations else request.operation_index
-        proofs = []
-        for part in _pieces(executed):
-            proofs += await self._ledger.run(self._answers.inclusions, part, newest.checkpoint.log_size, index)
-        closings = await self._ledger.run(self._answers.closings, Epoch(request.from_epoch), newest.checkpoint.epoch)
-        made = receipt.make(proofs, (), newest.certified, closings)
-        return pb.ReceiptsResponse(receipt=made, missing=missing)
+        async def read() -> pb.ReceiptsResponse:
+            return await self._receipts.make(request, ids_of(request))
 
-    async def _find(self, ids: Sequence[TransactionId], wait_ms: int) -> dict[TransactionId, Executed]:
-        """Those that have a certified entry, waiting for the others for a while."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + wait_ms / 1000
-        found: dict[TransactionId, Executed] = {}
-        while True:
-            news, newest = self._news, self._newest
-            if newest is not None:
-                for part in _pieces([one for one in ids if one not in found]):
-                    found |= await self._ledger.run(self._answers.find, part, newest.checkpoint.log_size)
-            left = deadline - loop.time()
-            if len(found) == len(ids) or left <= 0:
-                return found
-            try:
-                async with asyncio.timeout(left):
-                    await news.wait()
-            except TimeoutError:
-                return found
+        if request.wait_ms:
+
+            async def wait() -> None:
+                await self._receipts.wait(ids_of(request), request.wait_ms)
+
+            await self._within(self._waits, "read.too-many", context, wait)
+        return await self._read(context, read)
 
     async def State(  # noqa: N802 - the wire's name
         self, request: pb.StateRequest, context: Caller
     ) -> pb.StateResponse:
         """State keys with proof of presence or absence."""
-        return await self._read(context, lambda: self._state(request))
-
-    async def _state(self, request: pb.StateRequest) -> pb.StateResponse:
-        keys = list(dict.fromkeys(request.keys))
-        _check_count(len(keys))
-        newest = self._newest
-        if newest is None:
-            raise Refused("nothing is certified yet", "state.nothing-certified")
-        if request.height:
-            newest = await self._ledger.run(self._answers.certified_at, Height(request.height))
-        proofs = []
-        for part in _pieces(keys):
-            proofs += await self._ledger.run(self._answers.states, part, newest.checkpoint.height)
-        closings = await self._ledger.run(self._answers.closings, Epoch(request.from_epoch), newest.checkpoint.epoch)
-        return pb.StateResponse(receipt=receipt.make((), proofs, newest.certified, closings))
+        return await self._read(context, lambda: self._receipts.states(request))
 
     async def Checkpoints(  # noqa: N802 - the wire's name
         self, request: pb.CheckpointsRequest, context: Caller
@@ -251,17 +221,41 @@ class ClientService(rpc.NodeServicer):
         """What the node says of itself."""
         return self._describe()
 
-    async def _read(self, context: Caller, work: Callable[[], Awaitable[T]]) -> T:
-        """Run a read within the bound on their number."""
-        if self._reads >= self._config.unary_max:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "read.too-many: try another node, or later")
-        self._reads += 1
+    async def _read(self, context: Caller, work: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Run a read in its turn. Its place, and room for its answer, are held until the caller has taken it."""
+        address = address_of(context.peer())
         try:
-            return await work()
+            _at_end(context, self._reads.occupy(address))
+            async with self._read_turns:
+                answer = await work()
+            size_bytes = answer.ByteSize()
+            if size_bytes > SMALL_ANSWER_BYTES:
+                _at_end(context, self._pending.occupy(address, size_bytes))
+        except Full:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "read.too-many: try another node, or later")
         except LedgerError as error:
             await _abort(context, error)
-        finally:
-            self._reads -= 1
+        return answer
+
+    async def _within(self, places: Places, code: str, context: Caller, work: Callable[[], Awaitable[T]]) -> T:
+        """Do this while holding a place, and answer errors by the one table."""
+        try:
+            with places.take(address_of(context.peer())):
+                return await work()
+        except Full:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{code}: try another node, or later")
+        except LedgerError as error:
+            await _abort(context, error)
+
+
+class _Health(health.aio.HealthServicer):  # type: ignore[misc]  # has no stubs
+    """Health by asking; nobody holds a stream open to hear of it."""
+
+    async def Watch(  # noqa: N802 - the wire's name
+        self, _request: health_pb2.HealthCheckRequest, context: Caller
+    ) -> None:
+        """Refuse."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "ask with Check")
 
 
 class ClientServer:
@@ -272,7 +266,7 @@ class ClientServer:
         self._identity = identity
         self._config = config
         self._server: grpc.aio.Server | None = None
-        self._health = health.aio.HealthServicer()
+        self._health = _Health()
 
     async def start(self) -> None:
         """Listen and say that the node serves.
@@ -281,7 +275,7 @@ class ClientServer:
             TransportError: The address is taken or not ours.
         """
         server = grpc.aio.server(
-            maximum_concurrent_rpcs=self._config.streams_max + 2 * self._config.unary_max,
+            maximum_concurrent_rpcs=CALLS_MAX,
             options=[
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", REQUEST_BYTES_MAX),
@@ -316,16 +310,12 @@ class ClientServer:
             self._server = None
 
 
+def _at_end(context: Caller, release: Callable[[], None]) -> None:
+    """Do this once the caller has its answer, or is gone."""
+    context.add_done_callback(lambda _: release())  # type: ignore[arg-type]  # the stub names a class of its own
+
+
 async def _abort(context: Caller, error: LedgerError) -> NoReturn:
     """Answer an error by the one table."""
     status = next(status for kind, status in _STATUS if isinstance(error, kind))
     await context.abort(status, f"{error.code}: {error.reason}")
-
-
-def _check_count(count: int) -> None:
-    if not 1 <= count <= READ_COUNT_MAX:
-        raise LedgerError(f"ask for 1 to {READ_COUNT_MAX} at once, not {count}", "read.too-many-keys")
-
-
-def _pieces(items: Sequence[T]) -> list[Sequence[T]]:
-    return [items[start : start + PIECE_COUNT_MAX] for start in range(0, len(items), PIECE_COUNT_MAX)]
