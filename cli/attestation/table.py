@@ -10,7 +10,7 @@ import io
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -23,6 +23,8 @@ TABLE_BYTES_MAX = 256 * 1024 * 1024
 FAULTS_SHOWN_MAX = 50
 VALUE_CHARACTERS_MAX = 200
 YEARS_DEFAULT = 10
+YEAR_MIN, YEAR_MAX = 1971, 2999
+"""Days outside are slips of the pen; the earliest are not numbers that the ledger takes, the last have no day after."""
 _DAY_MS = 24 * 60 * 60 * 1000
 
 REQUIRED = ("name", "id_number")
@@ -62,6 +64,31 @@ class Table:
     people: tuple[Person, ...]
 
 
+@dataclass(slots=True)
+class _Faults:
+    """What is wrong with a table: the first faults in words, of all others the number."""
+
+    shown: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, line: int, column: str, text: str) -> None:
+        """Note one."""
+        self.count += 1
+        if len(self.shown) < FAULTS_SHOWN_MAX:
+            self.shown.append(t("row.fault", line=line, column=column, text=text))
+
+    def refuse(self, name: str) -> None:
+        """Refuse the table if there are any.
+
+        Raises:
+            InputError: There are.
+        """
+        if self.count:
+            rest = self.count - len(self.shown)
+            more = (t("table.more-faults", count=rest),) if rest else ()
+            raise InputError("table.faults", t("table.faults", path=name, count=self.count), (*self.shown, *more))
+
+
 def load(path: Path, today: date) -> Table:
     """Read and check a table.
 
@@ -82,7 +109,7 @@ def parse(raw: bytes, name: str, today: date) -> Table:
         line = raw[: error.start].count(b"\n") + 1
         raise InputError("table.not-utf8", t("table.not-utf8", path=name, line=line)) from None
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    faults: list[str] = []
+    faults = _Faults()
     people: list[Person] = []
     first_lines: dict[str, int] = {}
     try:
@@ -97,11 +124,12 @@ def parse(raw: bytes, name: str, today: date) -> Table:
                         row_faults = [("id_number", t("row.twice", line=first_lines[number]))]
                     first_lines.setdefault(number, start_line)
                     people.append(person)
-                faults += [t("row.fault", line=start_line, column=column, text=text) for column, text in row_faults]
+                for column, fault in row_faults:
+                    faults.add(start_line, column, fault)
             start_line = reader.line_num + 1
     except csv.Error as error:
-        faults.append(t("row.fault", line=reader.line_num, column="-", text=str(error)))
-    _refuse(faults, name)
+        faults.add(reader.line_num, "-", str(error))
+    faults.refuse(name)
     if not people:
         raise InputError("table.empty", t("table.empty", path=name))
     return Table(hashlib.sha256(raw).digest(), tuple(people))
@@ -114,20 +142,13 @@ def check_lifetimes(table: Table, limit_ms: int, name: str) -> None:
         InputError: Some are; each is named with its line, up to a maximum.
     """
     limit_days = limit_ms // _DAY_MS
-    faults = []
+    faults = _Faults()
     for person in table.people:
         lifetime_ms = person.valid_to_ms - person.valid_from_ms
         if lifetime_ms > limit_ms:
             text = t("row.lifetime", days=-(-lifetime_ms // _DAY_MS), limit=limit_days)
-            faults.append(t("row.fault", line=person.line, column="valid_to", text=text))
-    _refuse(faults, name)
-
-
-def _refuse(faults: list[str], name: str) -> None:
-    if faults:
-        shown = tuple(faults[:FAULTS_SHOWN_MAX])
-        more = (t("table.more-faults", count=len(faults) - len(shown)),) if len(faults) > len(shown) else ()
-        raise InputError("table.faults", t("table.faults", path=name, count=len(faults)), shown + more)
+            faults.add(person.line, "valid_to", text)
+    faults.refuse(name)
 
 
 def _columns(header: list[str], name: str) -> list[str]:
@@ -163,9 +184,9 @@ def _row(
     valid_from = _day(row.get("valid_from", ""), today)
     valid_to = _day(row.get("valid_to", ""), (valid_from or today) + timedelta(days=365 * YEARS_DEFAULT))
     if valid_from is None:
-        faults.append(("valid_from", t("row.day")))
+        faults.append(("valid_from", t("row.day", first=YEAR_MIN, last=YEAR_MAX)))
     if valid_to is None:
-        faults.append(("valid_to", t("row.day")))
+        faults.append(("valid_to", t("row.day", first=YEAR_MIN, last=YEAR_MAX)))
     if valid_from is not None and valid_to is not None and valid_to <= valid_from:
         faults.append(("valid_to", t("row.order")))
     if faults or level is None or valid_from is None or valid_to is None:
@@ -196,13 +217,14 @@ def _text_fault(value: str) -> str | None:
 
 
 def _day(text: str, default: date) -> date | None:
-    """An ISO day, the default if there is none, or None if it is not a day."""
+    """An ISO day, the default if there is none, or None if it is not a day or of a year that cannot be meant."""
     if not text:
         return default
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         return None
+    return day if YEAR_MIN <= day.year <= YEAR_MAX else None
 
 
 def _millis(day: date) -> int:

@@ -2,6 +2,7 @@
 """An import that is killed at any point goes on where it was, and no row gets a second record on the ledger."""
 
 import asyncio
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ from chain.types import Millis
 from cli.attestation.claims import commitment
 from cli.attestation.importer import Importer
 from cli.attestation.journal import Journal, Submission
-from cli.attestation.table import Table, check_lifetimes, load
+from cli.attestation.table import FAULTS_SHOWN_MAX, Table, check_lifetimes, load, parse
 from cli.errors import InputError
 from cli.scenes import residents
 from client.pb import node_service_pb2 as pb
@@ -50,6 +51,33 @@ def test_validity_beyond_the_networks_limit_is_named_with_its_line(tmp_path: Pat
     (fault,) = caught.value.details
     assert "line 3" in fault
     assert "7300" in fault
+
+
+@pytest.mark.parametrize("day", ["1900-01-01", "1970-12-31", "3000-01-01", "9999-06-01", "9999-12-31", "2026-02-30"])
+@pytest.mark.parametrize("column", ["valid_from", "valid_to"])
+def test_day_of_a_year_that_cannot_be_meant_is_named_with_its_line(tmp_path: Path, column: str, day: str) -> None:
+    path = tmp_path / "t.csv"
+    residents.write_table(path, list(residents.residents(1, 1)))
+    header, row = path.read_text("utf-8").splitlines()
+    path.write_text(f"{header},{column}\n{row},{day}\n", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        load(path, date(2026, 11, 22))
+    assert caught.value.code == "table.faults"
+    assert any("line 2" in fault and column in fault and "1971" in fault for fault in caught.value.details)
+
+
+def test_table_full_of_faults_keeps_the_first_and_counts_the_rest() -> None:
+    raw = b"name,id_number\n" + b",\n" * 20_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError) as caught:
+            parse(raw, "t.csv", date(2026, 11, 22))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(caught.value.details) == FAULTS_SHOWN_MAX + 1
+    assert str(40_000 - FAULTS_SHOWN_MAX) in caught.value.details[-1]
+    assert peak < 1_000_000
 
 
 @asynccontextmanager
