@@ -114,7 +114,8 @@ def status(home: HomeOption = None) -> None:
     emit_table({"nodes": nodes, "verified": False}, columns, rows, empty="-")
     for fields in nodes:
         if not fields["answers"]:
-            note(t("node.down-because", address=fields["address"], reason=fields["error"]))
+            reason = str(fields["error"]).removeprefix(f"{fields['address']}: ")
+            note(t("node.down-because", address=fields["address"], reason=reason))
     if not any(fields["answers"] for fields in nodes):
         note(t("node.silent"))
         raise typer.Exit(Exit.NOT_HELD)

@@ -113,7 +113,10 @@ async def test_node_that_is_down_is_said_to_be_down_at_any_width(
     up = node_service_pb2.StatusResponse(
         epoch=3, executed_height=123456, certified_height=123456, organisation="x" * 20
     )
-    reports = [SelfReport("127.0.0.1:26601", up, "", ""), SelfReport("127.0.0.1:26611", None, "unavailable: no", "")]
+    reports = [
+        SelfReport("127.0.0.1:26601", up, "", ""),
+        SelfReport("127.0.0.1:26611", None, "127.0.0.1:26611: unavailable: no", ""),
+    ]
     (tmp_path / "genesis.json").touch()
     monkeypatch.setattr("cli.commands.node.run_async", lambda coroutine: (coroutine.close(), reports)[1])
     assert await asyncio.to_thread(run, ["node", "status", "--home", str(tmp_path)]) == 0
