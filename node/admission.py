@@ -55,8 +55,13 @@ class Gate(Protocol):
     ) -> list[str | LedgerError]:
         """For each, in order, its signatures being right: the organisation that it counts against, or why not.
 
-        An organisation's quota is refused as `Busy`, and to clients only: a peer has asked for it already.
+        An organisation that has used up its quota is refused as `Busy`, to clients only: what comes by way of a peer
+        is charged all the same, and proposers leave out whoever is `in_debt`.
         """
+        ...
+
+    def in_debt(self, now_ms: Millis) -> frozenset[str]:
+        """Organisations that have used more than their quota."""
         ...
 
 

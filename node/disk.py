@@ -119,7 +119,11 @@ def _is_lost(home: Home, votes: LevelDatabase, store: LedgerStore, key: BlsKey |
 
 
 def _mark(home: Home, votes: LevelDatabase, network: Network, key: BlsKey | None) -> None:
-    """Bind journal, key and home to each other. A crash between the two writes counts as a lost journal: safe."""
+    """Bind journal, key and home to each other.
+
+    A crash between the two writes leaves no mark in the home, which the next start makes up for; the mark itself is
+    put in its place whole, since half of one would count as a lost journal, and the key would never vote again.
+    """
     mark = votes.get(_MARK)
     if mark is None:
         mark = secrets.token_bytes(MARK_BYTES)
@@ -128,10 +132,17 @@ def _mark(home: Home, votes: LevelDatabase, network: Network, key: BlsKey | None
         votes.write({_OWNER: network + key})
     try:
         if not home.mark.exists() or home.mark.read_bytes() != mark:
-            with home.mark.open("wb") as file:
+            beside = home.mark.with_suffix(".new")
+            with beside.open("wb") as file:
                 file.write(mark)
                 file.flush()
                 os.fsync(file.fileno())
+            beside.replace(home.mark)
+            folder = os.open(home.mark.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
     except OSError as error:
         raise StorageError(f"{home.mark} can't be written: {error.strerror}") from None
 

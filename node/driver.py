@@ -34,6 +34,7 @@ from node.bodies import BodyStore
 from node.gather import Gatherer
 from node.journal_writer import JournalWriter
 from node.logs import Limiter
+from node.mail import Mail
 from node.mempool import Mempool
 from node.metrics import Metrics
 from node.roles import LedgerDriver, Listener
@@ -46,6 +47,8 @@ GATHERS_MAX = 16
 WAKE_MS_MAX = 1_000
 """The core counts wall-clock time, timers count another: after a clock step it is asked again this soon."""
 HOUSEKEEPING_SECONDS = 0.5
+STEPPING_SECONDS_MAX = 0.005
+"""The core steps no longer than this before everything else of the event loop has its turn."""
 
 log = structlog.get_logger(__name__)
 
@@ -94,8 +97,7 @@ class Driver:
         self._metrics = metrics
         self._limiter = limiter
         self._now = now
-        self._events: deque[events.Event] = deque()
-        self._backlog: dict[BlsKey, int] = {}
+        self._mail = Mail()
         self._wanted = asyncio.Event()
         self._progress = asyncio.Event()
         self._to_execute: asyncio.Queue[events.Execute | events.Certified | StoredClosing] = asyncio.Queue()
@@ -111,8 +113,8 @@ class Driver:
         self._view_seen = (0, 0)
 
     async def wait_for_room(self, sender: BlsKey, messages_max: int) -> None:
-        """Return once no more than so many of a peer's messages wait for the core."""
-        while self._backlog.get(sender, 0) > messages_max:
+        """Return once no more than so many of a peer's messages, or too many bytes of them, wait for the core."""
+        while self._mail.is_busy(sender, messages_max):
             self._progress.clear()
             await self._progress.wait()
 
@@ -121,11 +123,10 @@ class Driver:
         assert self._tasks is not None, "the core steps only while the driver runs"
         self._tasks.create_task(work)
 
-    def post(self, event: events.Event) -> None:
-        """Queue an event for the core; from the event loop only."""
-        self._events.append(event)
-        if isinstance(event, events.Received):
-            self._backlog[event.sender] = self._backlog.get(event.sender, 0) + 1
+    def post(self, event: events.Event, size_bytes: int = 0) -> None:
+        """Queue an event for the core, from the event loop only; a peer's message beyond its share is dropped."""
+        if not self._mail.put(event, size_bytes) and isinstance(event, events.Received):
+            self.reject(event.sender, "more messages than it may have waiting; the newest are dropped")
         self._wanted.set()
 
     def mempool_changed(self) -> None:
@@ -156,14 +157,14 @@ class Driver:
         self._give_back(self._bodies.unsettled())
         await self._perform(self.validator.start(self._now()))
         while True:
-            while self._events:
-                event = self._events.popleft()
+            began = time.perf_counter()
+            while self._mail and time.perf_counter() - began < STEPPING_SECONDS_MAX:
+                event = self._mail.take()
                 if isinstance(event, events.Received):
-                    self._backlog[event.sender] -= 1
                     self._progress.set()
                 await self._perform(self.validator.step(event, self._now()))
             await asyncio.sleep(0)
-            if not self._events:
+            if not self._mail:
                 self._wanted.clear()
                 await self._wanted.wait()
 
@@ -278,7 +279,7 @@ class Driver:
         exclude = frozenset(digest for block in effect.ancestors for digest in block.digests)
         candidates: list[SignedTransaction] = []
         size_bytes = 0
-        for transaction in self._mempool.candidates(effect.time_ms, exclude):
+        for transaction in self._mempool.candidates(effect.time_ms, exclude, self._gate.in_debt(self._now())):
             size_bytes += len(transaction.raw)
             if size_bytes > BLOCK_BYTES_MAX or len(candidates) >= BLOCK_TRANSACTIONS_MAX:
                 break

@@ -96,7 +96,7 @@ class Inbox:
             case _:
                 if isinstance(message, Proposal):
                     self._clock.note(sender, message.block.time_ms, self._now(), len(self._transport.peers))
-                self._driver.post(Received(sender, message))
+                self._driver.post(Received(sender, message), len(raw))
 
     async def _admit(self, sender: BlsKey, transactions: Sequence[bytes]) -> None:
         try:

@@ -30,6 +30,9 @@ PRUNED_KEYS_MAX = 2_000
 QUOTAS_MAX = 10_000
 """Organisations whose quota is remembered; a city has hundreds."""
 
+DEBT_S_MAX = 60
+"""Seconds of its quota that an organisation can owe: long enough to stop a flood, short enough to forget it."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -43,7 +46,7 @@ class LedgerService:
         self._store = store
         self._fatal = fatal
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="ledger")
-        self._buckets: dict[str, quota.Bucket] = {}
+        self._buckets: dict[str, tuple[quota.Bucket, int]] = {}
 
     async def run(self, work: Callable[P, T], *args: P.args, **keywords: P.kwargs) -> T:
         """Do a piece of work in the ledger's thread."""
@@ -142,15 +145,22 @@ class LedgerService:
         self, organisation: Organisation, transaction: SignedTransaction, now_ms: Millis, *, from_client: bool
     ) -> None:
         rate = quota.rate_of(self._ledger.read, organisation)
-        bucket = self._buckets.get(organisation.id) or quota.full(rate, now_ms)
+        bucket = self._buckets[organisation.id][0] if organisation.id in self._buckets else quota.full(rate, now_ms)
         weight = quota.weight([operation.type for operation in transaction.operations])
         taken = quota.take(bucket, weight, rate, now_ms)
-        if isinstance(taken, quota.Granted):
-            if len(self._buckets) >= QUOTAS_MAX:
-                self._buckets.clear()
-            self._buckets[organisation.id] = taken.bucket
-        elif from_client:
-            raise Busy(f"{organisation.id} has used up its quota", "admission.quota", taken.retry_after_ms)
+        if isinstance(taken, quota.Delayed):
+            if from_client:
+                raise Busy(f"{organisation.id} has used up its quota", "admission.quota", taken.retry_after_ms)
+            taken = quota.Granted(_owe(bucket, weight, rate, now_ms))
+        if len(self._buckets) >= QUOTAS_MAX:
+            self._buckets.clear()
+        self._buckets[organisation.id] = (taken.bucket, rate)
+
+    def in_debt(self, now_ms: Millis) -> frozenset[str]:
+        """Organisations that have used more than their quota, by way of other nodes. Safe to call from any thread."""
+        return frozenset(
+            name for name, (bucket, rate) in list(self._buckets.items()) if _level(bucket, rate, now_ms) < 0
+        )
 
     # ------------------------------------------------------------ for peers
 
@@ -196,3 +206,14 @@ class LedgerService:
 
     def _proof(self, first: Height, last: Height) -> tuple[Height, Certificate | CertifiedCheckpoint] | None:
         return self._store.proofs.finality_within(first, last)
+
+
+def _level(bucket: quota.Bucket, rate: int, now_ms: Millis) -> int:
+    """What a bucket holds by now, in thousandths of an operation; never more than when it is full."""
+    return min(quota.full(rate, now_ms).level_milli, bucket.level_milli + max(0, now_ms - bucket.time_ms) * rate)
+
+
+def _owe(bucket: quota.Bucket, weight: int, rate: int, now_ms: Millis) -> quota.Bucket:
+    """Take more out of a bucket than it holds."""
+    level = max(_level(bucket, rate, now_ms) - weight * 1000, -DEBT_S_MAX * rate * 1000)
+    return quota.Bucket(level, Millis(max(now_ms, bucket.time_ms)))

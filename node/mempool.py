@@ -174,15 +174,18 @@ class Mempool:
         for block_id in [block_id for block_id, (until_ms, _) in self._claims.items() if until_ms < now_ms]:
             self.release(block_id)
 
-    def candidates(self, time_ms: Millis, exclude: Collection[Digest]) -> Iterator[SignedTransaction]:
+    def candidates(
+        self, time_ms: Millis, exclude: Collection[Digest], in_debt: Collection[str] = ()
+    ) -> Iterator[SignedTransaction]:
         """What a block of this time may hold: one of each organisation in turn, each's oldest first.
 
+        Organisations that have used more than their quota wait until they have paid it off.
         The organisation that comes first moves on with each call. The pool must not change while this iterates.
         """
         if not self._queues:
             return
         self._queues.move_to_end(next(iter(self._queues)))
-        turns = [iter(queue.items.values()) for queue in self._queues.values()]
+        turns = [iter(queue.items.values()) for name, queue in self._queues.items() if name not in in_debt]
         while turns:
             still = []
             for items in turns:

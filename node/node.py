@@ -171,6 +171,8 @@ class Node:
         self._stop = asyncio.Event()
         self._former: dict[BlsKey, Peer] = {}
         self._followers = Followers(self._home.trusted)
+        key, durable = self._keys.bls_key, disk.durable
+        self._is_muted = key is not None and (durable.lost or durable.muted == key)
         self._is_voted_out = False
         self._is_dispensable = False
         self._tip = tip
@@ -230,6 +232,12 @@ class Node:
         )
         if self._keys.bls_key is not None and not validator.is_member:
             log.warning("node.not-a-member", key=self._keys.bls_key.hex(), epoch=validator.epoch)
+        if self._is_muted and validator.is_member:
+            log.error(
+                "node.muted",
+                reason="the vote journal of this key was lost, so it never votes again: have the validator leave, and "
+                "join with a new key",
+            )
         self.admission.start()
         for closing in self._disk.durable.closings.values():
             await self._service.close_epoch(closing)
@@ -381,7 +389,7 @@ class Node:
         """What this node is to the others now."""
         validator = self.driver.validator
         if validator.is_member:
-            return pb.ROLE_VALIDATOR
+            return pb.ROLE_MUTED if self._is_muted else pb.ROLE_VALIDATOR
         if self._is_voted_out:
             return pb.ROLE_LEFT if validator.may_leave else pb.ROLE_LEAVING
         return pb.ROLE_FOLLOWER

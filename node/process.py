@@ -10,6 +10,8 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import structlog
 import uvloop
@@ -38,6 +40,8 @@ def run(home: Path) -> int:
         sys.stderr.write("zhixin checks itself with assertions; start it without python -O and PYTHONOPTIMIZE\n")
         return NodeExit.REFUSED
     place = Home(home)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop_early)
     try:
         config = load_config(place)
         configure_logging(config.logging.level, home.name)
@@ -49,6 +53,11 @@ def run(home: Path) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(node, place))
+
+
+def _stop_early(_number: int, _frame: FrameType | None) -> NoReturn:
+    """A signal before the node runs ends it like any later one; what is open already is closed on the way out."""
+    raise SystemExit(NodeExit.STOPPED)
 
 
 async def _run(node: Node, home: Home) -> int:

@@ -130,9 +130,10 @@ class SubmitStream:
             if isinstance(outcome, SignedTransaction):
                 waiting.append((outcome.id, outcome.expires_at_ms))
             elif outcome.code in {PENDING, REPEATED}:
-                transaction_id, expires_at_ms = _facts(raw)
-                waiting.append((transaction_id, expires_at_ms))
-                known.append(transaction_id)
+                facts = _facts(raw)
+                if facts is not None:
+                    waiting.append(facts)
+                    known.append(facts[0])
         self._waiters.wait(self._sink, waiting)
         # An entry may have been made between admission and this line; then nobody would tell.
         if known:
@@ -155,15 +156,19 @@ class SubmitStream:
 def _admission_of(raw: bytes, outcome: Outcome) -> pb.Admission:
     if isinstance(outcome, SignedTransaction):
         return pb.Admission(transaction_id=outcome.id)
+    facts = _facts(raw) if outcome.code in {PENDING, REPEATED} else None
     return pb.Admission(
-        transaction_id=_facts(raw)[0] if outcome.code in {PENDING, REPEATED} else b"",
+        transaction_id=b"" if facts is None else facts[0],
         code=outcome.code,
         reason=outcome.reason,
         retry_after_ms=outcome.retry_after_ms if isinstance(outcome, Busy) else 0,
     )
 
 
-def _facts(raw: bytes) -> tuple[TransactionId, Millis]:
-    """Id and expiry of a transaction that admission has decoded already."""
-    transaction = decode(raw)
+def _facts(raw: bytes) -> tuple[TransactionId, Millis] | None:
+    """Id and expiry of a transaction; None of bytes that came twice before anyone had read them, and are none."""
+    try:
+        transaction = decode(raw)
+    except LedgerError:
+        return None
     return transaction.id, transaction.expires_at_ms

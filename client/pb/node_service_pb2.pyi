@@ -37,6 +37,8 @@ class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType],
     """was a member; the new ones may still need its answers"""
     ROLE_LEFT: _Role.ValueType  # 4
     """was a member; a quorum of the new ones has moved on, so it may be stopped"""
+    ROLE_MUTED: _Role.ValueType  # 5
+    """a member that never votes again under its key, its vote journal having been lost"""
 
 class Role(_Role, metaclass=_RoleEnumTypeWrapper): ...
 
@@ -49,6 +51,8 @@ ROLE_LEAVING: Role.ValueType  # 3
 """was a member; the new ones may still need its answers"""
 ROLE_LEFT: Role.ValueType  # 4
 """was a member; a quorum of the new ones has moved on, so it may be stopped"""
+ROLE_MUTED: Role.ValueType  # 5
+"""a member that never votes again under its key, its vote journal having been lost"""
 Global___Role: _TypeAlias = Role  # noqa: Y015
 
 @_typing.final

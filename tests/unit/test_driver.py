@@ -25,6 +25,7 @@ from node.errors import StorageError
 from node.exits import NodeExit
 from node.gather import Gatherer
 from node.logs import Limiter
+from node.mail import PEER_BYTES_MAX, PEER_MESSAGES_MAX, Mail
 from node.mempool import Mempool
 from node.metrics import Metrics
 from node.process import _end
@@ -87,6 +88,9 @@ class Wire:
 
     async def admit(self, transactions: Sequence[SignedTransaction], *_: object, **__: object) -> list[str]:
         return ["organisation" for _ in transactions]
+
+    def in_debt(self, _now_ms: Millis) -> frozenset[str]:
+        return frozenset()
 
     async def propose(self, candidates: Sequence[SignedTransaction], _time_ms: Millis) -> list[bytes]:
         return [candidate.digest for candidate in candidates]
@@ -282,3 +286,35 @@ async def test_core_is_told_of_pending_transactions_on_each_change() -> None:
         return told() == [True, False]
 
     await bench.run_until(script)
+
+
+# ---------------------------------------------------------------- what waits for the core
+
+
+async def test_flood_of_one_peer_starves_neither_another_peer_nor_the_node_itself() -> None:
+    bench = Bench()
+    moved = Moved(Epoch(2))
+    for _ in range(50):
+        bench.driver.post(events.Received(PEER, moved))
+    bench.driver.post(events.Received(OTHER, moved))
+    bench.driver.post(events.Wake())
+    await bench.run_until(lambda: len(bench.core.seen) >= 52)
+    assert bench.core.seen[0] == events.Wake()
+    assert [event.sender for event in bench.core.seen[1:4] if isinstance(event, events.Received)] == [PEER, OTHER, PEER]
+
+
+def test_peer_has_a_bounded_queue_of_its_own() -> None:
+    mail = Mail()
+    message = events.Received(PEER, Moved(Epoch(2)))
+    assert all(mail.put(message) for _ in range(PEER_MESSAGES_MAX))
+    assert not mail.put(message)
+    assert mail.put(events.Received(OTHER, Moved(Epoch(2))), PEER_BYTES_MAX * 2), "a single message always fits"
+    assert not mail.put(events.Received(OTHER, Moved(Epoch(2))), 1)
+    assert mail.put(events.Wake())
+    assert mail.is_busy(OTHER, 10)
+    taken = 0
+    while mail:
+        mail.take()
+        taken += 1
+    assert taken == PEER_MESSAGES_MAX + 2
+    assert not mail.is_busy(PEER, 0)

@@ -183,3 +183,11 @@ def test_pool_over_a_long_life_holds_no_more_than_what_waits() -> None:
     assert len(mempool._expiries) < 2_000
     assert not mempool._queues
     assert not mempool._quiet
+
+
+def test_organisation_in_debt_waits_and_others_do_not() -> None:
+    mempool, flood, other = pool(), transaction(), transaction()
+    mempool.add(flood, "flooder", NOW)
+    mempool.add(other, "other", NOW)
+    assert list(mempool.candidates(NOW, frozenset(), frozenset({"flooder"}))) == [other]
+    assert set(mempool.candidates(NOW, frozenset())) == {flood, other}
