@@ -85,6 +85,7 @@ class Answers:
                 shown = len(executed.transaction.operations) if operation_index is None else 1
                 room -= len(executed.transaction.raw) + shown * (len(executed.entry) + PATHS_BYTES_MAX)
                 if room < 0:
+                    found.clear()  # the error outlives this call, and this frame with it
                     raise Refused("these receipts are too large for one answer; ask for fewer", "receipt.too-many")
                 found[transaction_id] = executed
         return found, room

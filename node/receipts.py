@@ -115,6 +115,9 @@ class Receipts:
             executed = list(found.values())
             count = len(proofs) + sum(len(each.transaction.operations) for each in executed)
             if request.all_operations and count > INLINE_OPERATIONS_MAX:
+                executed.clear()
+                found.clear()
+                proofs.clear()  # the error outlives this call, and this frame with it
                 raise Refused(f"ask for at most {INLINE_OPERATIONS_MAX} operations at once", "receipt.too-many")
             proofs += await self._ledger.run(self._answers.inclusions, executed, log_size, index)
         if not proofs:
@@ -142,6 +145,8 @@ class Receipts:
             made = await self._ledger.run(self._answers.states, part, newest.checkpoint.height)
             room -= sum(len(proof.value) + len(proof.proof) for proof in made)
             if room < 0:
+                made.clear()
+                proofs.clear()  # the error outlives this call, and this frame with it
                 raise Refused("these states are too large for one answer; ask for fewer", "receipt.too-many")
             proofs += made
         closings = await self._ledger.run(self._answers.closings, Epoch(request.from_epoch), newest.checkpoint.epoch)

@@ -10,17 +10,21 @@ from typing import cast
 import grpc
 import pytest
 
+from chain.ed25519 import Ed25519Signer
 from chain.errors import Refused
-from chain.types import Height, TransactionId, sha256
+from chain.ledger import Ledger
+from chain.transaction import Operation, build
+from chain.types import Height, Millis, Network, TransactionId, sha256
 from client.pb import node_service_pb2 as pb
 from client.pb import node_service_pb2_grpc as rpc
 from node.admission import Admission
-from node.answers import Answers, Newest
+from node.answers import PATHS_BYTES_MAX, Answers, Newest
 from node.config import ClientConfig
 from node.ledger_service import LedgerService
 from node.places import ByteBudget, Full, Places, address_of
 from node.receipts import ANSWER_BYTES_MAX
 from node.rpc import ClientService
+from node.store import LedgerStore
 from node.waiters import Waiters
 
 ID = TransactionId(sha256(b"unknown"))
@@ -192,6 +196,24 @@ async def test_blocks_that_nobody_reads_stay_within_the_budget() -> None:
             for _ in range(20):
                 assert isinstance(await streams[0].read(), pb.BlockEvent)
         streams[0].cancel()
+
+
+def test_refused_answer_holds_on_to_nothing() -> None:
+    """Errors live on in cycles of frames for a while; what they hold must be small."""
+    signer = Ed25519Signer(sha256(b"signer"))
+    operation = Operation.make("test.Nothing", bytes(100_000))
+    raw = build([operation], [signer], Millis(10**6), bytes(16), Network(sha256(b"places"))).raw
+    place = SimpleNamespace(leaf_index=0, height=1)
+    store = SimpleNamespace(place=lambda _: place, entry=lambda _: b"entry", transaction_at=lambda _: raw)
+    answers = Answers(cast("Ledger", None), cast("LedgerStore", store))
+    ids = [TransactionId(number.to_bytes(32)) for number in range(9)]
+    found, room = answers.find_within(ids[:2], 1, 300_000, 0)
+    assert (len(found), room) == (2, 300_000 - 2 * (len(raw) + len(b"entry") + PATHS_BYTES_MAX))
+    with pytest.raises(Refused) as refusal:
+        answers.find_within(ids, 1, 300_000, 0)
+    assert refusal.value.code == "receipt.too-many"
+    held = [entry.frame.f_locals.get("found") for entry in refusal.traceback[1:]]
+    assert [each for each in held if each is not None] == [{}]
 
 
 def test_full_is_no_refusal_of_the_ledger() -> None:
