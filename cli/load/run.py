@@ -12,6 +12,8 @@ from pathlib import Path
 
 from chain.transaction import SignedTransaction
 from cli.devnet.network import Devnet
+from cli.errors import InputError
+from cli.language import t
 from cli.load.measure import CpuShares, SignatureBound, percentile
 from cli.load.transactions import Transactions
 from cli.output import Json
@@ -176,5 +178,13 @@ async def idle(network: Devnet, seconds: float, progress: Callable[[int], None])
 
 
 def bench_home(named: Path | None) -> Path:
-    """Where a run keeps its network; deleted afterwards."""
-    return named if named is not None else Path(".bench")
+    """Where a run keeps its network; deleted afterwards.
+
+    Raises:
+        InputError: A folder was named that holds something: only what this command itself left is ever deleted.
+    """
+    if named is None:
+        return Path(".bench")
+    if named.is_dir() and any(path.name != ".lock" for path in named.iterdir()):
+        raise InputError("bench.not-empty", t("bench.not-empty", root=named))
+    return named

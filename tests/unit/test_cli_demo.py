@@ -18,6 +18,7 @@ from cli.devnet.network import Devnet, clean, locked
 from cli.errors import InputError, NotHeldError, WorldError
 from cli.exits import Exit
 from cli.load.measure import SignatureBound, percentile
+from cli.load.run import bench_home
 from cli.load.transactions import Transactions
 from cli.scenes.registry import Scene, scenes
 from cli.scenes.stage import Stage
@@ -64,6 +65,15 @@ def test_demo_whose_claim_fails_ends_with_its_exit_code_and_stops_its_network(
         output.use_json(on=False)
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "demo.not-held"
     assert stopped == [["node0"]]
+
+
+def test_measurement_refuses_a_named_folder_that_holds_something(tmp_path: Path) -> None:
+    """It deletes its folder in the end: a running network's home must not be that folder."""
+    (tmp_path / "devnet.json").write_text("{}")
+    with pytest.raises(InputError, match="measurement"):
+        bench_home(tmp_path)
+    assert bench_home(tmp_path / "new") == tmp_path / "new"
+    assert (tmp_path / "devnet.json").exists()
 
 
 def test_clean_leaves_a_folder_alone_that_is_not_marked_as_ours(tmp_path: Path) -> None:
