@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks.machine import hashes_per_s
 from chain.tree import StateTree, verify_ics23
+from node.collector import tune_collector
 from node.leveldb import LevelDatabase
 
 BLOCK_UPDATES = 1_000
@@ -103,6 +104,7 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=60)
     parser.add_argument("--versions-kept", type=int, default=None, help="prune after each block to so many versions")
     arguments = parser.parse_args()
+    tune_collector()  # as a node does
     print(json.dumps(run(arguments.keys, arguments.blocks, versions_kept=arguments.versions_kept)))
 
 

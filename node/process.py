@@ -17,6 +17,7 @@ import structlog
 import uvloop
 
 from chain.errors import LedgerError
+from node.collector import tune_collector
 from node.config import Home, load_config
 from node.driver import Halted
 from node.errors import ConfigError, KeyFileError, StorageError, TransportError
@@ -51,6 +52,7 @@ def run(home: Path) -> int:
     except StorageError as error:
         return _refuse(error, NodeExit.WORLD)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    tune_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(node, place))
 
