@@ -8,7 +8,7 @@ SEEDS ?= 1000
 FROM ?= 1
 JOBS ?= 2
 
-.PHONY: help setup setup-dev demo test check format bench sim proto lock fuzz clean
+.PHONY: help setup setup-dev setup-web setup-debian demo test check format bench sim proto lock fuzz clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
@@ -28,14 +28,24 @@ $(VENV)/dev: $(VENV)/runtime requirements/dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.txt
 	@touch $@
 
+web/node_modules/made: web/package.json web/verify/package.json web/package-lock.json web/.npmrc
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo "zhixin's web parts need Node.js 20 or newer with npm on PATH" >&2; exit 1; }
+	cd web && npm ci --silent
+	@touch $@
+
 setup: $(VENV)/runtime  ## make .venv with what the product needs, hash-checked
 
 setup-dev: $(VENV)/dev  ## the same, with the tools for tests and checks
 
+setup-web: web/node_modules/made  ## what the web parts are built with, hash-checked
+
+setup-debian:  ## as root: Debian's PostgreSQL, Chromium and CJK font for the tests; otherwise name what is missing
+	@tests/setup_debian
+
 demo: setup  ## run the demo and stay up; ONCE=1 ends with 0 only if each step held
 	$(BIN)/zhixin demo run $(if $(ONCE),--once)
 
-test: setup-dev  ## every test, 1,000 simulator seeds included
+test: setup-dev setup-web setup-debian  ## every test, 1,000 simulator seeds included
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests
 	$(BIN)/python -m sim run --from $(FROM) --seeds $(SEEDS) --jobs $(JOBS)
 
@@ -69,4 +79,4 @@ lock:  ## pin the dependencies anew, for CPython 3.11 and 3.12; needs uv on PATH
 	uv pip compile pyproject.toml $(if $(UPGRADE),--upgrade) --group runtime-build --group dev --group fuzz -c requirements/runtime.txt $(LOCK) -o requirements/dev.txt
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) web/node_modules build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
