@@ -91,6 +91,11 @@ class Home:
         return self.root / "data" / "lock"
 
     @property
+    def socket(self) -> Path:
+        """Where a running node lets its owner's other processes read its ledger; its folder has mode 0700."""
+        return self.root / "data" / "local" / "read.sock"
+
+    @property
     def mark(self) -> Path:
         """Equal to the mark in the journal, so that a journal that was lost or exchanged is noticed."""
         return self.root / "data" / "journal.mark"

@@ -59,7 +59,7 @@ def open_disk(home: Home, network: Network, key: BlsKey | None, *, archive: bool
         StorageError: A database is damaged or can't be opened.
     """
     with contextlib.ExitStack() as stack:
-        stack.callback(_lock(home))
+        stack.callback(lock_home(home))
         votes = stack.enter_context(LevelDatabase(home.journal))
         _check_owner(home, votes, network, key)
         database = stack.enter_context(LevelDatabase(home.ledger))
@@ -76,8 +76,16 @@ def open_disk(home: Home, network: Network, key: BlsKey | None, *, archive: bool
         return Disk(database, store, votes, durable, bodies, stack.pop_all().close)
 
 
-def _lock(home: Home) -> Callable[[], None]:
-    """Hold the home for this process; a lock ends with its process, however that ends."""
+def lock_home(home: Home) -> Callable[[], None]:
+    """Hold the home for this process; a lock ends with its process, however that ends.
+
+    Returns:
+        What gives it back.
+
+    Raises:
+        ConfigError: Another process holds it.
+        StorageError: The lock can't be made.
+    """
     try:
         home.lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(home.lock, os.O_RDWR | os.O_CREAT, 0o600)
@@ -87,7 +95,7 @@ def _lock(home: Home) -> Callable[[], None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
-        raise ConfigError(f"another process runs the node in {home.root}; stop that one first") from None
+        raise ConfigError(f"another process runs the node in {home.root} or reads its ledger; stop that one first") from None
     return lambda: os.close(descriptor)
 
 

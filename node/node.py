@@ -36,6 +36,7 @@ from node.gather import Gatherer
 from node.inbox import Inbox
 from node.keyring import NodeKeys, read_file
 from node.ledger_service import LedgerService
+from node.local import LocalServer
 from node.logs import Limiter
 from node.mempool import Mempool
 from node.metrics import Metrics, MetricsServer
@@ -166,6 +167,7 @@ class Node:
         if newest is not None:
             self._api.set_newest(newest)
         self._server = ClientServer(self._api, self._keys.identity, config.client)
+        self._local = LocalServer(disk.database, self._home.socket)
         self._warnings = Limiter(CLOCK_WARNING_MS, now)
         self._tasks: asyncio.TaskGroup | None = None
         self._stop = asyncio.Event()
@@ -247,6 +249,7 @@ class Node:
         tasks.create_task(self.transport.keep_listening(), name="listener")
         tasks.create_task(self._upkeep(), name="upkeep")
         await self._server.start()
+        self._local.start()
 
     def stop(self) -> None:
         """End `run` cleanly; from the event loop."""
@@ -267,6 +270,7 @@ class Node:
         await self.admission.stop()
         self.driver.stop()
         self._service.stop()
+        await asyncio.to_thread(self._local.stop)
         self._disk.close()
         log.info("node.stopped", height=self._tip.height)
 
