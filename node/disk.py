@@ -95,7 +95,9 @@ def lock_home(home: Home) -> Callable[[], None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
-        raise ConfigError(f"another process runs the node in {home.root} or reads its ledger; stop that one first") from None
+        raise ConfigError(
+            f"another process runs the node in {home.root} or reads its ledger; stop that one first"
+        ) from None
     return lambda: os.close(descriptor)
 
 
