@@ -23,6 +23,8 @@ METRICS_PORT_OFFSET = 2
 PORTS_PER_NODE = 10
 """Room for what a node may listen on later; node i of a test network starts at base_port + 10 i."""
 BASE_PORT = 26600
+BLOCKS_KEPT_MIN = 1_000
+"""As many past states as stay provable, and what nodes that were down for minutes ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,29 @@ class StorageConfig:
     """The local databases."""
 
     archive: bool = field(default=False, metadata={"why": "an archive keeps every version of the state tree"})
+    blocks_kept: int = field(
+        default=0, metadata={"why": "0 keeps all; else older blocks and entries are deleted, some members keep all"}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SyncConfig:
+    """Joining by a snapshot of the state, and giving snapshots to others."""
+
+    enabled: bool = field(
+        default=True, metadata={"why": "who is far behind takes the state from peers instead of executing all blocks"}
+    )
+    peers: str = field(
+        default="", metadata={"why": "HOST:PORT=CERTIFICATE.pem, …; for a network whose founders have all left"}
+    )
+    behind_blocks: int = field(default=1_000, metadata={"why": "fewer missing blocks are executed within a minute"})
+    behind_entries: int = field(default=50_000, metadata={"why": "as many are executed within a minute, in few blocks"})
+    snapshot_every_blocks: int = field(
+        default=1_000, metadata={"why": "as many versions of the state stay anyway; a newcomer then follows so many"}
+    )
+    snapshot_kept_seconds: int = field(
+        default=600, metadata={"why": "ten times what a million keys take; a pinned state keeps old versions on disk"}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +274,7 @@ class Config:
     consensus: ConsensusConfig = field(default_factory=ConsensusConfig)
     clock: ClockConfig = field(default_factory=ClockConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
+    sync: SyncConfig = field(default_factory=SyncConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     keys: KeysConfig = field(default_factory=KeysConfig)
@@ -382,8 +408,38 @@ def _check_ranges(config: Config, source: str) -> None:
         raise ConfigError(f"{source}: logging.level is debug, info, warning or error")
     if config.admission.workers < 1 or not 1 <= config.mempool.organisation_share_percent <= 100:
         raise ConfigError(f"{source}: admission.workers is at least 1, organisation_share_percent 1 to 100")
+    _check_storage(config, source)
     if config.peer.reconnect_ms_min < 1 or config.peer.reconnect_ms_min > config.peer.reconnect_ms_max:
         raise ConfigError(f"{source}: peer.reconnect_ms_min is at least 1 and at most reconnect_ms_max")
+
+
+def _check_storage(config: Config, source: str) -> None:
+    """What pruning and joining by a snapshot may be set to."""
+    kept, archive = config.storage.blocks_kept, config.storage.archive
+    if kept and archive:
+        raise ConfigError(f"{source}: storage.archive keeps all, storage.blocks_kept deletes; set one of them")
+    if 0 < kept < BLOCKS_KEPT_MIN:
+        raise ConfigError(f"{source}: storage.blocks_kept is 0, which keeps all blocks, or at least {BLOCKS_KEPT_MIN}")
+    for name in ("behind_blocks", "behind_entries", "snapshot_every_blocks", "snapshot_kept_seconds"):
+        if getattr(config.sync, name) < 1:
+            raise ConfigError(f"{source}: sync.{name} must be at least 1")
+    sync_hints(config.sync)
+
+
+def sync_hints(config: SyncConfig) -> tuple[tuple[str, Path], ...]:
+    """Addresses and certificate files of the peers that `sync.peers` names.
+
+    Raises:
+        ConfigError: Not HOST:PORT=CERTIFICATE.pem, separated by commas.
+    """
+    hints = []
+    for hint in filter(None, (part.strip() for part in config.peers.split(","))):
+        address, equals, certificate = hint.partition("=")
+        if not equals or not certificate.strip():
+            raise ConfigError(f"sync.peers: {hint!r} is no peer; write HOST:PORT=CERTIFICATE.pem, separated by commas")
+        split_address(address.strip())
+        hints.append((address.strip(), Path(certificate.strip())))
+    return tuple(hints)
 
 
 def _nearest(name: str, known: Mapping[str, object]) -> str:
