@@ -12,13 +12,15 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from chain.checkpoint import Checkpoint
 from chain.consensus import journal
-from chain.consensus.journal import Durable
+from chain.consensus.journal import Durable, Muted, StoredClosing
 from chain.errors import InvalidMessage
 from chain.transaction import SignedTransaction, decode
-from chain.types import BlsKey, Network
+from chain.types import FIRST_EPOCH, BlsKey, Network
 from node.config import Home
 from node.errors import ConfigError, StorageError
+from node.exchange import finish_exchange, sync_folder
 from node.leveldb import LevelDatabase
 from node.store import LedgerStore
 
@@ -34,6 +36,7 @@ class Disk:
 
     Attributes:
         bodies: Transactions of the journal's blocks.
+        exchanged: A ledger that was taken from peers has just been put in its place.
         close: Gives all of it back.
     """
 
@@ -42,6 +45,7 @@ class Disk:
     journal: LevelDatabase
     durable: Durable
     bodies: tuple[SignedTransaction, ...]
+    exchanged: bool
     close: Callable[[], None]
 
 
@@ -60,6 +64,7 @@ def open_disk(home: Home, network: Network, key: BlsKey | None, *, archive: bool
     """
     with contextlib.ExitStack() as stack:
         stack.callback(lock_home(home))
+        exchanged = finish_exchange(home)
         votes = stack.enter_context(LevelDatabase(home.journal))
         _check_owner(home, votes, network, key)
         database = stack.enter_context(LevelDatabase(home.ledger))
@@ -71,9 +76,13 @@ def open_disk(home: Home, network: Network, key: BlsKey | None, *, archive: bool
                 "use the genesis file that the databases were made with, or another home"
             )
         lost = _is_lost(home, votes, store, key)
-        durable, bodies = _read_journal(home, votes, lost=lost)
+        if lost and key is not None:
+            # Before the new mark, which would hide on the next start that anything was lost.
+            votes.write({Muted(key).key: Muted(key).value})
         _mark(home, votes, network, key)
-        return Disk(database, store, votes, durable, bodies, stack.pop_all().close)
+        _lead_to_ledger(votes, store)
+        durable, bodies = _read_journal(home, votes, lost=lost)
+        return Disk(database, store, votes, durable, bodies, exchanged, stack.pop_all().close)
 
 
 def lock_home(home: Home) -> Callable[[], None]:
@@ -128,6 +137,20 @@ def _is_lost(home: Home, votes: LevelDatabase, store: LedgerStore, key: BlsKey |
     return mark != expected
 
 
+def _lead_to_ledger(votes: LevelDatabase, store: LedgerStore) -> None:
+    """Closing checkpoints that the ledger came with belong in the journal before the core sees the ledger."""
+    newest = store.newest()
+    if newest is None:
+        return
+    puts = {}
+    for closing in store.proofs.closings(FIRST_EPOCH, newest.epoch):
+        record = StoredClosing(Checkpoint.decode(closing.certified.checkpoint).epoch, closing)
+        if votes.get(record.key) is None:
+            puts[record.key] = record.value
+    if puts:
+        votes.write(puts)
+
+
 def _mark(home: Home, votes: LevelDatabase, network: Network, key: BlsKey | None) -> None:
     """Bind journal, key and home to each other.
 
@@ -148,11 +171,7 @@ def _mark(home: Home, votes: LevelDatabase, network: Network, key: BlsKey | None
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(home.mark)
-            folder = os.open(home.mark.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync_folder(home.mark.parent)
     except OSError as error:
         raise StorageError(f"{home.mark} can't be written: {error.strerror}") from None
 
