@@ -11,11 +11,12 @@ but the tiles at the right edge.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from chain.log import EMPTY_ROOT, leaf_hash, node_hash, split_of
+from chain.errors import InvalidProof, Refused
+from chain.log import EMPTY_ROOT, LOG_SIZE_MAX, leaf_hash, node_hash, split_of
 from chain.storage import Reader
 from chain.types import HASH_BYTES
 
@@ -48,12 +49,17 @@ class LogAppend:
 
 
 class Log:
-    """A log of `size` entries whose tiles lie in a store under `prefix`."""
+    """A log of `size` entries whose tiles lie in a store under `prefix`.
 
-    def __init__(self, reader: Reader, prefix: bytes, size: int) -> None:
+    Of a pruned log the tiles that lie wholly left of `first_leaf` are gone, at each level. What is left suffices for
+    proofs of the entries from there on, at any size.
+    """
+
+    def __init__(self, reader: Reader, prefix: bytes, size: int, first_leaf: int = 0) -> None:
         self._reader = reader
         self._prefix = prefix
         self._size = size
+        self._first_leaf = first_leaf
         self._cache: dict[tuple[int, int, int], _Rows] = {}
         self._edge: tuple[_Rows, ...] = tuple(
             self._load(level, (size >> level * TILE_BITS) >> TILE_BITS, width)
@@ -64,6 +70,22 @@ class Log:
     def size(self) -> int:
         """How many entries it has."""
         return self._size
+
+    @property
+    def first_leaf(self) -> int:
+        """Index of the first entry that can be proven."""
+        return self._first_leaf
+
+    def forget_before(self, first_leaf: int) -> Iterator[tuple[bytes, bytes]]:
+        """Go on without the entries before this one.
+
+        Returns:
+            Ranges of keys, start and stop, that no proof needs any more: for the caller to delete.
+        """
+        assert self._first_leaf <= first_leaf <= self._size
+        before, self._first_leaf = self._first_leaf, first_leaf
+        self._cache.clear()
+        return tiles_between(self._prefix, before, first_leaf)
 
     def append(self, entries: Sequence[bytes]) -> LogAppend:
         """Compute the log with these entries at its end; pure."""
@@ -107,9 +129,14 @@ class Log:
         self._edge = append.edge
 
     def root(self, size: int | None = None) -> bytes:
-        """The root over the first `size` entries; of all, if none is given."""
+        """The root over the first `size` entries; of all, if none is given.
+
+        Raises:
+            Refused: It is the root of a log of entries that are pruned, and of no other.
+        """
         size = self._size if size is None else size
         assert 0 <= size <= self._size
+        self._check_size(size)
         return self._range_root(0, size) if size else EMPTY_ROOT
 
     def prove_inclusion(self, index: int, size: int) -> list[bytes]:
@@ -119,9 +146,13 @@ class Log:
             index: 0 <= index < size.
             size: At most the log's own.
 
+        Raises:
+            Refused: The entry is pruned.
+
         Source: RFC 9162, 2.1.3.1.
         """
         assert 0 <= index < size <= self._size
+        self._check_leaf(index)
         path: list[bytes] = []
         start, stop = 0, size
         while stop - start > 1:
@@ -142,11 +173,15 @@ class Log:
             size1: 0 <= size1 <= size2.
             size2: At most the log's own size.
 
+        Raises:
+            Refused: The entries up to size1 are pruned, and some after it.
+
         Source: RFC 9162, 2.1.4.1.
         """
         assert 0 <= size1 <= size2 <= self._size
         if size1 in {0, size2}:
             return []
+        self._check_size(size1)
         path: list[bytes] = []
         start, stop = 0, size2
         while size1 != stop:
@@ -161,6 +196,69 @@ class Log:
             path.append(self._range_root(start, stop))
         path.reverse()
         return path
+
+    def prove_range(self, first: int, count: int, size: int) -> list[bytes]:
+        """The path of consecutive leaves in the log of the first `size` entries; see `chain.log.verify_range`.
+
+        Args:
+            first: Index of the first leaf.
+            count: How many; at least one, and first + count <= size.
+            size: At most the log's own.
+
+        Returns:
+            Roots of the subtrees beside them, from left to right.
+
+        Raises:
+            Refused: The first is pruned.
+        """
+        stop = first + count
+        assert 0 <= first < stop <= size <= self._size
+        self._check_leaf(first)
+        path: list[bytes] = []
+        ahead = [(0, size)]
+        while ahead:
+            begin, end = ahead.pop()
+            if begin >= stop or end <= first:
+                path.append(self._range_root(begin, end))
+            elif begin < first or end > stop:
+                middle = begin + split_of(end - begin)
+                ahead += ((middle, end), (begin, middle))
+        return path
+
+    def left_edge(self, size: int) -> list[bytes]:
+        """What the log was of its first entries, as far as later ones need it: enough to append to, and to prove them.
+
+        Args:
+            size: first_leaf <= size <= the log's own.
+
+        Returns:
+            For each tile level, the hashes left of `size` in the tile where that lies, one after the other.
+
+        Raises:
+            Refused: The entries up to there are pruned, and some after it.
+        """
+        assert 0 <= size <= self._size
+        self._check_size(size)
+        edge = []
+        for level, width in enumerate(_edge_widths(size)):
+            tile = (size >> level * TILE_BITS) >> TILE_BITS
+            stored = min(TILE_WIDTH, (self._size >> level * TILE_BITS) - tile * TILE_WIDTH)
+            rows = self._edge[level] if stored < TILE_WIDTH else self._load(level, tile, width)
+            edge.append(b"".join(rows[0][:width]))
+        return edge
+
+    def _check_leaf(self, index: int) -> None:
+        if index < self._first_leaf:
+            raise Refused(
+                f"entry {index} is pruned here; the first held is {self._first_leaf}. Ask an archive", "log.pruned"
+            )
+
+    def _check_size(self, size: int) -> None:
+        if 0 < size < self._first_leaf:
+            raise Refused(
+                f"the log's first {size} entries are pruned here; the first held is {self._first_leaf}. Ask an archive",
+                "log.pruned",
+            )
 
     def _range_root(self, start: int, stop: int) -> bytes:
         """The root over leaves start..stop-1; start is a multiple of the largest power of two in the length."""
@@ -201,7 +299,53 @@ class Log:
         return rows
 
     def _key(self, level: int, tile: int) -> bytes:
-        return self._prefix + level.to_bytes(1) + tile.to_bytes(8)
+        return _tile_key(self._prefix, level, tile)
+
+
+def edge_puts(prefix: bytes, size: int, left_edge: Sequence[bytes]) -> dict[bytes, bytes]:
+    """What to store so that a log of this size whose first leaf is `size` can be opened and appended to.
+
+    Args:
+        prefix: Of the log's keys.
+        size: How many entries went before.
+        left_edge: As `Log.left_edge` gives it for this size.
+    """
+    return {
+        _tile_key(prefix, level, (size >> level * TILE_BITS) >> TILE_BITS): hashes
+        for level, hashes in enumerate(left_edge)
+        if hashes
+    }
+
+
+def edge_root(size: int, left_edge: Sequence[bytes]) -> bytes:
+    """The root of the log that has this left edge at this size.
+
+    Raises:
+        InvalidProof: No log of this size has an edge of this shape.
+    """
+    widths = _edge_widths(size)
+    if not 0 <= size <= LOG_SIZE_MAX or [len(hashes) for hashes in left_edge] != [w * HASH_BYTES for w in widths]:
+        raise InvalidProof(f"the left edge is not that of a log of {size} entries")
+    edge = []
+    for hashes in left_edge:
+        rows: _Rows = [[]]
+        _extend(rows, [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)])
+        edge.append(rows)
+    return _edge_root(edge)
+
+
+def tiles_between(prefix: bytes, first_leaf: int, later: int) -> Iterator[tuple[bytes, bytes]]:
+    """Ranges of keys, start and stop, of the tiles that a log needs from one first leaf on but not from a later one."""
+    level = 0
+    while later >> level * TILE_BITS:
+        start, stop = ((leaf >> level * TILE_BITS) >> TILE_BITS for leaf in (first_leaf, later))
+        if start < stop:
+            yield _tile_key(prefix, level, start), _tile_key(prefix, level, stop)
+        level += 1
+
+
+def _tile_key(prefix: bytes, level: int, tile: int) -> bytes:
+    return prefix + level.to_bytes(1) + tile.to_bytes(8)
 
 
 def _extend(rows: _Rows, hashes: Sequence[bytes]) -> None:

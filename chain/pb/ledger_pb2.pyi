@@ -1113,3 +1113,167 @@ class Receipt(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Receipt: _TypeAlias = Receipt  # noqa: Y015
+
+@_typing.final
+class SnapshotHead(_message.Message):
+    """---------------------------------------------------------------- copies of a ledger
+
+    Where a copy begins: a certified checkpoint, its block, and what of the log stands left of the entries that follow.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFIED_FIELD_NUMBER: _builtins.int
+    BLOCK_FIELD_NUMBER: _builtins.int
+    FIRST_LEAF_FIELD_NUMBER: _builtins.int
+    LEFT_EDGE_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    WITNESS_FIELD_NUMBER: _builtins.int
+    WITNESS_PATH_FIELD_NUMBER: _builtins.int
+    block: _builtins.bytes
+    """Block of the checkpoint"""
+    first_leaf: _builtins.int
+    """of the first entry that follows"""
+    witness: _builtins.bytes
+    """the entry at first_leaf, unless that is 0: whose time shows that enough follows"""
+    @_builtins.property
+    def certified(self) -> Global___CertifiedCheckpoint: ...
+    @_builtins.property
+    def left_edge(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """of each tile level: its hashes left of first_leaf in the tile where that lies"""
+
+    @_builtins.property
+    def consistency(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """that the log of first_leaf entries begins the checkpoint's"""
+
+    @_builtins.property
+    def witness_path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """of it, to the checkpoint's log_root"""
+
+    def __init__(
+        self,
+        *,
+        certified: Global___CertifiedCheckpoint | None = ...,
+        block: _builtins.bytes = ...,
+        first_leaf: _builtins.int = ...,
+        left_edge: _abc.Iterable[_builtins.bytes] | None = ...,
+        consistency: _abc.Iterable[_builtins.bytes] | None = ...,
+        witness: _builtins.bytes = ...,
+        witness_path: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certified", b"certified"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "certified", b"certified", "consistency", b"consistency", "first_leaf", b"first_leaf", "left_edge", b"left_edge", "witness", b"witness", "witness_path", b"witness_path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotHead: _TypeAlias = SnapshotHead  # noqa: Y015
+
+@_typing.final
+class StatePart(_message.Message):
+    """What stands below one place of the state tree: all leaves, or the page there."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEAVES_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def leaves(self) -> Global___StateLeaves: ...
+    @_builtins.property
+    def page(self) -> Global___StatePage: ...
+    def __init__(
+        self,
+        *,
+        leaves: Global___StateLeaves | None = ...,
+        page: Global___StatePage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["leaves", b"leaves", "page", b"page", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["leaves", b"leaves", "page", b"page", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["leaves", "page"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___StatePart: _TypeAlias = StatePart  # noqa: Y015
+
+@_typing.final
+class StateLeaves(_message.Message):
+    """Keys with their values, in the order of the keys' hashes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYS_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        keys: _abc.Iterable[_builtins.bytes] | None = ...,
+        values: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StateLeaves: _TypeAlias = StateLeaves  # noqa: Y015
+
+@_typing.final
+class StatePage(_message.Message):
+    """16 slots: nothing; the hash of a page; or of a leaf the SHA-256 of its key and the SHA-256 of its value."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLOTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def slots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        slots: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["slots", b"slots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatePage: _TypeAlias = StatePage  # noqa: Y015
+
+@_typing.final
+class TailPart(_message.Message):
+    """Consecutive entries of the log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_LEAF_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    first_leaf: _builtins.int
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Entry"""
+
+    @_builtins.property
+    def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """of all of them together, to the checkpoint's log_root"""
+
+    def __init__(
+        self,
+        *,
+        first_leaf: _builtins.int = ...,
+        entries: _abc.Iterable[_builtins.bytes] | None = ...,
+        path: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "first_leaf", b"first_leaf", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TailPart: _TypeAlias = TailPart  # noqa: Y015
