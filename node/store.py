@@ -8,37 +8,40 @@ Satisfies `chain.ledger.LedgerStore`; `append_log` and `update_state` say what a
 `commit` stores just that.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from chain.application import Execution
 from chain.checkpoint import Checkpoint, ValidatorSet
-from chain.consensus.block import Block
 from chain.consensus.events import Executed
 from chain.errors import InvalidMessage
 from chain.log_tiles import Log, LogAppend
 from chain.storage import Database
 from chain.tree import StateTree, TreeUpdate
-from chain.types import BlockId, Digest, Height, Millis, Network, TransactionId
-from node.errors import StorageError
+from chain.types import Height, Millis, Network
+from node.store_format import open_format
 from node.store_keys import (
+    EVERYTHING,
     FORMAT,
     FORMAT_KEY,
+    HORIZON_KEY,
     LOG_PREFIX,
     NETWORK_KEY,
     STATE_PREFIX,
     TIP_KEY,
     BlockOutcome,
+    Horizon,
     Place,
     body_key,
     numbered,
 )
 from node.store_proofs import ProofStore
+from node.store_reader import Records, damaged
 
 VERSIONS_KEPT = 1_000
 """Past states that stay provable unless the node is an archive."""
 
 
-class LedgerStore:
+class LedgerStore(Records):
     """One network's ledger in one database.
 
     Attributes:
@@ -55,27 +58,24 @@ class LedgerStore:
         Raises:
             StorageError: It is damaged, or of a format that this program does not know.
         """
+        super().__init__(database)
         self._database = database
         self._archive = archive
         self.proofs = ProofStore(database)
-        found = database.get(FORMAT_KEY)
-        if found is not None and int.from_bytes(found) != FORMAT:
-            raise StorageError(
-                f"the ledger's directory has format {int.from_bytes(found)}, this program knows {FORMAT}; "
-                "use the program that wrote it, or a newer one"
-            )
-        self._newest = self._load_newest()
+        open_format(database)
+        self._horizon = super().horizon()
+        self._newest = self.tip()
         size = 0 if self._newest is None else self._newest.log_size
         try:
-            self._log = Log(database, LOG_PREFIX, size)
+            self._log = Log(database, LOG_PREFIX, size, self._horizon.first_leaf)
         except AssertionError as error:  # a tile was there when the block was committed: the disk has lost it
-            raise _damaged(str(error)) from error
+            raise damaged(str(error)) from error
         self._state = StateTree(database, STATE_PREFIX)
         if self._newest is not None:
             if self._log.root() != self._newest.log_root:
-                raise _damaged("the log does not have the root of the newest block's checkpoint")
+                raise damaged("the log does not have the root of the newest block's checkpoint")
             if self._state.root() != self._newest.state_root:
-                raise _damaged("the state does not have the root of the newest block's checkpoint")
+                raise damaged("the state does not have the root of the newest block's checkpoint")
 
     # ---------------------------------------------------------------- what `chain.ledger` asks for
 
@@ -87,11 +87,6 @@ class LedgerStore:
     def newest(self) -> Checkpoint | None:
         """The checkpoint of the newest committed block; None before the first."""
         return self._newest
-
-    def remembered(self, time_ms: Millis) -> Iterator[tuple[TransactionId, Millis]]:
-        """Ids of transactions that have an entry, with their expiries, that expire from this time on."""
-        for key, _ in self._database.range(numbered(b"R", time_ms), b"S"):
-            yield TransactionId(key[9:]), Millis(int.from_bytes(key[1:9]))
 
     def read_state(self, key: bytes) -> bytes | None:
         """A state key's newest value, or None."""
@@ -116,7 +111,8 @@ class LedgerStore:
     def initialise(self, network: Network, state: TreeUpdate) -> None:
         """Store the genesis state, in one atomic, synced batch."""
         assert self.network() is None, "a ledger is initialised once"
-        self._database.write({FORMAT_KEY: FORMAT.to_bytes(4), NETWORK_KEY: network, **state.puts})
+        fixed = {FORMAT_KEY: FORMAT.to_bytes(4), NETWORK_KEY: network, HORIZON_KEY: EVERYTHING.encode()}
+        self._database.write({**fixed, **state.puts})
         self._state.applied(state)
 
     def commit(self, execution: Execution, log: LogAppend, state: TreeUpdate) -> None:
@@ -166,6 +162,20 @@ class LedgerStore:
         """How many entries there are."""
         return self._log.size
 
+    def horizon(self) -> Horizon:
+        """How far back the ledger reaches."""
+        return self._horizon
+
+    @property
+    def oldest_block(self) -> Height:
+        """The lowest height whose block is held; one above the newest while there is none."""
+        return self._horizon.oldest_block
+
+    @property
+    def first_leaf(self) -> int:
+        """Index of the first entry that is held."""
+        return self._horizon.first_leaf
+
     def executed(self) -> Executed | None:
         """The newest committed block as the consensus core wants it at its start; None before the first.
 
@@ -178,80 +188,7 @@ class LedgerStore:
         try:
             return Executed(self._newest, None if raw is None else ValidatorSet.decode(raw))
         except InvalidMessage as error:
-            raise _damaged(error.reason) from error
-
-    def block(self, height: Height) -> Block | None:
-        """The executed block at this height.
-
-        Raises:
-            StorageError: The record is damaged.
-        """
-        raw = self._database.get(numbered(b"B", height))
-        try:
-            return None if raw is None else Block.decode(raw)
-        except InvalidMessage as error:
-            raise _damaged(error.reason) from error
-
-    def height_of(self, block_id: BlockId) -> Height | None:
-        """At which height a block was executed."""
-        raw = self._database.get(b"H" + block_id)
-        return None if raw is None else Height(int.from_bytes(raw))
-
-    def checkpoint(self, height: Height) -> Checkpoint | None:
-        """The checkpoint of an executed block as this node computed it.
-
-        Raises:
-            StorageError: The record is damaged.
-        """
-        raw = self._database.get(numbered(b"C", height))
-        return None if raw is None else _checkpoint(raw)
-
-    def outcome(self, height: Height) -> BlockOutcome | None:
-        """Which entries an executed block yielded."""
-        raw = self._database.get(numbered(b"O", height))
-        return None if raw is None else BlockOutcome.decode(raw)
-
-    def transactions(self, height: Height) -> list[bytes]:
-        """All transactions of an executed block, in its order."""
-        return [raw for _, raw in self._database.range(body_key(height, 0), body_key(height + 1, 0))]
-
-    def executed_transactions(self, height: Height) -> list[bytes]:
-        """Those that have an entry, in the order of their entries."""
-        outcome = self.outcome(height)
-        skipped = () if outcome is None else outcome.skipped
-        return [raw for position, raw in enumerate(self.transactions(height)) if position not in skipped]
-
-    def transaction(self, digest: Digest) -> bytes | None:
-        """A transaction that an executed block lists, by digest."""
-        raw = self._database.get(b"D" + digest)
-        return None if raw is None else self._database.get(b"X" + raw)
-
-    def transaction_at(self, place: Place) -> bytes:
-        """A transaction with an entry, by its place."""
-        raw = self._database.get(body_key(place.height, place.position))
-        assert raw is not None, f"transaction {place} is not stored"
-        return raw
-
-    def place(self, transaction_id: TransactionId) -> Place | None:
-        """Where a transaction's entry stands; None if it has none."""
-        raw = self._database.get(b"T" + transaction_id)
-        return None if raw is None else Place.decode(raw)
-
-    def entry(self, leaf_index: int) -> bytes | None:
-        """A log entry."""
-        return self._database.get(numbered(b"E", leaf_index))
-
-    def entries(self, first_leaf: int, count: int) -> list[bytes]:
-        """Log entries in order; fewer where the log ends."""
-        stop = numbered(b"E", first_leaf + count)
-        return [raw for _, raw in self._database.range(numbered(b"E", first_leaf), stop)]
-
-    def block_entries(self, height: Height) -> list[bytes]:
-        """The entries of an executed block, in order."""
-        outcome, checkpoint = self.outcome(height), self.checkpoint(height)
-        if outcome is None or checkpoint is None:
-            return []
-        return self.entries(outcome.first_leaf, checkpoint.log_size - outcome.first_leaf)
+            raise damaged(error.reason) from error
 
     def log_root(self, size: int) -> bytes:
         """The root over the first entries; 0 <= size <= log_size."""
@@ -288,10 +225,6 @@ class LedgerStore:
         self._state.pruned(pruning)
         return len(pruning.deletes)
 
-    def _load_newest(self) -> Checkpoint | None:
-        raw = self._database.get(TIP_KEY)
-        return None if raw is None else _checkpoint(raw)
-
 
 def _put_transactions(puts: dict[bytes, bytes], execution: Execution, first_leaf: int) -> None:
     """Add a block's transactions, their entries and ids to its batch."""
@@ -310,14 +243,3 @@ def _put_transactions(puts: dict[bytes, bytes], execution: Execution, first_leaf
         puts[numbered(b"E", leaf_index)] = entry
         puts[b"T" + transaction_id] = Place(leaf_index, height, position).encode()
         puts[numbered(b"R", expires_at_ms) + transaction_id] = b""
-
-
-def _checkpoint(raw: bytes) -> Checkpoint:
-    try:
-        return Checkpoint.decode(raw)
-    except InvalidMessage as error:
-        raise _damaged(error.reason) from error
-
-
-def _damaged(what: str) -> StorageError:
-    return StorageError(f"the database is damaged; restore it from a backup or fetch the ledger anew ({what})")

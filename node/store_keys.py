@@ -9,6 +9,8 @@ so that key order is their order.
 | `MF` | format of this table(4) | once |
 | `MN` | network(32) | once |
 | `MT` | the newest executed block's checkpoint: Checkpoint | each block |
+| `MH` | horizon: the lowest height whose block is held(8), index of the first entry that is held(8) | once; pruning |
+| `MI` | the checkpoint of a copy that is not yet whole: Checkpoint | by `node.install`, whose last batch deletes it |
 | `B` height(8) | block: Block | each block |
 | `O` height(8) | leaf index of its first entry(8), positions(4 each) of transactions without an entry | each block |
 | `H` block id(32) | its height(8) | each block |
@@ -30,12 +32,14 @@ from dataclasses import dataclass
 
 from chain.types import Height
 
-FORMAT = 1
-"""Of the table above; a program refuses a directory of a newer one."""
+FORMAT = 2
+"""Of the table above; a program refuses a directory of a newer one. Of older ones `node.store_format` knows the way."""
 
 FORMAT_KEY = b"MF"
 NETWORK_KEY = b"MN"
 TIP_KEY = b"MT"
+HORIZON_KEY = b"MH"
+INSTALL_KEY = b"MI"
 LOG_PREFIX = b"L"
 STATE_PREFIX = b"S"
 
@@ -71,6 +75,32 @@ class Place:
     def decode(cls, raw: bytes) -> "Place":
         """The reverse."""
         return cls(int.from_bytes(raw[:8]), Height(int.from_bytes(raw[8:16])), int.from_bytes(raw[16:]))
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """How far back a ledger reaches.
+
+    Attributes:
+        oldest_block: The lowest height whose block is held, with all that belongs to it; 1 unless pruned or a copy.
+        first_leaf: Index of the first entry that is held; at most that of the oldest block's first.
+    """
+
+    oldest_block: Height
+    first_leaf: int
+
+    def encode(self) -> bytes:
+        """As stored."""
+        return self.oldest_block.to_bytes(8) + self.first_leaf.to_bytes(8)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> "Horizon":
+        """The reverse."""
+        return cls(Height(int.from_bytes(raw[:8])), int.from_bytes(raw[8:16]))
+
+
+EVERYTHING = Horizon(Height(1), 0)
+"""Of a ledger that has all since genesis."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from chain.types import BlockId, BlsKey, Digest, Epoch, Height, Millis, Network,
 from node.errors import StorageError
 from node.leveldb import LevelDatabase
 from node.store import VERSIONS_KEPT, LedgerStore
-from node.store_keys import FORMAT_KEY, TIP_KEY, Place
+from node.store_keys import FORMAT, FORMAT_KEY, TIP_KEY, Place
 
 NETWORK = Network(sha256(b"network"))
 GENESIS = [(b"membership/organisation/city", b"founder"), (b"membership/parameters", b"1")]
@@ -314,8 +314,8 @@ def test_archive_keeps_each_state():
 
 def test_directory_of_a_newer_format_is_refused(database):
     grown(database, 1)
-    database.write({FORMAT_KEY: (2).to_bytes(4)})
-    with pytest.raises(StorageError, match="format 2"):
+    database.write({FORMAT_KEY: (FORMAT + 1).to_bytes(4)})
+    with pytest.raises(StorageError, match=f"format {FORMAT + 1}.*newer program"):
         LedgerStore(database)
 
 
