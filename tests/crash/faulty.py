@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real node as a process whose disk and clock do what a plan says: `python -m tests.crash.faulty HOME [--plan P]`.
+
+The product knows nothing of this: plyvel's `DB`, `os.fsync`, `os.replace` and the node's clock are exchanged before
+it starts. `--synced FILE` keeps, per line, a LevelDB log file and the size up to which it is synced, so that whoever
+kills the process can take from it what a power cut would. `--clock FILE` holds the clock's offset, which may change
+while the node runs.
+"""
+
+import argparse
+import functools
+import mmap
+import os
+import random
+import signal
+import struct
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import plyvel
+
+from chain.types import Millis
+from node import node as node_module
+from node import process
+from tests.crash.names import MARK_FILE, MARK_FOLDER, MARK_RENAME, names_of
+from tests.crash.plans import Act, Plan
+
+_OFFSET = struct.Struct("<q")
+
+
+class Faults:
+    """The plan of this process, and what it has written so far."""
+
+    def __init__(self, plans: list[Plan], synced: Path | None) -> None:
+        self._plans = plans
+        self._counts: dict[str, int] = {}
+        self._note = None if synced is None else os.open(synced, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+        self.sizes: dict[Path, int] = {}
+        self.folders: list[Path] = []
+
+    def due(self, names: frozenset[str]) -> Plan | None:
+        """Count a write; the plan that is due at it."""
+        for name in names:
+            self._counts[name] = self._counts.get(name, 0) + 1
+        for plan in self._plans:
+            if plan.name in names and self._counts[plan.name] == plan.nth:
+                return plan
+        return None
+
+    def synced(self, folder: Path) -> None:
+        """The newest log file of a database is on disk as long as it is now."""
+        log = newest_log(folder)
+        self.sizes[log] = log.stat().st_size
+        if self._note is not None:
+            os.write(self._note, f"{log}\t{self.sizes[log]}\n".encode())
+
+    def cut_power(self, seed: str) -> NoReturn:
+        """Lose what is not synced, and die."""
+        lose_unsynced(self.folders, self.sizes, random.Random(seed))
+        die()
+
+
+def die() -> NoReturn:
+    """SIGKILL oneself; nothing runs after it."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("a killed process runs on")
+
+
+def newest_log(folder: Path) -> Path:
+    """The log file that a database writes to."""
+    return folder / max(entry.name for entry in os.scandir(folder) if entry.name.endswith(".log"))
+
+
+def lose_unsynced(folders: list[Path], sizes: Mapping[Path, int], random_bytes: random.Random) -> None:
+    """Cut each log file of these databases between what is synced and its end; half of the times at what is synced."""
+    for folder in folders:
+        for log in folder.glob("*.log"):
+            end = log.stat().st_size
+            kept = min(sizes.get(log, 0), end)
+            os.truncate(log, kept if random_bytes.random() < 0.5 else random_bytes.randint(kept, end))
+
+
+class FaultyBatch:
+    """A batch of plyvel's that knows its keys."""
+
+    def __init__(self, database: "FaultyDB", *, sync: bool) -> None:
+        self._database = database
+        self._batch = database.real.write_batch(sync=sync)
+        self._sync = sync
+        self._puts: list[bytes] = []
+        self._deletes: list[bytes] = []
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self._puts.append(key)
+        self._batch.put(key, value)
+
+    def delete(self, key: bytes) -> None:
+        self._deletes.append(key)
+        self._batch.delete(key)
+
+    def write(self) -> None:
+        """Write as the plan wants it."""
+        folder, faults = self._database.folder, self._database.faults
+        plan = faults.due(names_of(folder.name, self._puts, self._deletes))
+        act = None if plan is None else plan.act
+        if act is Act.KILL_BEFORE:
+            die()
+        if act is Act.FAIL:
+            assert plan is not None
+            raise _failure(folder, plan)
+        before = newest_log(folder)
+        size = before.stat().st_size
+        self._batch.write()
+        if self._sync:
+            faults.synced(folder)
+        if plan is None:
+            return
+        if act is Act.TEAR:
+            log = newest_log(folder)
+            start = size if log == before else 0
+            os.truncate(log, random.Random(plan.detail).randrange(start, log.stat().st_size))
+        if act is Act.CUT_POWER:
+            faults.cut_power(plan.detail)
+        if act is Act.FAIL_PERSISTED:
+            raise _failure(folder, plan)
+        die()
+
+
+class FaultyDB:
+    """plyvel's database, but for its batches."""
+
+    def __init__(self, faults: Faults, kind: type[plyvel.DB], name: str, **options: object) -> None:
+        self.faults = faults
+        self.folder = Path(name)
+        self.real = kind(name, **options)  # type: ignore[arg-type]  # passed on as they are
+        faults.folders.append(self.folder)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.real, name)
+
+    def write_batch(self, *, sync: bool = False) -> FaultyBatch:
+        return FaultyBatch(self, sync=sync)
+
+    def put(self, *_: object, **__: object) -> NoReturn:
+        raise AssertionError("the node writes in batches; a write outside of one would go past the plan")
+
+    delete = put
+
+
+def _failure(folder: Path, plan: Plan) -> Exception:
+    """What plyvel raises when LevelDB's write fails."""
+    return plyvel.IOError(f"IO error: {newest_log(folder)}: {os.strerror(plan.errno())}".encode())
+
+
+def _watch_files(faults: Faults, data: Path) -> None:
+    """Exchange the two calls by which the node makes its own small files durable."""
+    fsync, replace = os.fsync, os.replace
+
+    def act(name: str, real: functools.partial[None]) -> None:
+        plan = faults.due(frozenset({name}))
+        if plan is not None and plan.act is Act.KILL_BEFORE:
+            die()
+        if plan is not None and plan.act is Act.FAIL:
+            raise OSError(plan.errno(), os.strerror(plan.errno()))
+        real()
+        if plan is not None and plan.act is Act.FAIL_PERSISTED:
+            raise OSError(plan.errno(), os.strerror(plan.errno()))
+        if plan is not None:
+            die()
+
+    def watched_fsync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        real = functools.partial(fsync, descriptor)
+        if path == data:
+            act(MARK_FOLDER, real)
+        elif path.name.startswith("journal.") and path.parent == data:
+            act(MARK_FILE, real)
+        else:
+            real()
+
+    def watched_replace(source: os.PathLike[str], target: os.PathLike[str]) -> None:
+        real = functools.partial(replace, source, target)
+        if Path(target).name == "journal.mark":
+            act(MARK_RENAME, real)
+        else:
+            real()
+
+    os.fsync, os.replace = watched_fsync, watched_replace  # type: ignore[assignment]  # fewer arguments than they take
+
+
+def _clock(path: Path) -> functools.partial[node_module.Node]:
+    """The node under a clock that is off by what a file says at each moment."""
+    with path.open("r+b") as file:
+        offset = mmap.mmap(file.fileno(), _OFFSET.size)
+
+    def now() -> Millis:
+        return Millis(node_module.wall_clock_ms() + _OFFSET.unpack_from(offset)[0])
+
+    return functools.partial(node_module.Node, now=now)
+
+
+def set_clock(path: Path, offset_ms: int) -> None:
+    """Move the clock of the process that was started with this file, at once."""
+    with path.open("r+b" if path.exists() else "w+b") as file:
+        file.write(_OFFSET.pack(offset_ms))
+
+
+def main(arguments: list[str]) -> int:
+    """Run the node; its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.crash.faulty")
+    parser.add_argument("home", type=Path)
+    parser.add_argument("--plan", type=Plan.parse, action="append", default=[])
+    parser.add_argument("--synced", type=Path)
+    parser.add_argument("--clock", type=Path)
+    options = parser.parse_args(arguments)
+    faults = Faults(options.plan, options.synced)
+    plyvel.DB = functools.partial(FaultyDB, faults, plyvel.DB)  # type: ignore[misc,assignment]  # the point of this module
+    _watch_files(faults, (options.home / "data").resolve())
+    if options.clock is not None:
+        process.Node = _clock(options.clock)  # type: ignore[attr-defined,assignment]  # likewise
+    return process.run(options.home)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
