@@ -14,6 +14,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import structlog
@@ -29,14 +30,18 @@ from node.pb import peer_service_pb2_grpc as rpc
 
 FRAME_BYTES_LIMIT = MESSAGE_BYTES_MAX + 2 * 1024 * 1024
 """What gRPC accepts: the largest message with a full frame beside it."""
+ACK_BYTES_MAX = 4_096
+"""A peer answers frames with nothing."""
 HANDSHAKE_MS = 5_000
 """Who has not finished TLS by then is cut: bounds what connections without a certificate can hold."""
 STREAMS_PER_CONNECTION_MAX = 4
-"""A peer needs one; the others are those that die while it reconnects."""
+"""A peer needs one, and one for what it asks of `node.sync_server`; the others are those that die meanwhile."""
 
 log = structlog.get_logger(__name__)
 
 FrameHandler = Callable[[BlsKey, pb.Frame], Awaitable[None]]
+SenderOf = Callable[[bytes], BlsKey | None]
+"""Whose certificate (PEM) this is; None for one that is not pinned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +111,7 @@ class _Link:
             delay_ms = min(delay_ms * 2, self._config.reconnect_ms_max)
 
     async def _connect_and_send(self) -> None:
-        credentials = grpc.ssl_channel_credentials(
-            to_pem(self.peer.certificate), self._identity.key_pem, self._identity.certificate_pem
-        )
-        options = [
-            ("grpc.ssl_target_name_override", certificate_name(self.peer.certificate)),
-            ("grpc.max_receive_message_length", 4096),
-            ("grpc.max_send_message_length", FRAME_BYTES_LIMIT),
-            ("grpc.keepalive_time_ms", self._config.keepalive_ms),
-            ("grpc.keepalive_timeout_ms", self._config.keepalive_ms),
-            ("grpc.enable_retries", 0),
-            ("grpc.initial_reconnect_backoff_ms", self._config.reconnect_ms_min),
-            ("grpc.max_reconnect_backoff_ms", self._config.reconnect_ms_max),
-            ("grpc.use_local_subchannel_pool", 1),
-        ]
-        async with grpc.aio.secure_channel(self.peer.address, credentials, options=options) as channel:
+        async with peer_channel(self.peer, self._identity, self._config, answer_bytes_max=ACK_BYTES_MAX) as channel:
             call = rpc.PeerStub(channel).Exchange()
             await call.wait_for_connection()
             self.connected = True
@@ -152,7 +143,7 @@ class _Link:
 class _Service(rpc.PeerServicer):
     """Reads the streams that peers opened."""
 
-    def __init__(self, sender_of: Callable[[bytes], BlsKey | None], receive: FrameHandler) -> None:
+    def __init__(self, sender_of: SenderOf, receive: FrameHandler) -> None:
         self._sender_of = sender_of
         self._receive = receive
 
@@ -162,8 +153,7 @@ class _Service(rpc.PeerServicer):
         context: grpc.aio.ServicerContext[pb.Frame, pb.FrameAck],
     ) -> AsyncIterator[pb.FrameAck]:
         """Hand each frame to the node, in order; a slow node slows the peer down."""
-        certificates = list(context.auth_context().get("x509_pem_cert", ()))
-        pem = bytes(certificates[0]) if certificates else b""
+        pem = certificate_of(context)
         if self._sender_of(pem) is None:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "this certificate is not pinned")
         async for frame in request_iterator:
@@ -172,6 +162,29 @@ class _Service(rpc.PeerServicer):
                 return
             await self._receive(sender, frame)
         yield pb.FrameAck()
+
+
+def certificate_of(context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+    """The certificate (PEM) that a caller has shown; empty if it has shown none."""
+    certificates = list(context.auth_context().get("x509_pem_cert", ()))
+    return bytes(certificates[0]) if certificates else b""
+
+
+def peer_channel(peer: Peer, identity: TlsIdentity, config: PeerConfig, *, answer_bytes_max: int) -> grpc.aio.Channel:
+    """A channel of its own to one peer, whose certificate alone it accepts."""
+    credentials = grpc.ssl_channel_credentials(to_pem(peer.certificate), identity.key_pem, identity.certificate_pem)
+    options = [
+        ("grpc.ssl_target_name_override", certificate_name(peer.certificate)),
+        ("grpc.max_receive_message_length", answer_bytes_max),
+        ("grpc.max_send_message_length", FRAME_BYTES_LIMIT),
+        ("grpc.keepalive_time_ms", config.keepalive_ms),
+        ("grpc.keepalive_timeout_ms", config.keepalive_ms),
+        ("grpc.enable_retries", 0),
+        ("grpc.initial_reconnect_backoff_ms", config.reconnect_ms_min),
+        ("grpc.max_reconnect_backoff_ms", config.reconnect_ms_max),
+        ("grpc.use_local_subchannel_pool", 1),
+    ]
+    return grpc.aio.secure_channel(peer.address, credentials, options=options)
 
 
 def sound_peers(peers: Iterable[Peer], own_certificate: bytes) -> tuple[tuple[Peer, ...], tuple[tuple[Peer, str], ...]]:
@@ -199,7 +212,15 @@ def sound_peers(peers: Iterable[Peer], own_certificate: bytes) -> tuple[tuple[Pe
 class Transport:
     """All of a node's connections with its peers."""
 
-    def __init__(self, identity: TlsIdentity, config: PeerConfig, receive: FrameHandler) -> None:
+    def __init__(
+        self,
+        identity: TlsIdentity,
+        config: PeerConfig,
+        receive: FrameHandler,
+        serve: Callable[[grpc.aio.Server], None] = lambda _: None,
+    ) -> None:
+        """Neither dial nor listen yet; `serve` adds what else peers may ask on the same listener."""
+        self._serve = serve
         self._identity = identity
         self._own_certificate = from_pem(identity.certificate_pem)
         self._config = config
@@ -303,7 +324,8 @@ class Transport:
                 await self._server.stop(grace=0)
                 self._server = None
 
-    def _sender_of(self, pem: bytes) -> BlsKey | None:
+    def sender_of(self, pem: bytes) -> BlsKey | None:
+        """Whose certificate this is; None for one that is not pinned, or is not any more."""
         return self._senders.get(pem)
 
     async def _take(self, sender: BlsKey, frame: pb.Frame) -> None:
@@ -343,7 +365,8 @@ class Transport:
                 ("grpc.keepalive_timeout_ms", self._config.keepalive_ms),
             ]
         )
-        rpc.add_PeerServicer_to_server(_Service(self._sender_of, self._take), server)
+        rpc.add_PeerServicer_to_server(_Service(self.sender_of, self._take), server)
+        self._serve(server)
         try:
             server.add_secure_port(self._config.listen, credentials)
             await server.start()

@@ -206,17 +206,17 @@ Global___TailRequest: _TypeAlias = TailRequest  # noqa: Y015
 class TailResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    TAIL_FIELD_NUMBER: _builtins.int
-    tail: _builtins.bytes
-    """zhixin.chain.SnapshotTail"""
+    PART_FIELD_NUMBER: _builtins.int
+    part: _builtins.bytes
+    """zhixin.chain.TailPart"""
     def __init__(
         self,
         *,
-        tail: _builtins.bytes = ...,
+        part: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["tail", b"tail"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -251,7 +251,7 @@ class StateResponse(_message.Message):
 
     PART_FIELD_NUMBER: _builtins.int
     part: _builtins.bytes
-    """zhixin.chain.SnapshotPart"""
+    """zhixin.chain.StatePart"""
     def __init__(
         self,
         *,
