@@ -17,7 +17,7 @@ import grpc.aio
 from chain.checkpoint import Checkpoint
 from chain.errors import InvalidReceipt, LedgerError, Refused
 from chain.genesis import Genesis
-from chain.log import verify_consistency
+from chain.log import verify_consistency, verify_inclusion
 from chain.receipt import CLOCK_SKEW_MS_MAX
 from chain.signing import TransactionSigner
 from chain.transaction import Operation, SignedTransaction
@@ -26,6 +26,7 @@ from client.answers import Outcome, ProvenBlock, ProvenState, ProvenTransaction,
 from client.connection import Endpoint, endpoints_of, failure_of
 from client.errors import TransportError
 from client.follow import Cursor, Follower
+from client.log_edge import LogEdge
 from client.pb import node_service_pb2 as pb
 from client.roster import Node, Roster, summary_of
 from client.signing import LIFETIME_MS, now_ms, sign_transaction
@@ -222,6 +223,30 @@ class Session:
             checkpoint = await self._newest_of(node)
             self._check_fresh(node, checkpoint, age_ms_max)
             return checkpoint
+
+        return await self._ask(ask)
+
+    async def cursor_at(self, height: int = 0) -> Cursor:
+        """Where to begin following blocks without those before: after the first certified block from a height on.
+
+        Args:
+            height: 0: the newest certified block.
+
+        Raises:
+            Refused: f + 1 nodes have no such checkpoint, or no longer hold what is needed.
+        """
+
+        async def ask(node: Node) -> Cursor:
+            answer = await node.connection.stub.Edge(pb.EdgeRequest(height=height), timeout=CALL_TIMEOUT_S)
+            checkpoint = await self._event_checkpoint(node, answer.checkpoint)
+            if checkpoint.height < height:
+                raise InvalidReceipt(f"the log's end at height {checkpoint.height} instead of {height} or above")
+            edge, size = LogEdge(), checkpoint.log_size
+            if size:
+                path = list(answer.path)
+                verify_inclusion(answer.leaf_hash, size - 1, size, path, checkpoint.log_root)
+                edge = LogEdge.of_last(size, answer.leaf_hash, path)
+            return Cursor(checkpoint.height, checkpoint.block_id, edge)
 
         return await self._ask(ask)
 

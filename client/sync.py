@@ -99,6 +99,10 @@ class Client:
         """See `Session.checkpoint`."""
         return self._wait(self._session.checkpoint())
 
+    def cursor_at(self, height: int = 0) -> Cursor:
+        """See `Session.cursor_at`."""
+        return self._wait(self._session.cursor_at(height))
+
     def blocks(self, cursor: Cursor | None = None) -> Iterator[ProvenBlock]:
         """See `Session.blocks`."""
         return self._iterate(self._session.blocks(cursor))

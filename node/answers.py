@@ -13,6 +13,7 @@ from chain.checkpoint import CertifiedCheckpoint, Checkpoint, ClosingCheckpoint
 from chain.codec import encode
 from chain.errors import Refused
 from chain.ledger import Ledger
+from chain.log import leaf_hash
 from chain.pb import ledger_pb2
 from chain.transaction import decode
 from chain.types import STATE_KEY_BYTES_MAX, Epoch, Height, TransactionId
@@ -169,6 +170,28 @@ class Answers:
         if not 0 <= size1 <= size2 <= log_size:
             raise Refused(f"sizes must rise and be at most {log_size}", "log.no-such-size")
         return self._store.prove_consistency(size1, size2)
+
+    def edge(self, height: Height, newest: Newest | None) -> pb.EdgeResponse:
+        """Where the log ends at the first certified checkpoint from a height on; 0: the newest.
+
+        Raises:
+            Refused: Nothing is certified there yet, or the log's end there is no longer held.
+        """
+        found = None if newest is None else newest.certified
+        if height and found is not None:
+            later = self._store.proofs.certified_from(height)
+            found = None if later is None or later[0] > self._store.height else later[1]
+        if found is None:
+            raise Refused(f"nothing is certified at height {height} or above", "state.no-such-height")
+        size = Checkpoint.decode(found.checkpoint).log_size
+        answer = pb.EdgeResponse(checkpoint=encode(found.to_pb()))
+        if size:
+            entry = self._store.entry(size - 1)
+            if entry is None:
+                raise Refused(f"entry {size - 1} is not held here", "block.not-held")
+            answer.leaf_hash = leaf_hash(entry)
+            answer.path.extend(self._store.prove_inclusion(size - 1, size))
+        return answer
 
     def block_event(self, height: Height) -> pb.BlockEvent | None:
         """A certified block with its transactions and entries; None while it is not certified."""

@@ -215,6 +215,11 @@ class ClientService(rpc.NodeServicer):
 
         return await self._read(context, prove)
 
+    async def Edge(self, request: pb.EdgeRequest, context: Caller) -> pb.EdgeResponse:  # noqa: N802 - the wire's name
+        """Where the log ends at a certified checkpoint."""
+        height = Height(request.height)
+        return await self._read(context, lambda: self._ledger.run(self._answers.edge, height, self._newest))
+
     async def Status(  # noqa: N802 - the wire's name
         self, _request: pb.StatusRequest, _context: Caller
     ) -> pb.StatusResponse:

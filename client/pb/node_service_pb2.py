@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63lient/pb/node_service.proto\x12\rzhixin.client\"K\n\rSubmitRequest\x12\x14\n\x0ctransactions\x18\x01 \x03(\x0c\x12\x10\n\x08receipts\x18\x02 \x01(\x08\x12\x12\n\nfrom_epoch\x18\x03 \x01(\x04\"Y\n\tAdmission\x12\x16\n\x0etransaction_id\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\r\":\n\nAdmissions\x12,\n\nadmissions\x18\x01 \x03(\x0b\x32\x18.zhixin.client.Admission\"^\n\x0eSubmitResponse\x12/\n\nadmissions\x18\x01 \x01(\x0b\x32\x19.zhixin.client.AdmissionsH\x00\x12\x11\n\x07receipt\x18\x02 \x01(\x0cH\x00\x42\x08\n\x06\x61nswer\"\x80\x01\n\x0fReceiptsRequest\x12\x17\n\x0ftransaction_ids\x18\x01 \x03(\x0c\x12\x17\n\x0foperation_index\x18\x02 \x01(\r\x12\x16\n\x0e\x61ll_operations\x18\x03 \x01(\x08\x12\x12\n\nfrom_epoch\x18\x04 \x01(\x04\x12\x0f\n\x07wait_ms\x18\x05 \x01(\r\"4\n\x10ReceiptsResponse\x12\x0f\n\x07receipt\x18\x01 \x01(\x0c\x12\x0f\n\x07missing\x18\x02 \x03(\x0c\"@\n\x0cStateRequest\x12\x0c\n\x04keys\x18\x01 \x03(\x0c\x12\x0e\n\x06height\x18\x02 \x01(\x04\x12\x12\n\nfrom_epoch\x18\x03 \x01(\x04\" \n\rStateResponse\x12\x0f\n\x07receipt\x18\x01 \x01(\x0c\"(\n\x12\x43heckpointsRequest\x12\x12\n\nfrom_epoch\x18\x01 \x01(\x04\"7\n\x13\x43heckpointsResponse\x12\x0e\n\x06newest\x18\x01 \x01(\x0c\x12\x10\n\x08\x63losings\x18\x02 \x03(\x0c\"2\n\x12\x43onsistencyRequest\x12\r\n\x05size1\x18\x01 \x01(\x04\x12\r\n\x05size2\x18\x02 \x01(\x04\"#\n\x13\x43onsistencyResponse\x12\x0c\n\x04path\x18\x01 \x03(\x0c\"$\n\rBlocksRequest\x12\x13\n\x0b\x66rom_height\x18\x01 \x01(\x04\"j\n\nBlockEvent\x12\r\n\x05\x62lock\x18\x01 \x01(\x0c\x12\x14\n\x0ctransactions\x18\x02 \x03(\x0c\x12\x0f\n\x07\x65ntries\x18\x03 \x03(\x0c\x12\x12\n\nfirst_leaf\x18\x04 \x01(\x04\x12\x12\n\ncheckpoint\x18\x05 \x01(\x0c\"\x0f\n\rStatusRequest\"W\n\nPeerStatus\x12\x0f\n\x07\x62ls_key\x18\x01 \x01(\x0c\x12\x14\n\x0corganisation\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x11\n\tconnected\x18\x04 \x01(\x08\"\xd3\x02\n\x0eStatusResponse\x12\x0f\n\x07network\x18\x01 \x01(\x0c\x12\x14\n\x0cnetwork_name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0f\n\x07\x62ls_key\x18\x04 \x01(\x0c\x12\x14\n\x0corganisation\x18\x05 \x01(\t\x12\r\n\x05\x65poch\x18\x06 \x01(\x04\x12\x0c\n\x04view\x18\x07 \x01(\x04\x12\x17\n\x0f\x65xecuted_height\x18\x08 \x01(\x04\x12\x18\n\x10\x63\x65rtified_height\x18\t \x01(\x04\x12\x0f\n\x07time_ms\x18\n \x01(\x04\x12\x10\n\x08log_size\x18\x0b \x01(\x04\x12\x0f\n\x07pending\x18\x0c \x01(\r\x12\x11\n\tuptime_ms\x18\r \x01(\x04\x12(\n\x05peers\x18\x0e \x03(\x0b\x32\x19.zhixin.client.PeerStatus\x12!\n\x04role\x18\x0f \x01(\x0e\x32\x13.zhixin.client.Role*t\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x12\n\x0eROLE_VALIDATOR\x10\x01\x12\x11\n\rROLE_FOLLOWER\x10\x02\x12\x10\n\x0cROLE_LEAVING\x10\x03\x12\r\n\tROLE_LEFT\x10\x04\x12\x0e\n\nROLE_MUTED\x10\x05\x32\x9a\x04\n\x04Node\x12I\n\x06Submit\x12\x1c.zhixin.client.SubmitRequest\x1a\x1d.zhixin.client.SubmitResponse(\x01\x30\x01\x12K\n\x08Receipts\x12\x1e.zhixin.client.ReceiptsRequest\x1a\x1f.zhixin.client.ReceiptsResponse\x12\x42\n\x05State\x12\x1b.zhixin.client.StateRequest\x1a\x1c.zhixin.client.StateResponse\x12T\n\x0b\x43heckpoints\x12!.zhixin.client.CheckpointsRequest\x1a\".zhixin.client.CheckpointsResponse\x12T\n\x0b\x43onsistency\x12!.zhixin.client.ConsistencyRequest\x1a\".zhixin.client.ConsistencyResponse\x12\x43\n\x06\x42locks\x12\x1c.zhixin.client.BlocksRequest\x1a\x19.zhixin.client.BlockEvent0\x01\x12\x45\n\x06Status\x12\x1c.zhixin.client.StatusRequest\x1a\x1d.zhixin.client.StatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63lient/pb/node_service.proto\x12\rzhixin.client\"K\n\rSubmitRequest\x12\x14\n\x0ctransactions\x18\x01 \x03(\x0c\x12\x10\n\x08receipts\x18\x02 \x01(\x08\x12\x12\n\nfrom_epoch\x18\x03 \x01(\x04\"Y\n\tAdmission\x12\x16\n\x0etransaction_id\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\r\":\n\nAdmissions\x12,\n\nadmissions\x18\x01 \x03(\x0b\x32\x18.zhixin.client.Admission\"^\n\x0eSubmitResponse\x12/\n\nadmissions\x18\x01 \x01(\x0b\x32\x19.zhixin.client.AdmissionsH\x00\x12\x11\n\x07receipt\x18\x02 \x01(\x0cH\x00\x42\x08\n\x06\x61nswer\"\x80\x01\n\x0fReceiptsRequest\x12\x17\n\x0ftransaction_ids\x18\x01 \x03(\x0c\x12\x17\n\x0foperation_index\x18\x02 \x01(\r\x12\x16\n\x0e\x61ll_operations\x18\x03 \x01(\x08\x12\x12\n\nfrom_epoch\x18\x04 \x01(\x04\x12\x0f\n\x07wait_ms\x18\x05 \x01(\r\"4\n\x10ReceiptsResponse\x12\x0f\n\x07receipt\x18\x01 \x01(\x0c\x12\x0f\n\x07missing\x18\x02 \x03(\x0c\"@\n\x0cStateRequest\x12\x0c\n\x04keys\x18\x01 \x03(\x0c\x12\x0e\n\x06height\x18\x02 \x01(\x04\x12\x12\n\nfrom_epoch\x18\x03 \x01(\x04\" \n\rStateResponse\x12\x0f\n\x07receipt\x18\x01 \x01(\x0c\"(\n\x12\x43heckpointsRequest\x12\x12\n\nfrom_epoch\x18\x01 \x01(\x04\"7\n\x13\x43heckpointsResponse\x12\x0e\n\x06newest\x18\x01 \x01(\x0c\x12\x10\n\x08\x63losings\x18\x02 \x03(\x0c\"2\n\x12\x43onsistencyRequest\x12\r\n\x05size1\x18\x01 \x01(\x04\x12\r\n\x05size2\x18\x02 \x01(\x04\"#\n\x13\x43onsistencyResponse\x12\x0c\n\x04path\x18\x01 \x03(\x0c\"\x1d\n\x0b\x45\x64geRequest\x12\x0e\n\x06height\x18\x01 \x01(\x04\"C\n\x0c\x45\x64geResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\x12\x11\n\tleaf_hash\x18\x02 \x01(\x0c\x12\x0c\n\x04path\x18\x03 \x03(\x0c\"$\n\rBlocksRequest\x12\x13\n\x0b\x66rom_height\x18\x01 \x01(\x04\"j\n\nBlockEvent\x12\r\n\x05\x62lock\x18\x01 \x01(\x0c\x12\x14\n\x0ctransactions\x18\x02 \x03(\x0c\x12\x0f\n\x07\x65ntries\x18\x03 \x03(\x0c\x12\x12\n\nfirst_leaf\x18\x04 \x01(\x04\x12\x12\n\ncheckpoint\x18\x05 \x01(\x0c\"\x0f\n\rStatusRequest\"W\n\nPeerStatus\x12\x0f\n\x07\x62ls_key\x18\x01 \x01(\x0c\x12\x14\n\x0corganisation\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x11\n\tconnected\x18\x04 \x01(\x08\"\xa6\x03\n\x0eStatusResponse\x12\x0f\n\x07network\x18\x01 \x01(\x0c\x12\x14\n\x0cnetwork_name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0f\n\x07\x62ls_key\x18\x04 \x01(\x0c\x12\x14\n\x0corganisation\x18\x05 \x01(\t\x12\r\n\x05\x65poch\x18\x06 \x01(\x04\x12\x0c\n\x04view\x18\x07 \x01(\x04\x12\x17\n\x0f\x65xecuted_height\x18\x08 \x01(\x04\x12\x18\n\x10\x63\x65rtified_height\x18\t \x01(\x04\x12\x0f\n\x07time_ms\x18\n \x01(\x04\x12\x10\n\x08log_size\x18\x0b \x01(\x04\x12\x0f\n\x07pending\x18\x0c \x01(\r\x12\x11\n\tuptime_ms\x18\r \x01(\x04\x12(\n\x05peers\x18\x0e \x03(\x0b\x32\x19.zhixin.client.PeerStatus\x12!\n\x04role\x18\x0f \x01(\x0e\x32\x13.zhixin.client.Role\x12\'\n\x07joining\x18\x10 \x01(\x0b\x32\x16.zhixin.client.Joining\x12\x14\n\x0coldest_block\x18\x11 \x01(\x04\x12\x12\n\nfirst_leaf\x18\x12 \x01(\x04\"i\n\x07Joining\x12\x0e\n\x06height\x18\x01 \x01(\x04\x12\x16\n\x0estate_permille\x18\x02 \x01(\r\x12\x0f\n\x07\x65ntries\x18\x03 \x01(\x04\x12\x16\n\x0e\x65ntries_wanted\x18\x04 \x01(\x04\x12\r\n\x05peers\x18\x05 \x01(\r*t\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x12\n\x0eROLE_VALIDATOR\x10\x01\x12\x11\n\rROLE_FOLLOWER\x10\x02\x12\x10\n\x0cROLE_LEAVING\x10\x03\x12\r\n\tROLE_LEFT\x10\x04\x12\x0e\n\nROLE_MUTED\x10\x05\x32\xdb\x04\n\x04Node\x12I\n\x06Submit\x12\x1c.zhixin.client.SubmitRequest\x1a\x1d.zhixin.client.SubmitResponse(\x01\x30\x01\x12K\n\x08Receipts\x12\x1e.zhixin.client.ReceiptsRequest\x1a\x1f.zhixin.client.ReceiptsResponse\x12\x42\n\x05State\x12\x1b.zhixin.client.StateRequest\x1a\x1c.zhixin.client.StateResponse\x12T\n\x0b\x43heckpoints\x12!.zhixin.client.CheckpointsRequest\x1a\".zhixin.client.CheckpointsResponse\x12T\n\x0b\x43onsistency\x12!.zhixin.client.ConsistencyRequest\x1a\".zhixin.client.ConsistencyResponse\x12?\n\x04\x45\x64ge\x12\x1a.zhixin.client.EdgeRequest\x1a\x1b.zhixin.client.EdgeResponse\x12\x43\n\x06\x42locks\x12\x1c.zhixin.client.BlocksRequest\x1a\x19.zhixin.client.BlockEvent0\x01\x12\x45\n\x06Status\x12\x1c.zhixin.client.StatusRequest\x1a\x1d.zhixin.client.StatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'client.pb.node_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=1438
-  _globals['_ROLE']._serialized_end=1554
+  _globals['_ROLE']._serialized_start=1728
+  _globals['_ROLE']._serialized_end=1844
   _globals['_SUBMITREQUEST']._serialized_start=47
   _globals['_SUBMITREQUEST']._serialized_end=122
   _globals['_ADMISSION']._serialized_start=124
@@ -57,16 +57,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONSISTENCYREQUEST']._serialized_end=805
   _globals['_CONSISTENCYRESPONSE']._serialized_start=807
   _globals['_CONSISTENCYRESPONSE']._serialized_end=842
-  _globals['_BLOCKSREQUEST']._serialized_start=844
-  _globals['_BLOCKSREQUEST']._serialized_end=880
-  _globals['_BLOCKEVENT']._serialized_start=882
-  _globals['_BLOCKEVENT']._serialized_end=988
-  _globals['_STATUSREQUEST']._serialized_start=990
-  _globals['_STATUSREQUEST']._serialized_end=1005
-  _globals['_PEERSTATUS']._serialized_start=1007
-  _globals['_PEERSTATUS']._serialized_end=1094
-  _globals['_STATUSRESPONSE']._serialized_start=1097
-  _globals['_STATUSRESPONSE']._serialized_end=1436
-  _globals['_NODE']._serialized_start=1557
-  _globals['_NODE']._serialized_end=2095
+  _globals['_EDGEREQUEST']._serialized_start=844
+  _globals['_EDGEREQUEST']._serialized_end=873
+  _globals['_EDGERESPONSE']._serialized_start=875
+  _globals['_EDGERESPONSE']._serialized_end=942
+  _globals['_BLOCKSREQUEST']._serialized_start=944
+  _globals['_BLOCKSREQUEST']._serialized_end=980
+  _globals['_BLOCKEVENT']._serialized_start=982
+  _globals['_BLOCKEVENT']._serialized_end=1088
+  _globals['_STATUSREQUEST']._serialized_start=1090
+  _globals['_STATUSREQUEST']._serialized_end=1105
+  _globals['_PEERSTATUS']._serialized_start=1107
+  _globals['_PEERSTATUS']._serialized_end=1194
+  _globals['_STATUSRESPONSE']._serialized_start=1197
+  _globals['_STATUSRESPONSE']._serialized_end=1619
+  _globals['_JOINING']._serialized_start=1621
+  _globals['_JOINING']._serialized_end=1726
+  _globals['_NODE']._serialized_start=1847
+  _globals['_NODE']._serialized_end=2450
 # @@protoc_insertion_point(module_scope)

@@ -362,6 +362,56 @@ class ConsistencyResponse(_message.Message):
 Global___ConsistencyResponse: _TypeAlias = ConsistencyResponse  # noqa: Y015
 
 @_typing.final
+class EdgeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    height: _builtins.int
+    """0: the newest certified"""
+    def __init__(
+        self,
+        *,
+        height: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EdgeRequest: _TypeAlias = EdgeRequest  # noqa: Y015
+
+@_typing.final
+class EdgeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    LEAF_HASH_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    checkpoint: _builtins.bytes
+    """zhixin.chain.CertifiedCheckpoint of the first certified height from there on"""
+    leaf_hash: _builtins.bytes
+    """of the last entry under it; empty: the log is empty"""
+    @_builtins.property
+    def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """that entry's inclusion path in the log of the checkpoint's size"""
+
+    def __init__(
+        self,
+        *,
+        checkpoint: _builtins.bytes = ...,
+        leaf_hash: _builtins.bytes = ...,
+        path: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "leaf_hash", b"leaf_hash", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EdgeResponse: _TypeAlias = EdgeResponse  # noqa: Y015
+
+@_typing.final
 class BlocksRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -481,6 +531,9 @@ class StatusResponse(_message.Message):
     UPTIME_MS_FIELD_NUMBER: _builtins.int
     PEERS_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
+    JOINING_FIELD_NUMBER: _builtins.int
+    OLDEST_BLOCK_FIELD_NUMBER: _builtins.int
+    FIRST_LEAF_FIELD_NUMBER: _builtins.int
     network: _builtins.bytes
     network_name: _builtins.str
     version: _builtins.str
@@ -497,8 +550,16 @@ class StatusResponse(_message.Message):
     pending: _builtins.int
     uptime_ms: _builtins.int
     role: Global___Role.ValueType
+    oldest_block: _builtins.int
+    """the lowest height whose block it holds"""
+    first_leaf: _builtins.int
+    """index of the first log entry that it holds"""
     @_builtins.property
     def peers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PeerStatus]: ...
+    @_builtins.property
+    def joining(self) -> Global___Joining:
+        """absent unless it takes a snapshot from its peers now"""
+
     def __init__(
         self,
         *,
@@ -517,11 +578,49 @@ class StatusResponse(_message.Message):
         uptime_ms: _builtins.int = ...,
         peers: _abc.Iterable[Global___PeerStatus] | None = ...,
         role: Global___Role.ValueType = ...,
+        joining: Global___Joining | None = ...,
+        oldest_block: _builtins.int = ...,
+        first_leaf: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["joining", b"joining"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bls_key", b"bls_key", "certified_height", b"certified_height", "epoch", b"epoch", "executed_height", b"executed_height", "log_size", b"log_size", "network", b"network", "network_name", b"network_name", "organisation", b"organisation", "peers", b"peers", "pending", b"pending", "role", b"role", "time_ms", b"time_ms", "uptime_ms", b"uptime_ms", "version", b"version", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bls_key", b"bls_key", "certified_height", b"certified_height", "epoch", b"epoch", "executed_height", b"executed_height", "first_leaf", b"first_leaf", "joining", b"joining", "log_size", b"log_size", "network", b"network", "network_name", b"network_name", "oldest_block", b"oldest_block", "organisation", b"organisation", "peers", b"peers", "pending", b"pending", "role", b"role", "time_ms", b"time_ms", "uptime_ms", b"uptime_ms", "version", b"version", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StatusResponse: _TypeAlias = StatusResponse  # noqa: Y015
+
+@_typing.final
+class Joining(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    STATE_PERMILLE_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    ENTRIES_WANTED_FIELD_NUMBER: _builtins.int
+    PEERS_FIELD_NUMBER: _builtins.int
+    height: _builtins.int
+    """of the snapshot; 0: none is chosen yet"""
+    state_permille: _builtins.int
+    """of the state's places"""
+    entries: _builtins.int
+    """of the log, taken"""
+    entries_wanted: _builtins.int
+    peers: _builtins.int
+    """that it takes from"""
+    def __init__(
+        self,
+        *,
+        height: _builtins.int = ...,
+        state_permille: _builtins.int = ...,
+        entries: _builtins.int = ...,
+        entries_wanted: _builtins.int = ...,
+        peers: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "entries_wanted", b"entries_wanted", "height", b"height", "peers", b"peers", "state_permille", b"state_permille"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Joining: _TypeAlias = Joining  # noqa: Y015

@@ -59,6 +59,11 @@ class NodeStub:
                 request_serializer=client_dot_pb_dot_node__service__pb2.ConsistencyRequest.SerializeToString,
                 response_deserializer=client_dot_pb_dot_node__service__pb2.ConsistencyResponse.FromString,
                 _registered_method=True)
+        self.Edge = channel.unary_unary(
+                '/zhixin.client.Node/Edge',
+                request_serializer=client_dot_pb_dot_node__service__pb2.EdgeRequest.SerializeToString,
+                response_deserializer=client_dot_pb_dot_node__service__pb2.EdgeResponse.FromString,
+                _registered_method=True)
         self.Blocks = channel.unary_stream(
                 '/zhixin.client.Node/Blocks',
                 request_serializer=client_dot_pb_dot_node__service__pb2.BlocksRequest.SerializeToString,
@@ -110,6 +115,13 @@ class NodeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Edge(self, request, context):
+        """Where the log ends at a certified checkpoint: enough to follow blocks from there on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Blocks(self, request, context):
         """Certified blocks in order, from a height on, for as long as the caller stays.
         """
@@ -151,6 +163,11 @@ def add_NodeServicer_to_server(servicer, server):
                     servicer.Consistency,
                     request_deserializer=client_dot_pb_dot_node__service__pb2.ConsistencyRequest.FromString,
                     response_serializer=client_dot_pb_dot_node__service__pb2.ConsistencyResponse.SerializeToString,
+            ),
+            'Edge': grpc.unary_unary_rpc_method_handler(
+                    servicer.Edge,
+                    request_deserializer=client_dot_pb_dot_node__service__pb2.EdgeRequest.FromString,
+                    response_serializer=client_dot_pb_dot_node__service__pb2.EdgeResponse.SerializeToString,
             ),
             'Blocks': grpc.unary_stream_rpc_method_handler(
                     servicer.Blocks,
@@ -298,6 +315,33 @@ class Node:
             '/zhixin.client.Node/Consistency',
             client_dot_pb_dot_node__service__pb2.ConsistencyRequest.SerializeToString,
             client_dot_pb_dot_node__service__pb2.ConsistencyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Edge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/zhixin.client.Node/Edge',
+            client_dot_pb_dot_node__service__pb2.EdgeRequest.SerializeToString,
+            client_dot_pb_dot_node__service__pb2.EdgeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,8 @@ class NodeStub:
     """The newest certified checkpoint and the closing checkpoints that lead to it."""
     Consistency: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.ConsistencyRequest, _node_service_pb2.ConsistencyResponse]
     """That the log of one size extends the log of another."""
+    Edge: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.EdgeRequest, _node_service_pb2.EdgeResponse]
+    """Where the log ends at a certified checkpoint: enough to follow blocks from there on."""
     Blocks: _grpc.UnaryStreamMultiCallable[_node_service_pb2.BlocksRequest, _node_service_pb2.BlockEvent]
     """Certified blocks in order, from a height on, for as long as the caller stays."""
     Status: _grpc.UnaryUnaryMultiCallable[_node_service_pb2.StatusRequest, _node_service_pb2.StatusResponse]
@@ -66,6 +68,8 @@ class NodeAsyncStub(NodeStub):
     """The newest certified checkpoint and the closing checkpoints that lead to it."""
     Consistency: _aio.UnaryUnaryMultiCallable[_node_service_pb2.ConsistencyRequest, _node_service_pb2.ConsistencyResponse]  # type: ignore[assignment]
     """That the log of one size extends the log of another."""
+    Edge: _aio.UnaryUnaryMultiCallable[_node_service_pb2.EdgeRequest, _node_service_pb2.EdgeResponse]  # type: ignore[assignment]
+    """Where the log ends at a certified checkpoint: enough to follow blocks from there on."""
     Blocks: _aio.UnaryStreamMultiCallable[_node_service_pb2.BlocksRequest, _node_service_pb2.BlockEvent]  # type: ignore[assignment]
     """Certified blocks in order, from a height on, for as long as the caller stays."""
     Status: _aio.UnaryUnaryMultiCallable[_node_service_pb2.StatusRequest, _node_service_pb2.StatusResponse]  # type: ignore[assignment]
@@ -113,6 +117,14 @@ class NodeServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_node_service_pb2.ConsistencyResponse, _abc.Awaitable[_node_service_pb2.ConsistencyResponse]]:
         """That the log of one size extends the log of another."""
+
+    @_abc_1.abstractmethod
+    def Edge(
+        self,
+        request: _node_service_pb2.EdgeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_service_pb2.EdgeResponse, _abc.Awaitable[_node_service_pb2.EdgeResponse]]:
+        """Where the log ends at a certified checkpoint: enough to follow blocks from there on."""
 
     @_abc_1.abstractmethod
     def Blocks(

@@ -21,6 +21,7 @@ from chain.certificate import BlsScheme, checkpoint_message, combine
 from chain.checkpoint import CertifiedCheckpoint, Checkpoint, ClosingCheckpoint, Validator, ValidatorSet
 from chain.codec import encode
 from chain.consensus.block import Block
+from chain.log import leaf_hash
 from chain.log_tiles import Log
 from chain.memory import MemoryDatabase
 from chain.pb import ledger_pb2
@@ -180,6 +181,7 @@ class FakeNode(NodeServicer):
         self.ledger = ledger
         self.lie: Callable[[bytes], bytes] | None = None
         self.event_lie: Callable[[pb.BlockEvent], pb.BlockEvent] | None = None
+        self.edge_lie: Callable[[pb.EdgeResponse], pb.EdgeResponse] | None = None
         self.refuse: Callable[[SignedTransaction], pb.Admission | None] = lambda _transaction: None
         self.silent = False
         self.declines: dict[str, str] = {}
@@ -229,6 +231,17 @@ class FakeNode(NodeServicer):
     async def Consistency(self, request: pb.ConsistencyRequest, context: Caller) -> pb.ConsistencyResponse:  # noqa: N802
         await self._called("Consistency", context)
         return pb.ConsistencyResponse(path=self.ledger.log.prove_consistency(request.size1, request.size2))
+
+    async def Edge(self, request: pb.EdgeRequest, context: Caller) -> pb.EdgeResponse:  # noqa: N802
+        await self._called("Edge", context)
+        certified = self.ledger.newest if not request.height else self.ledger.checkpoints[request.height - 1]
+        size = Checkpoint.decode(certified.checkpoint).log_size
+        answer = pb.EdgeResponse(checkpoint=encode(certified.to_pb()))
+        if size:
+            last = next(entry for _, entry, index in self.ledger.entries.values() if index == size - 1)
+            answer.leaf_hash = leaf_hash(last)
+            answer.path.extend(self.ledger.log.prove_inclusion(size - 1, size))
+        return answer if self.edge_lie is None else self.edge_lie(answer)
 
     async def Blocks(self, request: pb.BlocksRequest, context: Caller) -> AsyncIterator[pb.BlockEvent]:  # noqa: N802
         await self._called("Blocks", context)

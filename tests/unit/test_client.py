@@ -155,6 +155,62 @@ async def test_blocks_go_on_from_a_cursor() -> None:
             break
 
 
+@pytest.mark.parametrize("count", range(9))
+async def test_blocks_can_be_followed_from_a_certified_height_without_those_before(count: int) -> None:
+    async with network() as (fake, session):
+        for _ in range(count):
+            fake.ledger.submit([transaction(session)])
+        fake.ledger.submit([], close=True)
+        cursor = await session.cursor_at()
+        assert (cursor.height, cursor.edge.size) == (count + 2, count)
+        later = transaction(session)
+        fake.ledger.submit([later])
+        async for block in session.blocks(cursor):
+            assert [each.id for each in block.transactions] == [later.id]
+            assert block.first_leaf == count
+            break
+        if count:
+            assert (await session.cursor_at(2)).edge.size == 1
+
+
+def other_leaf(answer: pb.EdgeResponse) -> pb.EdgeResponse:
+    answer.leaf_hash = bytes(32)
+    return answer
+
+
+def shorter_path(answer: pb.EdgeResponse) -> pb.EdgeResponse:
+    del answer.path[-1]
+    return answer
+
+
+def without_leaf(answer: pb.EdgeResponse) -> pb.EdgeResponse:
+    answer.leaf_hash = b""
+    return answer
+
+
+@pytest.mark.parametrize("lie", [other_leaf, shorter_path, without_leaf])
+async def test_lying_end_of_the_log_is_refused_and_another_node_answers(
+    lie: Callable[[pb.EdgeResponse], pb.EdgeResponse],
+) -> None:
+    async with network() as (fake, session):
+        for _ in range(3):
+            fake.ledger.submit([transaction(session)])
+        fake.nodes[0].edge_lie = lie
+        cursor = await session.cursor_at()
+        assert cursor.edge.root() == fake.ledger.log.root()
+        assert session.roster.liars()
+
+
+async def test_end_of_the_log_below_the_height_asked_for_is_a_lie() -> None:
+    async with network() as (fake, session):
+        for _ in range(3):
+            fake.ledger.submit([transaction(session)])
+        old = pb.EdgeResponse(checkpoint=encode(fake.ledger.checkpoints[0].to_pb()))
+        fake.nodes[0].edge_lie = lambda _answer: old
+        assert (await session.cursor_at(4)).height == 4
+        assert session.roster.liars()
+
+
 def test_blocking_client_offers_the_same() -> None:
     async def serve(ready: asyncio.Future, done: asyncio.Event) -> None:
         async with FakeNetwork() as fake:
