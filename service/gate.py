@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a request has to pass before any page or endpoint sees it: path, host, rate, origin, body, form token.
+
+One ASGI middleware, in the order in which a check costs: the cheap ones first, the body last. What passes has its
+whole body in memory, below the limit of its path.
+"""
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from urllib.parse import unquote_to_bytes
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service import problems
+from service.envelope import refuse
+from service.forgery import FORM_TYPES, SAFE_METHODS, Forms, cookies_of, form_token, is_own_origin, media_type
+from service.problems import Problem
+from service.rates import Buckets, caller_of
+from service.settings import Address, Settings
+
+UNGUARDED = frozenset({"/health", "/ready", "/metrics"})
+"""Asked for by machines next door, under whatever name they know; no caller changes anything there."""
+PATH_BYTES_MAX = 2048
+"""Longer than any path of ours."""
+QUERY_BYTES_MAX = 8192
+"""Longer than any query of ours."""
+
+_BAD_PATH = re.compile(rb"[\x00-\x1f\x7f\\]|//|(^|/)\.\.?(/|$)|%[0-9a-fA-F]{2}")
+
+
+class Gate:
+    """The middleware.
+
+    Args:
+        app: What comes after.
+        settings: Limits.
+        address: Hosts and origins.
+        forms: Checks form tokens.
+        body_limits: Path prefixes with a body limit of their own, in bytes.
+        machine_paths: Path prefixes for callers that are no browsers; cookies are taken away there, so that a
+            browser which another site sends there acts in nobody's name.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        address: Address,
+        forms: Forms,
+        body_limits: Mapping[str, int],
+        machine_paths: tuple[str, ...],
+    ) -> None:
+        limits = settings.limits
+        self._app = app
+        self._http = settings.http
+        self._hosts = address.known_hosts
+        self._origins = address.known_origins
+        self._session_cookie = address.cookie_name("session")
+        self._forms = forms
+        self._body_limits = body_limits
+        self._machine_paths = machine_paths
+        self._addresses = Buckets(limits.address_per_second, limits.address_burst, limits.callers_max)
+        self._sessions = Buckets(limits.session_per_second, limits.session_burst, limits.callers_max)
+        self._salt = secrets.token_hex(16)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it with a problem."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            receive = await self._admit(scope, receive)
+        except Problem as problem:
+            await refuse(problem, scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    async def _admit(self, scope: Scope, receive: Receive) -> Receive:
+        """Check everything; what comes after reads the body from what is returned."""
+        self._check_path(scope)
+        if scope["path"] in UNGUARDED and scope["method"] in SAFE_METHODS:
+            return replayed(b"", receive)
+        headers = Headers(scope=scope)
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
+            raise Problem(problems.HOST)
+        cookies = cookies_of(headers)
+        self._check_rate(scope, cookies)
+        changes = scope["method"] not in SAFE_METHODS
+        is_machine = scope["path"].startswith(self._machine_paths)
+        if is_machine:
+            scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"cookie"]
+        elif changes and not is_own_origin(headers, self._origins):
+            raise Problem(problems.CROSS_SITE)
+        if not changes and not _has_body(headers):
+            return receive
+        body = await self._read(scope["path"], headers, receive)
+        is_form = changes and not is_machine and media_type(headers) in FORM_TYPES
+        if is_form and not self._forms.is_valid(cookies, form_token(headers, body)):
+            raise Problem(problems.FORM_TOKEN)
+        return replayed(body, receive)
+
+    def _check_path(self, scope: Scope) -> None:
+        """No dots that climb, no separators or control characters in disguise, no second layer of escapes."""
+        raw = scope.get("raw_path") or scope["path"].encode()
+        raw = raw.partition(b"?")[0]
+        if len(raw) > PATH_BYTES_MAX or len(scope["query_string"]) > QUERY_BYTES_MAX:
+            raise Problem(problems.PATH)
+        decoded = unquote_to_bytes(raw)
+        hidden = b"%2f" in raw.lower()
+        if hidden or not decoded.startswith(b"/") or _BAD_PATH.search(decoded):
+            raise Problem(problems.PATH)
+
+    def _check_rate(self, scope: Scope, cookies: Mapping[str, str]) -> None:
+        """One token for the address, one for the session."""
+        now_ms = time.monotonic_ns() // 1_000_000
+        client = scope.get("client")
+        wait = self._addresses.take(caller_of(client[0] if client else ""), now_ms)
+        session = cookies.get(self._session_cookie)
+        if not wait and session:
+            wait = self._sessions.take(session[:64], now_ms)
+        if wait:
+            raise Problem(problems.RATE, {"seconds": wait}, headers={"Retry-After": str(wait)})
+
+    async def _read(self, path: str, headers: Headers, receive: Receive) -> bytes:
+        """The whole body, counted as it comes: a length that is announced may be a lie."""
+        fitting = [prefix for prefix in self._body_limits if path.startswith(prefix)]
+        limit = self._body_limits[max(fitting, key=len)] if fitting else self._http.body_bytes_max
+        problem = Problem(problems.TOO_LARGE, {"limit": limit}, headers={"Connection": "close"})
+        announced = headers.get("content-length", "0")
+        if not announced.isascii() or not announced.isdecimal():
+            raise Problem(problems.MALFORMED)
+        if int(announced[:18]) > limit:
+            raise problem
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self._http.body_ms_max / 1000):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise Problem(problems.MALFORMED)
+                    chunk = message.get("body", b"")
+                    size += len(chunk)
+                    if size > limit:
+                        raise problem
+                    chunks.append(chunk)
+                    if not message.get("more_body", False):
+                        return b"".join(chunks)
+        except TimeoutError:
+            raise Problem(problems.TOO_SLOW, headers={"Connection": "close"}) from None
+
+
+def _has_body(headers: Headers) -> bool:
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """Hands out a body that was read already, then what else comes: that the caller went away."""
+    waiting = [body]
+
+    async def replay() -> Message:
+        if waiting:
+            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
+        return await receive()
+
+    return replay

@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of a process that runs services: every limit, address and timer with its unit, default and reason.
+
+Read from one TOML file, then overridden by environment variables `ZHIXIN_SERVE_<SECTION>_<SETTING>`. Strict: an
+unknown name is refused with the nearest known one. Each service has a place of its own under `[addresses.<service>]`.
+"""
+
+import difflib
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from service.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "ZHIXIN_SERVE_"
+SETTINGS_BYTES_MAX = 256 * 1024
+"""A settings file is written by hand."""
+LIST_ITEMS_MAX = 256
+"""More nodes than validators and followers of the largest network; more hosts and proxies than anybody has."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """What all services of the process keep to."""
+
+    body_bytes_max: int = field(default=256 * 1024, metadata={"why": "a form with its fields; uploads say their own"})
+    body_ms_max: int = field(default=30_000, metadata={"why": "a body that trickles holds its place no longer"})
+    requests_max: int = field(default=256, metadata={"why": "at once; bounds memory with body_bytes_max"})
+    stop_ms_max: int = field(default=10_000, metadata={"why": "requests under way end within it, then are cut"})
+    drain_ms: int = field(default=0, metadata={"why": "between not ready and closed, for a balancer to look elsewhere"})
+    proxies: tuple[str, ...] = field(default=(), metadata={"why": "addresses whose X-Forwarded-For is believed"})
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """Token buckets: so many requests at once, and so many more a second."""
+
+    address_per_second: int = field(default=50, metadata={"why": "an office behind one address still works"})
+    address_burst: int = field(default=400, metadata={"why": "several people open a page with its files at once"})
+    session_per_second: int = field(default=10, metadata={"why": "faster than anybody clicks"})
+    session_burst: int = field(default=100, metadata={"why": "a page with its files, a few times over"})
+    callers_max: int = field(default=65_536, metadata={"why": "buckets that are remembered; some 16 MiB"})
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """The private store; one process or machine group has one."""
+
+    url: str = field(default="", metadata={"why": "empty: SQLite in the data folder; else postgresql://…"})
+    folder: str = field(default="data/service", metadata={"why": "SQLite's file lies here; mode 0700"})
+    keys: str = field(
+        default="data/service-keys", metadata={"why": "the keys' folder; never in one copy with the data"}
+    )
+    passphrase_file: str = field(default="", metadata={"why": "else ZHIXIN_PASSPHRASE; opens the key-encryption key"})
+    allow_plain: bool = field(default=False, metadata={"why": "only a test network may keep keys unencrypted"})
+    pool_max: int = field(default=8, metadata={"why": "database connections of one process"})
+    busy_ms: int = field(default=5_000, metadata={"why": "SQLite's writers have turns; each takes milliseconds"})
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSettings:
+    """Whom to ask, and what to trust."""
+
+    genesis: str = field(default="", metadata={"why": "the network's genesis file: all trust starts there"})
+    nodes: tuple[str, ...] = field(default=(), metadata={"why": "host:port of nodes' client APIs; asked in turn"})
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingSettings:
+    """JSON lines on standard error."""
+
+    level: str = field(default="info", metadata={"why": "debug | info | warning | error"})
+    access: bool = field(default=True, metadata={"why": "a line for each request: no address, no query, no path"})
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where one service is reached.
+
+    Attributes:
+        service: Its name, e.g. "explorer".
+        listen: host:port to listen on.
+        public_origin: What browsers see, e.g. "https://explorer.example.org"; the only one that is believed.
+        hosts: Further values of the Host header that reach it, each also an origin under the same scheme.
+    """
+
+    service: str
+    listen: str
+    public_origin: str
+    hosts: tuple[str, ...] = ()
+
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers reach it over TLS, so that cookies are Secure and HSTS is said."""
+        return self.public_origin.startswith("https://")
+
+    @property
+    def known_hosts(self) -> frozenset[str]:
+        """Values of the Host header that are answered; lower case."""
+        return frozenset({urlsplit(self.public_origin).netloc, *self.hosts})
+
+    @property
+    def known_origins(self) -> frozenset[str]:
+        """Values of the Origin header that are this site's own pages."""
+        scheme = "https" if self.is_https else "http"
+        return frozenset(f"{scheme}://{host}" for host in self.known_hosts)
+
+    def cookie_name(self, name: str) -> str:
+        """What a cookie of this service is called: services share a host in the demo, and cookies know no ports."""
+        return f"{'__Host-' if self.is_https else ''}{self.service}-{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of one process."""
+
+    http: HttpSettings = field(default_factory=HttpSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    ledger: LedgerSettings = field(default_factory=LedgerSettings)
+    logging: LoggingSettings = field(default_factory=LoggingSettings)
+    addresses: Mapping[str, Address] = field(default_factory=dict)
+
+    def address(self, service: str, port: int) -> Address:
+        """Where a service is reached: as configured, else on this machine alone.
+
+        Args:
+            service: Its name.
+            port: The one that it listens on where nothing is configured.
+        """
+        return self.addresses.get(service) or local_address(service, f"127.0.0.1:{port}")
+
+
+_SECTIONS = {item.name: item for item in fields(Settings) if item.name != "addresses"}
+_ADDRESS_FIELDS = ("listen", "public_origin", "hosts")
+_NAME = re.compile(r"[a-z]+(-[a-z]+)*")
+_HOST = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(:[1-9][0-9]{0,4})?")
+
+
+def local_address(service: str, listen: str) -> Address:
+    """A site for browsers on this machine: passkeys want a name, so its origin is localhost."""
+    port = split_address(listen)[1]
+    return Address(service, listen, f"http://localhost:{port}", (f"127.0.0.1:{port}", f"[::1]:{port}"))
+
+
+def load_settings(path: Path | None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read a process's settings.
+
+    Args:
+        path: The TOML file; None: the defaults hold.
+        environment: Overrides; the process's environment if None.
+
+    Raises:
+        ConfigError: Unreadable, not TOML, an unknown name, or a value of the wrong kind or out of range.
+    """
+    text = ""
+    if path is not None:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} cannot be read: {error}") from None
+        if len(text) > SETTINGS_BYTES_MAX:
+            raise ConfigError(f"{path} is longer than {SETTINGS_BYTES_MAX} bytes; it is no settings file")
+    return parse_settings(text, os.environ if environment is None else environment, str(path or "settings"))
+
+
+def parse_settings(text: str, environment: Mapping[str, str], source: str = "service.toml") -> Settings:
+    """Settings from TOML text and environment variables.
+
+    Raises:
+        ConfigError: See `load_settings`.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source} is not TOML: {error}") from None
+    addresses = _addresses(document.pop("addresses", {}), source)
+    values: dict[str, dict[str, object]] = {name: {} for name in _SECTIONS}
+    for name, table in document.items():
+        if name not in _SECTIONS:
+            raise ConfigError(f"{source}: unknown section [{name}]{_nearest(name, [*_SECTIONS, 'addresses'])}")
+        if not isinstance(table, dict):
+            raise ConfigError(f"{source}: [{name}] must be a table")
+        values[name].update(table)
+    for variable, given in sorted(environment.items()):
+        if variable.startswith(ENVIRONMENT_PREFIX):
+            section, _, name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
+            if section not in _SECTIONS:
+                raise ConfigError(f"{variable} names no section{_nearest(section, list(_SECTIONS))}")
+            values[section][name] = given
+    made = {name: _section(item.default_factory, values[name], name, source) for name, item in _SECTIONS.items()}  # type: ignore[arg-type]  # each section has a factory
+    settings = Settings(addresses=addresses, **made)  # type: ignore[arg-type]  # built per field just above
+    _check_ranges(settings, source)
+    return settings
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of "host:port" or "[v6]:port".
+
+    Raises:
+        ConfigError: Not an address.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"{address!r} is not an address; write host:port")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _addresses(tables: object, source: str) -> dict[str, Address]:
+    """Each `[addresses.<service>]`."""
+    if not isinstance(tables, dict):
+        raise ConfigError(f"{source}: [addresses] holds one table for each service, such as [addresses.explorer]")
+    addresses: dict[str, Address] = {}
+    for service, table in tables.items():
+        where = f"{source}: addresses.{service}"
+        if not _NAME.fullmatch(service) or not isinstance(table, dict):
+            raise ConfigError(f"{where} must be a table that is named by a service")
+        for name in table:
+            if name not in _ADDRESS_FIELDS:
+                raise ConfigError(
+                    f"{source}: unknown setting addresses.{service}.{name}{_nearest(name, _ADDRESS_FIELDS)}"
+                )
+        listen = _convert(table.get("listen", ""), "", f"{where}.listen")
+        origin = _convert(table.get("public_origin", ""), "", f"{where}.public_origin")
+        hosts = _convert(table.get("hosts", []), (), f"{where}.hosts")
+        assert isinstance(listen, str)
+        assert isinstance(origin, str)
+        assert isinstance(hosts, tuple)
+        addresses[service] = _address(service, listen, origin, hosts, where)
+    return addresses
+
+
+def _address(service: str, listen: str, origin: str, hosts: tuple[str, ...], where: str) -> Address:
+    """One service's place, checked."""
+    host, port = split_address(listen)
+    for name in hosts:
+        if not _HOST.fullmatch(name):
+            raise ConfigError(f"{where}.hosts: {name!r} is no host; write it as browsers send it, in lower case")
+    if not origin:
+        if host not in {"127.0.0.1", "::1", "localhost"}:
+            raise ConfigError(f"{where}.public_origin is missing: say what browsers see, such as https://example.org")
+        local = local_address(service, f"{host}:{port}")
+        return Address(service, listen, local.public_origin, (*local.hosts, *hosts))
+    scheme, _, authority = origin.partition("://")
+    if scheme not in {"http", "https"} or not _HOST.fullmatch(authority):
+        raise ConfigError(f"{where}.public_origin must read https://host or https://host:port, in lower case, no path")
+    return Address(service, listen, origin, hosts)
+
+
+def _section(factory: type, values: Mapping[str, object], section: str, source: str) -> object:
+    """One section's dataclass from raw values."""
+    known = {item.name: item for item in fields(factory)}
+    converted: dict[str, object] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigError(f"{source}: unknown setting {section}.{name}{_nearest(name, list(known))}")
+        converted[name] = _convert(value, known[name].default, f"{source}: {section}.{name}")
+    return factory(**converted)
+
+
+def _convert(value: object, default: object, where: str) -> object:
+    """A value of the default's kind; text from the environment is read as that kind."""
+    if isinstance(default, bool):
+        words = {"true": True, "false": False, "1": True, "0": False}
+        if isinstance(value, str) and value.lower() in words:
+            return words[value.lower()]
+        if not isinstance(value, bool):
+            raise ConfigError(f"{where} must be true or false")
+        return value
+    if isinstance(default, int):
+        if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 18:
+            return int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ConfigError(f"{where} must be a whole number")
+        return value
+    if isinstance(default, tuple):
+        items = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            raise ConfigError(f"{where} must be a list of texts")
+        if len(items) > LIST_ITEMS_MAX:
+            raise ConfigError(f"{where} has more than {LIST_ITEMS_MAX} items")
+        return tuple(items)
+    if not isinstance(value, str):
+        raise ConfigError(f"{where} must be text")
+    return value
+
+
+def _check_ranges(settings: Settings, source: str) -> None:
+    """What a value of the right kind may still get wrong."""
+    for section in _SECTIONS:
+        for name, value in asdict(getattr(settings, section)).items():
+            if isinstance(value, bool) or not isinstance(value, int):
+                continue
+            low = 0 if name in {"drain_ms", "busy_ms"} else 1
+            if not low <= value < 2**40:
+                raise ConfigError(f"{source}: {section}.{name} must be at least {low}, and below 2^40")
+    if settings.logging.level not in {"debug", "info", "warning", "error"}:
+        raise ConfigError(f"{source}: logging.level is debug, info, warning or error")
+    for address in settings.ledger.nodes:
+        split_address(address)
+    for proxy in settings.http.proxies:
+        try:
+            ipaddress.ip_network(proxy)
+        except ValueError:
+            raise ConfigError(f"{source}: http.proxies: {proxy!r} is no address and no network") from None
+    url = settings.store.url
+    if url and urlsplit(url).scheme not in {"sqlite", "postgresql"}:
+        raise ConfigError(f"{source}: store.url must start with postgresql:// or sqlite:///")
+
+
+def _nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
+    """A hint at what was meant."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(known))}"
