@@ -21,6 +21,8 @@ class Exit(IntEnum):
     MISSING = 7
     NOT_HELD = 8
     """A step of a demo, a load run or a health question did not hold."""
+    DAMAGED = 9
+    """A stored ledger or a backup is not what it must be; what was found is in the output."""
     HALTED = 10
     """A node that would have to certify what it did not compute."""
     INTERRUPTED = 130
@@ -38,6 +40,7 @@ def table() -> list[tuple[int, str]]:
         (Exit.WORLD, t("exit.world")),
         (Exit.MISSING, t("exit.missing")),
         (Exit.NOT_HELD, t("exit.not-held")),
+        (Exit.DAMAGED, t("exit.damaged")),
         (Exit.HALTED, t("exit.halted")),
         (Exit.INTERRUPTED, t("exit.interrupted")),
     ]

@@ -6,6 +6,7 @@ Nothing here decides anything; commands hand over a result as data together with
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
@@ -93,3 +94,36 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=console(stderr=True), transient=not sys.stderr.isatty()) as bar:
         task = bar.add_task(description, total=total)
         yield lambda position: bar.update(task, completed=position)
+
+
+@contextmanager
+def rate_progress(description: str) -> Iterator[Callable[[int, int, int], None]]:
+    """A progress bar on stderr with a rate and the time left.
+
+    Yields:
+        What moves it: how much is done, of how much, and how many things were done by the way, whose rate is shown.
+    """
+    if is_json():
+        yield lambda _done, _total, _things: None
+        return
+    from rich.progress import (  # noqa: PLC0415 - start-up time
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    rate = TextColumn("{task.fields[rate]}/s")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate)
+    times = (TimeElapsedColumn(), TextColumn("-"), TimeRemainingColumn())
+    began = time.monotonic()
+    with Progress(*columns, *times, console=console(stderr=True), transient=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(description, total=None, rate=0)
+
+        def move(done: int, total: int, things: int) -> None:
+            seconds = max(time.monotonic() - began, 0.001)
+            bar.update(task, completed=done, total=total, rate=round(things / seconds))
+
+        yield move

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stored log before a height: its right edge, and which transactions of it may not be repeated yet.
+
+The tiles in question are proven by the checkpoint's root: those of the edge make it up, any other one hashes to its
+place in the tile above it. The entries are proven by the tiles.
+
+Source: `chain.log_tiles` for the records; docs/protocol.md, section 2, for how long ids are remembered.
+"""
+
+from collections.abc import Iterator
+
+from chain.checkpoint import Checkpoint
+from chain.codec import decode
+from chain.errors import InvalidMessage
+from chain.log import leaf_hash, root_of_hashes
+from chain.log_tiles import TILE_BITS, TILE_WIDTH, Log
+from chain.pb import ledger_pb2 as pb
+from chain.proven import ENTRY_BYTES_MAX
+from chain.storage import Reader
+from chain.transaction import Header
+from chain.types import HASH_BYTES, TRANSACTION_LIFETIME_MS_MAX, TransactionId
+from node.audit_faults import fail, fail_missing
+from node.store_keys import LOG_PREFIX, numbered
+
+
+def tile_key(level: int, tile: int) -> bytes:
+    """Under which key a tile is stored."""
+    return LOG_PREFIX + level.to_bytes(1) + tile.to_bytes(8)
+
+
+def edge_tiles(reader: Reader, checkpoint: Checkpoint) -> dict[bytes, bytes]:
+    """The tiles at the right edge of the log as it was at a checkpoint, proven by its root.
+
+    Raises:
+        Damaged: One is missing or too short, or they do not make up the root.
+    """
+    size, found = checkpoint.log_size, {}
+    level = 0
+    while size >> level * TILE_BITS:
+        count = size >> level * TILE_BITS
+        key, width = tile_key(level, count >> TILE_BITS), count & (TILE_WIDTH - 1)
+        if width:
+            raw = reader.get(key)
+            if raw is None:
+                fail_missing(key)
+            if len(raw) < width * HASH_BYTES:
+                fail(key, f"the tile is too short: the log had {size} entries at height {checkpoint.height}")
+            found[key] = raw[: width * HASH_BYTES]
+        level += 1
+    if Log(reader, LOG_PREFIX, size).root() != checkpoint.log_root:
+        key = next(iter(found), tile_key(0, 0))
+        fail(key, f"the tiles at the log's edge do not make up its root at height {checkpoint.height}")
+    return found
+
+
+class ProvenTiles:
+    """Leaf hashes of a stored log, each proven by a checkpoint's root. Holds one tile for each level."""
+
+    def __init__(self, reader: Reader, checkpoint: Checkpoint) -> None:
+        """Prove the edge.
+
+        Raises:
+            Damaged: See `edge_tiles`.
+        """
+        self._reader = reader
+        self._size = checkpoint.log_size
+        self._edge = edge_tiles(reader, checkpoint)
+        self._held: dict[int, tuple[int, list[bytes]]] = {}
+
+    def leaf(self, index: int) -> bytes:
+        """The hash of a leaf below the checkpoint's size.
+
+        Raises:
+            Damaged: A tile between it and the root is missing or wrong.
+        """
+        return self._tile(0, index >> TILE_BITS)[index & (TILE_WIDTH - 1)]
+
+    def _tile(self, level: int, tile: int) -> list[bytes]:
+        held = self._held.get(level)
+        if held is not None and held[0] == tile:
+            return held[1]
+        key = tile_key(level, tile)
+        raw = self._edge.get(key)
+        if raw is None:
+            raw = self._reader.get(key)
+            if raw is None:
+                fail_missing(key)
+            if len(raw) != TILE_WIDTH * HASH_BYTES:
+                fail(key, f"a complete tile has {TILE_WIDTH * HASH_BYTES} bytes")
+            above = self._tile(level + 1, tile >> TILE_BITS)[tile & (TILE_WIDTH - 1)]
+            if root_of_hashes(_hashes(raw)) != above:
+                fail(key, "the tile does not have the hash that the one above it names")
+        self._held[level] = (tile, _hashes(raw))
+        return self._held[level][1]
+
+
+def remembered_at(reader: Reader, checkpoint: Checkpoint, first_leaf: int) -> Iterator[tuple[TransactionId, int]]:
+    """Ids of transactions with an entry that a block after a checkpoint may hold once more, with their expiries.
+
+    Args:
+        reader: Of the ledger's database.
+        checkpoint: Whose block's time counts.
+        first_leaf: The first entry held; those that matter are held.
+
+    Raises:
+        Damaged: An entry is missing, or is not the one that the log has.
+    """
+    tiles = ProvenTiles(reader, checkpoint) if checkpoint.log_size else None
+    wanted = checkpoint.log_size - 1
+    start, stop = numbered(b"E", first_leaf), numbered(b"E", checkpoint.log_size)
+    for key, raw in reader.range(start, stop, reverse=True):
+        assert tiles is not None
+        if key != numbered(b"E", wanted):
+            fail_missing(numbered(b"E", wanted))
+        if leaf_hash(raw) != tiles.leaf(wanted):
+            fail(key, "the entry does not have the hash that the log has in its place")
+        time_ms, header = decode_entry(key, raw)
+        if time_ms < checkpoint.time_ms - TRANSACTION_LIFETIME_MS_MAX:
+            return
+        if header.expires_at_ms >= checkpoint.time_ms:
+            yield header.id, header.expires_at_ms
+        wanted -= 1
+    if wanted >= first_leaf:
+        fail_missing(numbered(b"E", wanted))
+
+
+def decode_entry(key: bytes, raw: bytes) -> tuple[int, Header]:
+    """The time of an entry's block, and its transaction's header.
+
+    Raises:
+        Damaged: The record is no entry.
+    """
+    try:
+        entry = decode(pb.Entry, raw, ENTRY_BYTES_MAX)
+        return entry.time_ms, Header.decode(entry.header)
+    except InvalidMessage as error:
+        fail(key, error.reason)
+
+
+def _hashes(raw: bytes) -> list[bytes]:
+    return [raw[at : at + HASH_BYTES] for at in range(0, len(raw), HASH_BYTES)]

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One version of a stored state tree, record by record, each checked against the hash above it.
+
+Pages come in the order of their paths, so their leaves come in the order of hashed keys: one ordered scan of the
+values keeps step with them, and memory holds one page for each level.
+
+Source: `chain.tree` for the records, docs/protocol.md, section 4, for the hashes.
+"""
+
+from collections.abc import Iterator
+
+from chain.errors import InvalidMessage
+from chain.storage import Reader
+from chain.tree import leaf_hash
+from chain.tree_page import SLOTS, Page, Slot
+from chain.tree_update import DIGITS, Keys
+from chain.types import HASH_BYTES, STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX, sha256
+from node.audit_faults import compare, fail, fail_missing
+from node.store_keys import STATE_PREFIX
+
+KEYS = Keys(STATE_PREFIX)
+EMPTY_HASH = bytes(HASH_BYTES)
+_PAGE_HEADER_BYTES = 4 + 4 * HASH_BYTES
+_DEPTH_MAX = 2 * HASH_BYTES
+
+
+def oldest_version(reader: Reader) -> int:
+    """The oldest version of the state that is held.
+
+    Raises:
+        Damaged: The record is no number.
+    """
+    raw = reader.get(KEYS.oldest)
+    if raw is None:
+        return 0
+    if len(raw) != 8:
+        fail(KEYS.oldest, "the record is no version")
+    return int.from_bytes(raw)
+
+
+def root_record(reader: Reader, version: int) -> tuple[bytes, bytes] | None:
+    """Key and value of the root of the newest version up to this one; None if there is none."""
+    for pair in reader.range(KEYS.root(0), KEYS.root(version) + b"\x00", reverse=True):
+        return pair
+    return None
+
+
+def walk_state(reader: Reader, version: int, root: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Every record that a version of the state consists of: its root, its pages, its values.
+
+    Args:
+        reader: Of the ledger's database.
+        version: Not below the oldest held.
+        root: What the version must hash to, 32 bytes.
+
+    Raises:
+        Damaged: A record is missing or does not have the hash that the one above it names.
+    """
+    found = root_record(reader, version)
+    if found is None:
+        fail_missing(KEYS.root(version))
+    key, raw = found
+    slot = _decode_root(key, raw)
+    if slot.hash != root:
+        fail(key, f"the root of the state at height {version} is not the checkpoint's")
+    yield key, raw
+    if slot.hash == EMPTY_HASH:
+        return
+    values = reader.range(KEYS.value(b"", 0)[:2], KEYS.value(b"", 0)[:1] + b"w")
+    stack: list[tuple[Slot, bytes]] = [(slot, b"")]
+    while stack:
+        slot, path = stack.pop()
+        if slot.key_hash is not None:
+            yield _value(values, slot, path)
+            continue
+        key = KEYS.page(slot.version, path)
+        raw_page = reader.get(key)
+        if raw_page is None:
+            fail_missing(key)
+        slots = _check_page(key, raw_page, slot.hash)
+        yield key, raw_page
+        stack += [(below, path + DIGITS[index]) for index, below in reversed(slots)]
+
+
+def version_of(key: bytes) -> int | None:
+    """Which version a record of the state belongs to; None for the one of the oldest version."""
+    match key[1:2]:
+        case b"n" | b"r" | b"s":
+            return int.from_bytes(key[2:10])
+        case b"v":
+            return int.from_bytes(key[34:42])
+    return None
+
+
+def _decode_root(key: bytes, raw: bytes) -> Slot:
+    if len(raw) not in {HASH_BYTES + 8, 2 * HASH_BYTES + 8}:
+        fail(key, f"a root has {HASH_BYTES + 8} or {2 * HASH_BYTES + 8} bytes")
+    return Slot.decode(raw)
+
+
+def _check_page(key: bytes, raw: bytes, expected: bytes) -> list[tuple[int, Slot]]:
+    """The slots in use of a page, ascending, once it is one and has its hash."""
+    used, leaves = (int.from_bytes(raw[at : at + 2]) for at in (0, 2))
+    size = _PAGE_HEADER_BYTES + (HASH_BYTES + 8) * used.bit_count() + HASH_BYTES * leaves.bit_count()
+    if leaves & ~used or len(raw) != size or not used:
+        fail(key, "the record is no page of the state tree")
+    page = Page(raw)
+    slots = [page.slot(index) for index in range(SLOTS)]
+    compare(key, Page.of(slots).raw, raw)
+    if page.root() != expected:
+        fail(key, "the page does not have the hash that the one above it names")
+    path = key[10:]
+    if len(path) >= _DEPTH_MAX:
+        fail(key, "the page lies deeper than a hashed key is long")
+    return [(index, slot) for index, slot in enumerate(slots) if used >> index & 1]
+
+
+def _value(values: Iterator[tuple[bytes, bytes]], leaf: Slot, path: bytes) -> tuple[bytes, bytes]:
+    """A leaf's record from the ordered scan, which goes on to it."""
+    assert leaf.key_hash is not None
+    wanted = KEYS.value(leaf.key_hash, leaf.version)
+    for key, raw in values:
+        if key < wanted:
+            continue
+        if key > wanted:
+            break
+        check_value(key, raw, leaf)
+        digits = bytes(digit for byte in leaf.key_hash for digit in (byte >> 4, byte & 15))
+        if not digits.startswith(path):
+            fail(key, "the value lies in the wrong place of the tree")
+        return key, raw
+    return fail_missing(wanted)
+
+
+def check_value(key: bytes, raw: bytes, leaf: Slot) -> None:
+    """Check a value's record against its leaf.
+
+    Raises:
+        Damaged: It is another key's, or does not have the leaf's hash.
+    """
+    try:
+        name, value = unpack_value(raw)
+    except InvalidMessage as error:
+        fail(key, error.reason)
+    if sha256(name) != leaf.key_hash:
+        fail(key, "the key does not have the hash under which it is stored")
+    if leaf_hash(name, value) != leaf.hash:
+        fail(key, "the value does not have the hash that the page above it names")
+
+
+def unpack_value(raw: bytes) -> tuple[bytes, bytes]:
+    """A state key with its value, from a record.
+
+    Raises:
+        InvalidMessage: The record has another form.
+    """
+    size = int.from_bytes(raw[:2])
+    name, value = Keys.unpack_value(raw)
+    if len(name) != size or not 1 <= size <= STATE_KEY_BYTES_MAX or not 1 <= len(value) <= STATE_VALUE_BYTES_MAX:
+        raise InvalidMessage("the record is no key with its value")
+    return name, value
