@@ -21,7 +21,7 @@ from chain.checkpoint import Checkpoint
 from chain.consensus import events
 from chain.consensus.block import Block
 from chain.consensus.journal import StoredBlock, StoredCertificate, StoredClosing, body_key
-from chain.consensus.messages import Message, encode_message
+from chain.consensus.messages import Message, RangeRequest, encode_message
 from chain.consensus.validator import Validator
 from chain.errors import InvalidMessage, Refused
 from chain.executor import Write, digests_by_module
@@ -66,7 +66,11 @@ class Halted(Exception):
 
 
 class Driver:
-    """Performs the core's effects for one node."""
+    """Performs the core's effects for one node.
+
+    Attributes:
+        ranges_paused: The core's requests for ranges of blocks are not sent: a snapshot makes them needless.
+    """
 
     def __init__(
         self,
@@ -111,6 +115,7 @@ class Driver:
         self._offered_nothing = False
         self._tip_time_ms = tip_time_ms
         self._view_seen = (0, 0)
+        self.ranges_paused = False
 
     async def wait_for_room(self, sender: BlsKey, messages_max: int) -> None:
         """Return once no more than so many of a peer's messages, or too many bytes of them, wait for the core."""
@@ -175,7 +180,8 @@ class Driver:
                 case events.Persist():
                     await self._persist(effect)
                 case events.Send(to, message):
-                    self._transport.send(to, encode_message(message))
+                    if not (self.ranges_paused and isinstance(message, RangeRequest)):
+                        self._transport.send(to, encode_message(message))
                 case events.Broadcast(to, message):
                     self._broadcast(to, message)
                 case events.WakeAt(time_ms):

@@ -18,7 +18,7 @@ from typing import Protocol, TypeAlias
 import structlog
 
 from chain.certificate import BlsScheme, SignatureScheme
-from chain.checkpoint import Checkpoint, ClosingCheckpoint
+from chain.checkpoint import CertifiedCheckpoint, Checkpoint, ClosingCheckpoint
 from chain.codec import decode
 from chain.errors import InvalidCertificate, InvalidMessage, InvalidProof, LedgerError, Refused
 from chain.genesis import Genesis
@@ -151,19 +151,27 @@ class Joiner:
         self.anchor = TrustAnchor.from_genesis(genesis)
         self.progress = Progress()
 
-    async def run(self) -> SnapshotHead:
-        """Try until a ledger is ready; where it began.
+    @property
+    def closing_certificates(self) -> tuple[CertifiedCheckpoint, ...]:
+        """Of the epochs that have closed, verified."""
+        return tuple(closing.certified for closing in self._closings)
+
+    async def run(self, attempts_max: int | None = None) -> SnapshotHead | None:
+        """Try until a ledger is ready; where it began, or None if so many attempts have failed.
 
         Raises:
             StorageError: It can't be stored.
         """
-        while True:
+        attempts = 0
+        while attempts_max is None or attempts < attempts_max:
+            attempts += 1
             try:
                 return await self.attempt()
             except JoinFailed as error:
                 log.warning("sync.failed", reason=str(error), again_in_seconds=self._retry_seconds)
             self._sources.forgive()
             await asyncio.sleep(self._retry_seconds)
+        return None
 
     async def attempt(self) -> SnapshotHead:
         """Take the newest snapshot that the peers have now; where it began.

@@ -255,6 +255,11 @@ class Node:
         """End `run` cleanly; from the event loop."""
         self._stop.set()
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stop.is_set()
+
     async def _until_stopped(self) -> None:
         await self._stop.wait()
         raise _Stopped

@@ -23,6 +23,7 @@ from node.driver import Halted
 from node.errors import ConfigError, KeyFileError, StorageError, TransportError
 from node.exits import NodeExit
 from node.logs import configure_logging
+from node.newcomer import LedgerReady
 from node.node import Node, wall_clock_ms
 
 SWITCH_INTERVAL_SECONDS = 0.0005
@@ -43,18 +44,25 @@ def run(home: Path) -> int:
     place = Home(home)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop_early)
-    try:
-        config = load_config(place)
-        configure_logging(config.logging.level, home.name)
-        node = Node(place, config, os.environ)
-    except (ConfigError, KeyFileError, LedgerError) as error:
-        return _refuse(error, NodeExit.REFUSED)
-    except StorageError as error:
-        return _refuse(error, NodeExit.WORLD)
+    node = _open(place)
+    if isinstance(node, NodeExit):
+        return node
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     tune_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(node, place))
+
+
+def _open(home: Home) -> Node | NodeExit:
+    """The node over what its home holds now, or how the attempt ended."""
+    try:
+        config = load_config(home)
+        configure_logging(config.logging.level, home.root.name)
+        return Node(home, config, os.environ)
+    except (ConfigError, KeyFileError, LedgerError) as error:
+        return _refuse(error, NodeExit.REFUSED)
+    except StorageError as error:
+        return _refuse(error, NodeExit.WORLD)
 
 
 def _stop_early(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -63,16 +71,25 @@ def _stop_early(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 async def _run(node: Node, home: Home) -> int:
-    """Run until it ends, whichever way."""
+    """Run until it ends, whichever way; a node that has taken a ledger from its peers begins again with that."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, node.stop)
-    code = NodeExit.STOPPED
-    try:
-        await node.run(lambda: log.info("node.ready"))
-    except* Exception as group:  # noqa: BLE001 - the outermost loop: whatever ended the node becomes an exit code
-        code = _end(group, home)
-    return code
+    while True:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, node.stop)
+        code = NodeExit.STOPPED
+        again = False
+        try:
+            await node.run(lambda: log.info("node.ready"))
+        except* LedgerReady:
+            again = True
+        except* Exception as group:  # noqa: BLE001 - the outermost loop: whatever ended the node becomes an exit code
+            code = _end(group, home)
+        if not again or code is not NodeExit.STOPPED or node.is_stopping:
+            return code
+        opened = _open(home)
+        if isinstance(opened, NodeExit):
+            return opened
+        node = opened
 
 
 def _end(group: BaseExceptionGroup[Exception], home: Home) -> NodeExit:

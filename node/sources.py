@@ -19,6 +19,9 @@ from node.transport import Peer
 SOURCES_MAX = 64
 """Connections while a node joins: a network's validators, and whom they and the settings name beside them."""
 
+OFFERS_SECONDS_MAX = 3.0
+"""For an answer that takes no work; a node that starts waits for the slowest."""
+
 log = structlog.get_logger(__name__)
 
 Connect = Callable[[Peer], Source]
@@ -78,8 +81,9 @@ class Sources:
 
     async def _offers_of(self, source: Source) -> Offers | None:
         try:
-            offers = await source.offers()
-        except TransportError as error:
+            async with asyncio.timeout(OFFERS_SECONDS_MAX):
+                offers = await source.offers()
+        except (TransportError, TimeoutError) as error:
             log.debug("sync.peer-unreachable", peer=source.name, reason=str(error))
             return None
         except LedgerError as error:
