@@ -6,25 +6,22 @@ Nothing else is done to help them: a node that needs a hand makes the drill fail
 
 import asyncio
 import random
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from node.exits import NodeExit
 from tests.crash.history import check
 from tests.crash.load import Clients
 from tests.crash.names import NAMES
-from tests.crash.plans import Act, Plan
+from tests.crash.plans import FAILURES, Act, Plan
 from tests.crash.replicas import check_certificates, read_replica, read_sets
 from tests.crash.rig import RECOVERY_SECONDS_MAX, Network, Stuck
 
 FIRST_LIFE = NAMES[: NAMES.index("ledger.genesis") + 1]
 """Writes of a node's first start alone."""
-RARE = ("journal.closing", "ledger.closing", "journal.muted", "ledger.prune")
+RARE = ("journal.closing", "ledger.closing", "ledger.finalization", "journal.muted", "ledger.prune")
 """Writes that a drill meets late or never; tests of their own aim at them."""
 COMMON = tuple(name for name in NAMES if name not in FIRST_LIFE and name not in RARE)
-FAILURES = frozenset({Act.FAIL, Act.FAIL_PERSISTED})
 OF_FILES = (Act.KILL_BEFORE, Act.KILL_AFTER, Act.FAIL, Act.FAIL_PERSISTED)
 LIFE_SECONDS_MAX = 0.5
 """How long all live before the next dies: long enough for tens of writes, and the end falls anywhere among them."""
@@ -239,9 +236,8 @@ class Drill:
 
     def _count(self, plan: Plan, status: int) -> None:
         """A planned end has come; it is the one that was planned."""
-        wanted = NodeExit.WORLD if plan.act in FAILURES else -signal.SIGKILL
-        if status != wanted:
-            raise Stuck(f"a node with the plan {plan} ended with {status} instead of {wanted}")
+        if status != plan.status:
+            raise Stuck(f"a node with the plan {plan} ended with {status} instead of {plan.status}")
         self.tally.planned[plan.name] = self.tally.planned.get(plan.name, 0) + 1
 
     async def _must_acknowledge(self, when: str) -> None:

@@ -71,8 +71,12 @@ class History:
     """Events in the order in which they happened, appended to a file as they do."""
 
     def __init__(self, path: Path) -> None:
-        self.events: list[Event] = list(load_events(path)) if path.exists() else []
-        self._file = path.open("a", encoding="ascii")
+        self.events: list[Event] = []
+        found = list(load_events(path)) if path.exists() else []
+        self._file = path.open("w", encoding="ascii")
+        for event in found:
+            self.note(event)
+        self._file.flush()
 
     def note(self, event: Event) -> None:
         """Something happened just now."""
@@ -82,9 +86,9 @@ class History:
             words += map(str, (event.leaf_index, event.height, event.position, event.time_ms))
         self._file.write("\t".join(words) + "\n")
 
-    def save(self) -> None:
-        """What was noted stands in the file."""
-        self._file.flush()
+    def close(self) -> None:
+        """What was noted stands in the file; nothing more is."""
+        self._file.close()
 
     @property
     def acknowledged(self) -> int:

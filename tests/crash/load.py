@@ -71,7 +71,7 @@ class Clients:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
         self._raise()
-        self.history.save()
+        self.history.close()
 
     def _is_broken(self) -> bool:
         return any(task.done() and not task.cancelled() and task.exception() is not None for task in self._tasks)

@@ -6,9 +6,11 @@ where bytes are drawn, and an errno's name where a write fails.
 """
 
 import errno
+import signal
 from dataclasses import dataclass
 from enum import StrEnum
 
+from node.exits import NodeExit
 from tests.crash.names import NAMES
 
 
@@ -27,6 +29,10 @@ class Act(StrEnum):
     """The write, or its fsync, fails, and nothing of it is there."""
     FAIL_PERSISTED = "fail-persisted"
     """It fails, and all of it is there nevertheless."""
+
+
+FAILURES = frozenset({Act.FAIL, Act.FAIL_PERSISTED})
+"""The node notices these, says so and ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +60,17 @@ class Plan:
         if name not in NAMES or int(nth) < 1 or len(rest) > 1:
             raise ValueError(f"not a plan: {text!r}")
         plan = cls(Act(act), name, int(nth), rest[0] if rest else "")
-        if plan.act in {Act.FAIL, Act.FAIL_PERSISTED}:
+        if plan.act in FAILURES:
             plan.errno()
         return plan
 
     def __str__(self) -> str:
         return "@".join([self.act, self.name, str(self.nth), *([self.detail] if self.detail else [])])
+
+    @property
+    def status(self) -> int:
+        """How the process ends by this plan: an exit code, or minus the signal."""
+        return int(NodeExit.WORLD if self.act in FAILURES else -signal.SIGKILL)
 
     def errno(self) -> int:
         """The errno that a failing write gives; EIO if none is named."""

@@ -165,6 +165,11 @@ class Network:
         """A node's process, until it is reaped."""
         return self._processes.get(index)
 
+    def forget(self, index: int) -> None:
+        """Make a stopped node's home as if it had never run."""
+        assert index not in self._processes
+        shutil.rmtree(self.homes[index].root / "data", ignore_errors=True)
+
     def running(self) -> list[int]:
         """Nodes that were started and not yet reaped."""
         return sorted(self._processes)

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node dies at each kind of durable write, or the write fails, and the node goes on by itself."""
+
+import asyncio
+from collections.abc import Mapping
+from itertools import product
+
+import pytest
+
+from chain.pb import ledger_pb2 as pb
+from tests.crash.drill import COMMON, FIRST_LIFE, OF_FILES, Drill
+from tests.crash.load import Clients
+from tests.crash.names import NAMES, names_of
+from tests.crash.plans import Act, Plan
+from tests.crash.rig import Network
+
+pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
+
+NULLIFYING = ("journal.vote-nullify", "journal.certificate-nullify")
+"""Written only while a leader is missing."""
+RIGHT_AFTER = ("journal.vote-notarize", "journal.vote-finalize", "journal.checkpoint-signature", "ledger.commit")
+"""What must never be forgotten once it was said; here a write also tears, fails, and loses power."""
+
+
+async def _die(network: Network, index: int, plan: Plan) -> None:
+    """A node lives until its plan ends it, and is started again."""
+    if index in network.running():
+        await network.kill(index)
+    await network.start(index, [plan])
+    assert await network.ended(index) == plan.status, f"{plan}: {network.last_words(index)}"
+    await network.start(index)
+
+
+async def _die_in_turns(network: Network, plans: list[Plan], indices: tuple[int, ...]) -> None:
+    """Each node has its share of the plans, one life after the other, all nodes at the same time."""
+
+    async def lives(at: int) -> None:
+        for plan in plans[at :: len(indices)]:
+            await _die(network, indices[at], plan)
+
+    await asyncio.gather(*(lives(at) for at in range(len(indices))))
+
+
+async def _finish(network: Network, clients: Clients) -> None:
+    """Everything is there, on every node."""
+    drill = Drill(network, clients, seed=0)
+    assert await clients.more(1, 30)
+    tally = await drill.finish()
+    assert not tally.problems
+
+
+async def test_node_that_dies_at_each_write_of_its_first_start_starts_by_itself(
+    network: Network, clients: Clients
+) -> None:
+    plans = [
+        Plan(act, name, 1, "7" if act in {Act.TEAR, Act.CUT_POWER} else "")
+        for name in FIRST_LIFE
+        for act in (OF_FILES if name.startswith("mark") else tuple(Act))
+    ]
+    for plan in plans:
+        await network.start(0, [plan])
+        assert await network.ended(0) == plan.status, f"{plan}: {network.last_words(0)}"
+        if plan.act is not Act.KILL_BEFORE:
+            await network.start(0)
+            await network.until(0, lambda _: True)
+            await network.kill(0)
+        network.forget(0)
+    await asyncio.gather(*(network.start(index) for index in range(4)))
+    clients.start()
+    await _finish(network, clients)
+
+
+async def test_nodes_that_die_at_each_write_of_their_work_lose_nothing(network: Network, clients: Clients) -> None:
+    await asyncio.gather(*(network.start(index) for index in range(4)))
+    await network.until_certified(1, range(4))
+    clients.start()
+    often = [name for name in COMMON if name not in NULLIFYING]
+    plans = [Plan(act, name, 2) for name, act in product(often, (Act.KILL_BEFORE, Act.KILL_AFTER))]
+    plans += [Plan(act, name, 3, "11") for name, act in product(RIGHT_AFTER, (Act.TEAR, Act.CUT_POWER))]
+    plans += [Plan(Act.FAIL, name, 4, "EIO") for name in RIGHT_AFTER]
+    plans += [Plan(Act.FAIL_PERSISTED, name, 5, "ENOSPC") for name in RIGHT_AFTER]
+    await _die_in_turns(network, plans, (0, 1, 2, 3))
+    await _finish(network, clients)
+
+
+async def test_nodes_that_die_giving_up_on_a_missing_leader_lose_nothing(network: Network, clients: Clients) -> None:
+    await asyncio.gather(*(network.start(index) for index in range(4)))
+    await network.until_certified(1, range(4))
+    clients.start()
+    await network.kill(3)
+    plans = [Plan(act, name) for name, act in product(NULLIFYING, (Act.KILL_BEFORE, Act.KILL_AFTER, Act.FAIL))]
+    await _die_in_turns(network, plans, (0, 1, 2))
+    await network.start(3)
+    await _finish(network, clients)
+
+
+def test_every_record_of_the_journal_and_the_ledger_has_a_name_of_its_own() -> None:
+    numbers = bytes(16)
+    batches: list[tuple[str, list[bytes], list[bytes]]] = [
+        ("journal", [b"\x00mark", b"\x00owner"], []),
+        *[("journal", [letter + numbers + bytes([kind])], []) for letter in (b"v", b"c") for kind in (1, 2, 3)],
+        *[("journal", [letter], []) for letter in (b"b", b"t", b"k", b"n", b"e", b"m")],
+        ("journal", [], [b"v"]),
+        ("ledger", [b"MF", b"MN", b"S"], []),
+        ("ledger", [b"MT", b"B", b"E"], [b"R"]),
+        ("ledger", [b"Q"], []),
+        ("ledger", [b"K", b"Q"], []),
+        ("ledger", [b"F"], []),
+        ("ledger", [b"S"], [b"S"]),
+    ]
+    assert {pb.KIND_NOTARIZE, pb.KIND_NULLIFY, pb.KIND_FINALIZE} == {1, 2, 3}
+    named: Mapping[frozenset[str], int] = {names_of(*batch): at for at, batch in enumerate(batches)}
+    assert len(named) == len(batches)
+    assert frozenset().union(*named) | {"mark.file", "mark.rename", "mark.folder"} == set(NAMES)
+
+
+@pytest.mark.parametrize("text", ["kill@ledger.commit@1", "kill-before@ledger@1", "kill-before@ledger.commit@0"])
+def test_plan_that_names_no_act_or_write_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"plan|Act"):
+        Plan.parse(text)
+    plan = Plan(Act.FAIL, "ledger.commit", 3, "ENOSPC")
+    assert Plan.parse(str(plan)) == plan
