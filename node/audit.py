@@ -21,8 +21,11 @@ from chain.errors import Refused
 from chain.genesis import Genesis
 from chain.ledger import Ledger
 from chain.storage import Database, Reader
-from chain.types import BlockId
+from chain.types import BlockId, Millis
 from node.audit_faults import Damaged, Fault, compare, fail, fail_missing
+from node.audit_history import History
+from node.audit_log import edge_tiles
+from node.audit_marks import check_edges, check_marks
 from node.audit_proofs import Epochs, check_certified, check_finalization
 from node.audit_read import StoredBlock, stored_blocks
 from node.audit_scope import Scope, ScopeError, find_scope
@@ -30,7 +33,7 @@ from node.audit_scratch import Scratch, Span, compare_tables, seed
 from node.audit_work import SignedRecord, Workers, Wrong, check_piece, pieces_of
 from node.modules import ledger_modules
 from node.store import LedgerStore
-from node.store_keys import EVERYTHING, numbered
+from node.store_keys import numbered
 
 CHUNK_TRANSACTIONS = 1_024
 """A chunk of blocks ends with the block that reaches this: enough pieces for some processes."""
@@ -66,6 +69,7 @@ class AuditReport:
 
     Attributes:
         scope: Which blocks were meant, and where execution began.
+        followed: How many blocks before the first one executed were checked by what needs no execution.
         blocks: How many were executed and compared.
         certificates: How many of quorums' certificates were checked.
         records: How many records were compared beside those of single blocks.
@@ -75,6 +79,7 @@ class AuditReport:
     """
 
     scope: Scope
+    followed: int
     blocks: int
     transactions: int
     entries: int
@@ -124,6 +129,7 @@ def audit(
         fault = damage.fault
     return AuditReport(
         scope,
+        run.followed,
         run.blocks,
         run.transactions,
         run.entries,
@@ -164,28 +170,24 @@ class _Audit:
         self._progress = progress
         self._reported = 0.0
         self.blocks = self.transactions = self.entries = self.certificates = self.records = self.certified_height = 0
+        self.followed = 0
 
     def run(self, scope: Scope) -> None:
         """Everything, in order; ends with `Damaged` at the first fault."""
         epochs = Epochs(self._reader, self._genesis)
         if scope.base is not None:
             self._check_base(scope.base, epochs)
+            self._follow(scope, epochs)
             seed(self._scratch, self._reader, scope.base, scope.first_leaf)
         registry, authority = ledger_modules()
         ledger = Ledger(LedgerStore(self._scratch, archive=True), self._genesis, registry, authority)
         self._scratch.take()
         if scope.base is not None and ledger.validators != epochs.sets.get(ledger.validators.epoch):
             fail_missing(numbered(b"K", ledger.validators.epoch - 1))
-        for chunk in self._chunks(scope, epochs):
-            wrong = chunk.wrong()
-            for block in chunk.blocks:
-                if wrong is not None and wrong.height < block.height:
-                    break
-                self._execute(ledger, block, scope, epochs)
-            if wrong is not None:
-                fail(wrong.key, wrong.reason)
-            if chunk.damage is not None:
-                raise chunk.damage
+        parent_id = BlockId(self._genesis.network) if scope.base is None else scope.base.block_id
+        time_ms = self._genesis.time_ms if scope.base is None else scope.base.time_ms
+        for block in self._checked(scope.first, scope.last, parent_id, time_ms, epochs):
+            self._execute(ledger, block, scope, epochs)
         if scope.base is not None and not self.certified_height:
             raise ScopeError(
                 f"no checkpoint from height {scope.base.height} to {scope.last} is certified, so nothing vouches for "
@@ -209,23 +211,49 @@ class _Audit:
             fail(key, wrong.reason)
         self.certificates, self.certified_height = 1, base.height
 
+    def _follow(self, scope: Scope, epochs: Epochs) -> None:
+        """Check the blocks for whose execution no state is held, by all that needs none."""
+        start, base = scope.start, scope.base
+        assert start is not None
+        assert base is not None
+        if start.height == base.height:
+            return
+        self._scratch.write(edge_tiles(self._reader, start))
+        history = History(self._genesis.network, self._scratch, start.log_size)
+        for block in self._checked(start.height + 1, base.height, start.block_id, start.time_ms, epochs):
+            _, derived = history.step(block, self._reader)
+            self._scratch.write(derived)
+            self.followed += 1
+            self._report(scope)
+
     # ------------------------------------------------------------ reading ahead
 
-    def _chunks(self, scope: Scope, epochs: Epochs) -> Iterator[_Chunk]:
-        """Blocks in order, some chunks ahead; a fault met on reading comes after the blocks before it."""
+    def _checked(
+        self, first: int, last: int, parent_id: BlockId, time_ms: Millis, epochs: Epochs
+    ) -> Iterator[StoredBlock]:
+        """Blocks in order, each once the signatures of all before it are checked."""
+        for chunk in self._chunks(first, last, parent_id, time_ms, epochs):
+            wrong = chunk.wrong()
+            for block in chunk.blocks:
+                if wrong is not None and wrong.height < block.height:
+                    break
+                yield block
+            if wrong is not None:
+                fail(wrong.key, wrong.reason)
+            if chunk.damage is not None:
+                raise chunk.damage
+
+    def _chunks(self, first: int, last: int, parent_id: BlockId, time_ms: Millis, epochs: Epochs) -> Iterator[_Chunk]:
+        """Chunks in order, some ahead; a fault met on reading comes after the blocks before it."""
         ahead: deque[_Chunk] = deque()
-        for chunk in self._read(scope, epochs):
+        for chunk in self._read(stored_blocks(self._reader, first, last, parent_id, time_ms), epochs):
             ahead.append(chunk)
             if len(ahead) > CHUNKS_AHEAD:
                 yield ahead.popleft()
         yield from ahead
 
-    def _read(self, scope: Scope, epochs: Epochs) -> Iterator[_Chunk]:
-        base = scope.base
-        parent_id = BlockId(self._genesis.network) if base is None else base.block_id
-        time_ms = self._genesis.time_ms if base is None else base.time_ms
+    def _read(self, blocks: Iterator[StoredBlock], epochs: Epochs) -> Iterator[_Chunk]:
         chunk, transactions, size_bytes = _Chunk(), 0, 0
-        blocks = stored_blocks(self._reader, scope.first, scope.last, parent_id, time_ms)
         while True:
             try:
                 block = next(blocks, None)
@@ -284,10 +312,15 @@ class _Audit:
         self.blocks += 1
         self.transactions += len(stored.transactions)
         self.entries += len(execution.entries)
+        self._report(scope)
+
+    def _report(self, scope: Scope) -> None:
         now = time.monotonic()
-        if now - self._reported >= REPORT_EVERY_SECONDS or block.height == scope.last:
+        done = self.followed + self.blocks
+        total = scope.last - (0 if scope.start is None else scope.start.height)
+        if now - self._reported >= REPORT_EVERY_SECONDS or done == total:
             self._reported = now
-            self._progress(Progress(self.blocks, scope.last - scope.first + 1, self.transactions))
+            self._progress(Progress(done, total, self.transactions))
 
     def _log_size(self, ledger: Ledger, scope: Scope) -> int:
         """Entries before the next block."""
@@ -327,10 +360,10 @@ class _Audit:
 
     def _finish(self, scope: Scope, epochs: Epochs) -> None:
         """Compare what does not lie in the order of blocks, and look for what should not be there."""
-        base = scope.base
+        base, start = scope.base, scope.start
         span = Span(
-            above=-1 if base is None else base.height,
-            log_size=0 if base is None else base.log_size,
+            above=-1 if start is None else start.height,
+            log_size=0 if start is None else start.log_size,
             last=scope.last,
             is_tip=scope.is_tip,
             state_above=-1 if base is None or base.height == scope.forgotten else base.height,
@@ -340,39 +373,3 @@ class _Audit:
         if scope.is_tip:
             check_marks(self._reader, self._genesis, scope)
             check_edges(self._reader, scope, epochs)
-
-
-def check_marks(reader: Reader, genesis: Genesis, scope: Scope) -> None:
-    """Check the records about the ledger as a whole."""
-    known = {b"MF", b"MN", b"MT", b"MH"}
-    for key, value in reader.range(b"M", b"N"):
-        if key not in known:
-            compare(key, None, value)
-    compare(b"MN", genesis.network, reader.get(b"MN"))
-    if scope.tip.height:
-        compare(b"MT", scope.tip.encode(), reader.get(b"MT"))
-    horizon = reader.get(b"MH")
-    if horizon is not None and scope.horizon == EVERYTHING:
-        compare(b"MH", EVERYTHING.encode(), horizon)
-
-
-def check_edges(reader: Reader, scope: Scope, epochs: Epochs) -> None:
-    """Check that no table holds anything below the oldest block or above the newest, nor any unknown record."""
-    tip = scope.tip
-    for kind in (b"B", b"C", b"F", b"O", b"V", b"X"):
-        _check_empty(reader, kind, numbered(kind, scope.horizon.oldest_block))
-        _check_empty(reader, numbered(kind, tip.height + 1), bytes([kind[0] + 1]))
-    _check_empty(reader, b"E", numbered(b"E", scope.horizon.first_leaf))
-    _check_empty(reader, numbered(b"E", tip.log_size), b"F")
-    _check_empty(reader, numbered(b"K", max(epochs.sets)), b"L")
-    _check_empty(reader, b"Q", numbered(b"Q", scope.horizon.oldest_block))
-    _check_empty(reader, numbered(b"Q", tip.height + 1), b"R")
-    for start, stop in ((b"", b"B"), (b"G", b"H"), (b"I", b"K"), (b"N", b"O"), (b"P", b"Q"), (b"U", b"V")):
-        _check_empty(reader, start, stop)
-    _check_empty(reader, b"W", b"X")
-    _check_empty(reader, b"Y", b"\xff" * 64)
-
-
-def _check_empty(reader: Reader, start: bytes, stop: bytes) -> None:
-    for key, value in reader.range(start, stop):
-        compare(key, None, value)

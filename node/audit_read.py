@@ -63,7 +63,7 @@ def stored_blocks(reader: Reader, first: int, last: int, parent_id: BlockId, tim
         reader: Of the ledger's database.
         first: At least 1.
         last: The greatest height.
-        parent_id: Of the first block's parent.
+        parent_id: Of the first block's parent; None if that is not known.
         time_ms: Of that parent.
 
     Raises:
@@ -96,7 +96,9 @@ def decode_checkpoint(key: bytes, raw: bytes) -> Checkpoint:
         fail(key, error.reason)
 
 
-def _block(reader: Reader, height: int, records: dict[bytes, bytes], parent_id: BlockId, time_ms: Millis) -> Block:
+def _block(
+    reader: Reader, height: int, records: dict[bytes, bytes], parent_id: BlockId | None, time_ms: Millis
+) -> Block:
     key = numbered(b"B", height)
     raw = records.get(key)
     if raw is None:
@@ -107,7 +109,7 @@ def _block(reader: Reader, height: int, records: dict[bytes, bytes], parent_id: 
         fail(key, error.reason)
     if block.height != height:
         fail(key, f"the block says that its height is {block.height}")
-    if block.parent_id != parent_id:
+    if parent_id is not None and block.parent_id != parent_id:
         fail(key, "the block does not follow on the block below it")
     if block.time_ms <= time_ms:
         fail(key, "the block is not later than the one below it")

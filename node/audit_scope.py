@@ -2,7 +2,8 @@
 """Which part of a stored ledger an audit can execute: it needs every block of it, and the state before the first.
 
 A ledger that holds everything since genesis is executed from genesis. One that joined by a snapshot or was pruned holds
-no state as old as its oldest block's; it is executed from the oldest state on.
+perhaps no state as old as its oldest block's; it is executed from the oldest state on, and what lies before that is
+followed by hashes, signatures and certificates.
 """
 
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ class Scope:
         first: The first block that is executed.
         last: The last one; first - 1 if there is none.
         base: The checkpoint before the first block; None if that is genesis.
+        start: The checkpoint after which blocks are followed without being executed, up to the base; the base itself if
+            there are none. None with genesis.
         tip: The newest stored block's checkpoint, or one of height 0.
         forgotten: States before this height are not held.
         horizon: How far back blocks and entries are held.
@@ -49,6 +52,7 @@ class Scope:
     first: int
     last: int
     base: Checkpoint | None
+    start: Checkpoint | None
     tip: Checkpoint
     forgotten: int
     horizon: Horizon
@@ -102,7 +106,9 @@ def find_scope(reader: Reader, genesis: Genesis, first: int | None, last: int | 
             f"the ledger begins with block {horizon.oldest_block}, and its oldest state is that of {forgotten}; start "
             f"with --from {oldest} or later"
         )
-    return Scope(begin, end, _base(reader, begin - 1), tip, forgotten, horizon)
+    base = _base(reader, begin - 1)
+    start = base if first is not None or is_whole else _base(reader, horizon.oldest_block)
+    return Scope(begin, end, base, start, tip, forgotten, horizon)
 
 
 def oldest_base(horizon: Horizon, forgotten: int) -> int:

@@ -14,7 +14,7 @@ from chain.storage import Database, Reader
 from chain.tree import StateTree
 from node.audit_faults import compare
 from node.audit_log import edge_tiles, remembered_at
-from node.audit_state import KEYS, version_of, walk_state
+from node.audit_state import KEYS, StoredRecords, root_record, version_of, walk_state
 from node.store_keys import (
     FORMAT,
     FORMAT_KEY,
@@ -88,7 +88,7 @@ def seed(scratch: Scratch, reader: Reader, base: Checkpoint, first_leaf: int) ->
         Damaged: A record does not fit the checkpoint.
     """
     batch: dict[bytes, bytes] = {}
-    for key, value in walk_state(reader, base.height, base.state_root):
+    for key, value in walk_state(StoredRecords(reader), root_record(reader, base.height), base.height, base.state_root):
         batch[key] = value
         if len(batch) == BATCH_RECORDS:
             scratch.write(batch)

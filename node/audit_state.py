@@ -2,12 +2,14 @@
 """One version of a stored state tree, record by record, each checked against the hash above it.
 
 Pages come in the order of their paths, so their leaves come in the order of hashed keys: one ordered scan of the
-values keeps step with them, and memory holds one page for each level.
+values keeps step with them, and memory holds one page for each level. A file that holds the records in the same order
+is checked by the same walk.
 
 Source: `chain.tree` for the records, docs/protocol.md, section 4, for the hashes.
 """
 
 from collections.abc import Iterator
+from typing import Protocol
 
 from chain.errors import InvalidMessage
 from chain.storage import Reader
@@ -20,6 +22,8 @@ from node.store_keys import STATE_PREFIX
 
 KEYS = Keys(STATE_PREFIX)
 EMPTY_HASH = bytes(HASH_BYTES)
+_VALUES = STATE_PREFIX + b"v"
+_VALUES_END = STATE_PREFIX + b"w"
 _PAGE_HEADER_BYTES = 4 + 4 * HASH_BYTES
 _DEPTH_MAX = 2 * HASH_BYTES
 
@@ -45,41 +49,67 @@ def root_record(reader: Reader, version: int) -> tuple[bytes, bytes] | None:
     return None
 
 
-def walk_state(reader: Reader, version: int, root: bytes) -> Iterator[tuple[bytes, bytes]]:
+class Records(Protocol):
+    """Where the records of a version come from, in the order in which a walk asks for them."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a record; None if it is not there."""
+        ...
+
+
+class StoredRecords:
+    """The records of a database: pages one by one, values by one ordered scan that keeps step with them."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._values = reader.range(_VALUES, _VALUES_END)
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a record; values are asked for in ascending order of keys."""
+        if not key.startswith(_VALUES):
+            return self._reader.get(key)
+        for found, raw in self._values:
+            if found >= key:
+                return raw if found == key else None
+        return None
+
+
+def walk_state(
+    records: Records, root_record: tuple[bytes, bytes] | None, version: int, root: bytes
+) -> Iterator[tuple[bytes, bytes]]:
     """Every record that a version of the state consists of: its root, its pages, its values.
 
     Args:
-        reader: Of the ledger's database.
-        version: Not below the oldest held.
+        records: Where they come from.
+        root_record: Key and value of the version's root; None if there is none.
+        version: The height.
         root: What the version must hash to, 32 bytes.
 
     Raises:
         Damaged: A record is missing or does not have the hash that the one above it names.
     """
-    found = root_record(reader, version)
-    if found is None:
+    if root_record is None:
         fail_missing(KEYS.root(version))
-    key, raw = found
+    key, raw = root_record
     slot = _decode_root(key, raw)
     if slot.hash != root:
         fail(key, f"the root of the state at height {version} is not the checkpoint's")
     yield key, raw
     if slot.hash == EMPTY_HASH:
         return
-    values = reader.range(KEYS.value(b"", 0)[:2], KEYS.value(b"", 0)[:1] + b"w")
     stack: list[tuple[Slot, bytes]] = [(slot, b"")]
     while stack:
         slot, path = stack.pop()
-        if slot.key_hash is not None:
-            yield _value(values, slot, path)
-            continue
-        key = KEYS.page(slot.version, path)
-        raw_page = reader.get(key)
-        if raw_page is None:
+        is_leaf = slot.key_hash is not None
+        key = KEYS.page(slot.version, path) if slot.key_hash is None else KEYS.value(slot.key_hash, slot.version)
+        found = records.get(key)
+        if found is None:
             fail_missing(key)
-        slots = _check_page(key, raw_page, slot.hash)
-        yield key, raw_page
-        stack += [(below, path + DIGITS[index]) for index, below in reversed(slots)]
+        if is_leaf:
+            _check_value(key, found, slot, path)
+        else:
+            stack += [(below, path + DIGITS[index]) for index, below in reversed(_check_page(key, found, slot.hash))]
+        yield key, found
 
 
 def version_of(key: bytes) -> int | None:
@@ -115,29 +145,9 @@ def _check_page(key: bytes, raw: bytes, expected: bytes) -> list[tuple[int, Slot
     return [(index, slot) for index, slot in enumerate(slots) if used >> index & 1]
 
 
-def _value(values: Iterator[tuple[bytes, bytes]], leaf: Slot, path: bytes) -> tuple[bytes, bytes]:
-    """A leaf's record from the ordered scan, which goes on to it."""
+def _check_value(key: bytes, raw: bytes, leaf: Slot, path: bytes) -> None:
+    """Check a value's record against its leaf, and the leaf against its place."""
     assert leaf.key_hash is not None
-    wanted = KEYS.value(leaf.key_hash, leaf.version)
-    for key, raw in values:
-        if key < wanted:
-            continue
-        if key > wanted:
-            break
-        check_value(key, raw, leaf)
-        digits = bytes(digit for byte in leaf.key_hash for digit in (byte >> 4, byte & 15))
-        if not digits.startswith(path):
-            fail(key, "the value lies in the wrong place of the tree")
-        return key, raw
-    return fail_missing(wanted)
-
-
-def check_value(key: bytes, raw: bytes, leaf: Slot) -> None:
-    """Check a value's record against its leaf.
-
-    Raises:
-        Damaged: It is another key's, or does not have the leaf's hash.
-    """
     try:
         name, value = unpack_value(raw)
     except InvalidMessage as error:
@@ -146,6 +156,9 @@ def check_value(key: bytes, raw: bytes, leaf: Slot) -> None:
         fail(key, "the key does not have the hash under which it is stored")
     if leaf_hash(name, value) != leaf.hash:
         fail(key, "the value does not have the hash that the page above it names")
+    digits = bytes(digit for byte in leaf.key_hash for digit in (byte >> 4, byte & 15))
+    if not digits.startswith(path):
+        fail(key, "the value lies in the wrong place of the tree")
 
 
 def unpack_value(raw: bytes) -> tuple[bytes, bytes]:

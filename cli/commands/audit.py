@@ -93,6 +93,7 @@ def show(report: AuditReport) -> None:
         "tip": scope.tip.height,
         "base": None if scope.base is None else scope.base.height,
         "oldest_block": scope.horizon.oldest_block,
+        "followed": report.followed,
         "blocks": report.blocks,
         "transactions": report.transactions,
         "entries": report.entries,
@@ -120,6 +121,8 @@ def show(report: AuditReport) -> None:
     words = [done if report.blocks else t("audit.empty", tip=scope.tip.height)]
     if scope.base is not None:
         words.append(t("audit.base", height=scope.base.height))
+    if report.followed:
+        words.append(t("audit.followed", count=report.followed))
     if report.fault is None:
         emit(fields, *words, t("audit.clean", height=report.certified_height))
         return
