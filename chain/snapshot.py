@@ -27,6 +27,8 @@ from chain.pb import ledger_pb2 as pb
 from chain.tree_build import HASHED_DIGITS, Subtree, build_pages
 from chain.tree_page import NOTHING, SLOTS, Page, Slot
 from chain.types import (
+    BLOCK_BYTES_MAX,
+    BLOCK_TRANSACTIONS_MAX,
     HASH_BYTES,
     STATE_KEY_BYTES_MAX,
     STATE_VALUE_BYTES_MAX,
@@ -46,8 +48,8 @@ LEVELS_MAX = 6
 """Tile levels of the largest log that a verifier believes in."""
 PATH_HASHES_MAX = 2 * 48
 """Of the longest path beside consecutive leaves in such a log."""
-HEAD_BYTES_MAX = BLOCK_MESSAGE_BYTES_MAX + 128 * 1024
-"""A block's list of digests, and 49 KB of left edge with some paths."""
+HEAD_BYTES_MAX = BLOCK_MESSAGE_BYTES_MAX + BLOCK_BYTES_MAX + 8 * BLOCK_TRANSACTIONS_MAX + 128 * 1024
+"""A block's list of digests, its transactions, and 49 KB of left edge with some paths."""
 _LEAF_SLOT_BYTES = 2 * HASH_BYTES
 
 
@@ -59,6 +61,7 @@ class SnapshotHead:
         certified: The checkpoint with its certificate.
         checkpoint: The same, decoded.
         block: Of that checkpoint.
+        transactions: The block's, in its order.
         first_leaf: Index of the first entry that follows.
         left_edge: Of the log of `first_leaf` entries; see `chain.log_tiles.Log.left_edge`.
     """
@@ -66,6 +69,7 @@ class SnapshotHead:
     certified: CertifiedCheckpoint
     checkpoint: Checkpoint
     block: Block
+    transactions: tuple[bytes, ...]
     first_leaf: int
     left_edge: tuple[bytes, ...]
 
@@ -106,6 +110,7 @@ class TailPart:
 def encode_head(
     certified: CertifiedCheckpoint,
     block: bytes,
+    transactions: Sequence[bytes],
     first_leaf: int,
     left_edge: Sequence[bytes],
     consistency: Sequence[bytes],
@@ -116,6 +121,7 @@ def encode_head(
     Args:
         certified: The checkpoint that it begins at.
         block: Of that checkpoint.
+        transactions: The block's, in its order.
         first_leaf: Index of the first entry that follows.
         left_edge: Of the log of that many entries.
         consistency: That the checkpoint's log begins with them.
@@ -126,6 +132,7 @@ def encode_head(
         pb.SnapshotHead(
             certified=certified.to_pb(),
             block=block,
+            transactions=transactions,
             first_leaf=first_leaf,
             left_edge=left_edge,
             consistency=consistency,
@@ -165,6 +172,9 @@ def verify_head(raw: bytes, anchor: TrustAnchor, scheme: SignatureScheme) -> Sna
         checkpoint.time_ms,
     ):
         raise InvalidProof("the head's block is not the one that its checkpoint names")
+    transactions = tuple(message.transactions)
+    if tuple(sha256(raw_transaction) for raw_transaction in transactions) != block.digests:
+        raise InvalidProof("the head's transactions are not those that its block lists")
     first_leaf, left_edge = message.first_leaf, tuple(message.left_edge)
     verify_consistency(
         first_leaf,
@@ -174,7 +184,7 @@ def verify_head(raw: bytes, anchor: TrustAnchor, scheme: SignatureScheme) -> Sna
         checkpoint.log_root,
     )
     _verify_witness(message, checkpoint)
-    return SnapshotHead(certified, checkpoint, block, first_leaf, left_edge)
+    return SnapshotHead(certified, checkpoint, block, transactions, first_leaf, left_edge)
 
 
 def _verify_witness(message: pb.SnapshotHead, checkpoint: Checkpoint) -> None:

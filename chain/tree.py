@@ -80,6 +80,14 @@ class StateTree:
         """
         return (self._root if version is None else self._root_at(version)).hash
 
+    def root_slot(self, version: int) -> Slot:
+        """What stands at the root of a version.
+
+        Raises:
+            Refused: The version is pruned.
+        """
+        return self._root_at(version)
+
     def get(self, key: bytes, version: int | None = None) -> bytes | None:
         """The value of a key at a version, or the newest one; None if it is absent.
 

@@ -107,6 +107,26 @@ class Page:
         key_at = _key_at(used, self.leaves, bit)
         return Slot(raw[at : at + HASH_BYTES], version, raw[key_at : key_at + HASH_BYTES])
 
+    def used_slots(self) -> list[tuple[int, Slot]]:
+        """All slots in use with their indices, ascending: `slot` for all at once."""
+        raw, used, leaves = self.raw, self.used, self.leaves
+        version_at = _BODY_AT + HASH_BYTES * used.bit_count()
+        key_at = version_at + _VERSION_BYTES * used.bit_count()
+        at = _BODY_AT
+        found: list[tuple[int, Slot]] = []
+        for index in range(used.bit_length()):
+            if not used >> index & 1:
+                continue
+            key = None
+            if leaves >> index & 1:
+                key = raw[key_at : key_at + HASH_BYTES]
+                key_at += HASH_BYTES
+            version = int.from_bytes(raw[version_at : version_at + _VERSION_BYTES])
+            found.append((index, Slot(raw[at : at + HASH_BYTES], version, key)))
+            at += HASH_BYTES
+            version_at += _VERSION_BYTES
+        return found
+
     def changed(self, changes: Mapping[int, Slot]) -> "Page | Slot":
         """The page with other things in some slots.
 

@@ -39,6 +39,12 @@ class ProofReader:
             return _height(key), _certified(raw)
         return None
 
+    def certified_up_to(self, height: Height) -> tuple[Height, CertifiedCheckpoint] | None:
+        """The last certified checkpoint at this height or below."""
+        for key, raw in self._reader.range(numbered(b"Q", 0), numbered(b"Q", height + 1), reverse=True):
+            return _height(key), _certified(raw)
+        return None
+
     def closings(self, from_epoch: Epoch, count_max: int) -> Sequence[ClosingCheckpoint]:
         """The checkpoints that closed this epoch and later ones, ascending, so many at most."""
         found: list[ClosingCheckpoint] = []

@@ -1130,6 +1130,7 @@ class SnapshotHead(_message.Message):
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     WITNESS_FIELD_NUMBER: _builtins.int
     WITNESS_PATH_FIELD_NUMBER: _builtins.int
+    TRANSACTIONS_FIELD_NUMBER: _builtins.int
     block: _builtins.bytes
     """Block of the checkpoint"""
     first_leaf: _builtins.int
@@ -1150,6 +1151,10 @@ class SnapshotHead(_message.Message):
     def witness_path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """of it, to the checkpoint's log_root"""
 
+    @_builtins.property
+    def transactions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Transaction: the block's, in its order"""
+
     def __init__(
         self,
         *,
@@ -1160,10 +1165,11 @@ class SnapshotHead(_message.Message):
         consistency: _abc.Iterable[_builtins.bytes] | None = ...,
         witness: _builtins.bytes = ...,
         witness_path: _abc.Iterable[_builtins.bytes] | None = ...,
+        transactions: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["certified", b"certified"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "certified", b"certified", "consistency", b"consistency", "first_leaf", b"first_leaf", "left_edge", b"left_edge", "witness", b"witness", "witness_path", b"witness_path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "certified", b"certified", "consistency", b"consistency", "first_leaf", b"first_leaf", "left_edge", b"left_edge", "transactions", b"transactions", "witness", b"witness", "witness_path", b"witness_path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
