@@ -99,7 +99,7 @@ class Home:
 
     @property
     def mark(self) -> Path:
-        """Equal to the mark in the journal, so that a journal that was lost or exchanged is noticed."""
+        """Equal to the mark in the journal, so that a journal that was lost, exchanged or set back is noticed."""
         return self.root / "data" / "journal.mark"
 
     @property

@@ -26,8 +26,13 @@ from node.store import LedgerStore
 
 _OWNER = b"\x00owner"
 _MARK = b"\x00mark"
+_MARK_BEFORE = b"\x00mark-before"
 """Keys of the journal's database that the core's records, which begin with letters, can't meet."""
 MARK_BYTES = 16
+_JOURNAL_LOST = (
+    "this key must not vote again: move the journal away, and have the validator leave and join with a new key"
+)
+"""What to do about a damaged journal; an older copy of it would make the validator vote twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ def open_disk(home: Home, network: Network, key: BlsKey | None, *, archive: bool
     with contextlib.ExitStack() as stack:
         stack.callback(lock_home(home))
         exchanged = finish_exchange(home)
-        votes = stack.enter_context(LevelDatabase(home.journal))
+        votes = stack.enter_context(LevelDatabase(home.journal, _JOURNAL_LOST))
         _check_owner(home, votes, network, key)
         database = stack.enter_context(LevelDatabase(home.ledger))
         store = LedgerStore(database, archive=archive)
@@ -134,7 +139,7 @@ def _is_lost(home: Home, votes: LevelDatabase, store: LedgerStore, key: BlsKey |
         return mark is None and store.height > 0
     except OSError as error:
         raise StorageError(f"{home.mark} can't be read: {error.strerror}") from None
-    return mark != expected
+    return expected not in {mark, votes.get(_MARK_BEFORE)}
 
 
 def _lead_to_ledger(votes: LevelDatabase, store: LedgerStore) -> None:
@@ -152,26 +157,24 @@ def _lead_to_ledger(votes: LevelDatabase, store: LedgerStore) -> None:
 
 
 def _mark(home: Home, votes: LevelDatabase, network: Network, key: BlsKey | None) -> None:
-    """Bind journal, key and home to each other.
+    """Bind journal, key and home to each other, by another mark at each start: a journal of an earlier life has not it.
 
-    A crash between the two writes leaves no mark in the home, which the next start makes up for; the mark itself is
-    put in its place whole, since half of one would count as a lost journal, and the key would never vote again.
+    A crash between the two writes leaves the home's former mark, or none, which the journal still knows; the mark
+    itself is put in its place whole, since half of one would count as a lost journal, and the key would never vote
+    again.
     """
-    mark = votes.get(_MARK)
-    if mark is None:
-        mark = secrets.token_bytes(MARK_BYTES)
-        votes.write({_MARK: mark, _OWNER: network + (key or b"")})
-    elif key is not None and votes.get(_OWNER) == network:
-        votes.write({_OWNER: network + key})
+    mark = secrets.token_bytes(MARK_BYTES)
+    owner = votes.get(_OWNER) or network
     try:
-        if not home.mark.exists() or home.mark.read_bytes() != mark:
-            beside = home.mark.with_suffix(".new")
-            with beside.open("wb") as file:
-                file.write(mark)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(home.mark)
-            sync_folder(home.mark.parent)
+        former = home.mark.read_bytes() if home.mark.exists() else b""
+        votes.write({_MARK: mark, _MARK_BEFORE: former, _OWNER: owner if key is None else network + key})
+        beside = home.mark.with_suffix(".new")
+        with beside.open("wb") as file:
+            file.write(mark)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(home.mark)
+        sync_folder(home.mark.parent)
     except OSError as error:
         raise StorageError(f"{home.mark} can't be written: {error.strerror}") from None
 
@@ -181,8 +184,5 @@ def _read_journal(home: Home, votes: LevelDatabase, *, lost: bool) -> tuple[Dura
         durable = journal.load(votes, lost=lost)
         bodies = tuple(decode(raw) for _, raw in votes.range(b"t", b"u"))
     except InvalidMessage as error:
-        raise StorageError(
-            f"the vote journal in {home.journal} is damaged ({error.reason}); this key must not vote again: "
-            "move the journal away, and have the validator leave and join with a new key"
-        ) from None
+        raise StorageError(f"the vote journal in {home.journal} is damaged ({error.reason}); {_JOURNAL_LOST}") from None
     return durable, bodies

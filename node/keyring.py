@@ -35,7 +35,10 @@ class NodeKeys:
         self.validator = optional(home.validator_key, Purpose.VALIDATOR)
         self.organisation = optional(home.organisation_key, Purpose.ORGANISATION)
         pem = read_file(home.tls_certificate)
-        self.certificate = from_pem(pem)
+        try:
+            self.certificate = from_pem(pem)
+        except ConfigError as error:
+            raise ConfigError(f"{home.tls_certificate}: {error}") from None
         if certificate_key(self.certificate) != tls.public_key:
             raise ConfigError(f"{home.tls_certificate} is not the certificate of {home.tls_key}")
         self.identity = TlsIdentity(pem, private_key_pem(tls))

@@ -28,7 +28,7 @@ OPEN_FILES_MAX = 512
 BLOOM_BITS = 10
 """One read in a hundred for an absent key touches the disk: most look-ups of transaction ids are of absent ones."""
 
-_DAMAGED = "restore the directory from a backup, or empty it and let the node fetch the ledger from its peers"
+DAMAGED = "restore the directory from a backup, or empty it and let the node fetch the ledger from its peers"
 
 
 class _Readable(Protocol):
@@ -47,9 +47,10 @@ class _Readable(Protocol):
 class LevelReader:
     """Reads of a database or of one moment of it."""
 
-    def __init__(self, readable: _Readable, path: Path) -> None:
+    def __init__(self, readable: _Readable, path: Path, remedy: str = DAMAGED) -> None:
         self._readable = readable
         self._path = path
+        self._remedy = remedy
 
     def get(self, key: bytes) -> bytes | None:
         """The value under a key, or None.
@@ -60,7 +61,7 @@ class LevelReader:
         try:
             return self._readable.get(key, verify_checksums=True)
         except plyvel.Error as error:
-            raise _failed(self._path, "read", error) from error
+            raise _failed(self._path, "read", error, self._remedy) from error
 
     def range(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """Pairs with start <= key < stop as they are at the first step, in key order or its reverse.
@@ -78,20 +79,25 @@ class LevelReader:
                     return
                 yield key, value
         except plyvel.Error as error:
-            raise _failed(self._path, "read", error) from error
+            raise _failed(self._path, "read", error, self._remedy) from error
 
 
 class LevelDatabase(LevelReader):
     """A database in a directory of its own, which one process at a time may open."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, remedy: str = DAMAGED) -> None:
         """Open it; make it if it is not there.
+
+        Args:
+            path: Its directory.
+            remedy: What an operator is to do should it be damaged.
 
         Raises:
             StorageError: It can't be opened: in use, damaged, or no place to write.
         """
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _check_head(path, remedy)
             self._db = plyvel.DB(
                 str(path),
                 create_if_missing=True,
@@ -104,8 +110,8 @@ class LevelDatabase(LevelReader):
                 bloom_filter_bits=BLOOM_BITS,
             )
         except (plyvel.Error, OSError) as error:
-            raise _failed(path, "open", error) from error
-        super().__init__(self._db, path)
+            raise _failed(path, "open", error, remedy) from error
+        super().__init__(self._db, path, remedy)
 
     def write(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = (), *, sync: bool = True) -> None:
         """Apply all or nothing. With `sync` the batch survives a crash from here on.
@@ -121,11 +127,11 @@ class LevelDatabase(LevelReader):
         try:
             batch.write()
         except plyvel.Error as error:
-            raise _failed(self._path, "write", error) from error
+            raise _failed(self._path, "write", error, self._remedy) from error
 
     def snapshot(self) -> LevelReader:
         """A view that later writes do not change; it ends when it is dropped."""
-        return LevelReader(self._db.snapshot(), self._path)
+        return LevelReader(self._db.snapshot(), self._path, self._remedy)
 
     def compact(self, start: bytes, stop: bytes) -> None:
         """Give back the room of what was deleted in a range of keys; takes seconds to minutes."""
@@ -144,12 +150,26 @@ class LevelDatabase(LevelReader):
         self.close()
 
 
-def _failed(path: Path, act: str, error: Exception) -> StorageError:
+def _check_head(path: Path, remedy: str) -> None:
+    """Check that a database with content has the file that leads to it: without it LevelDB starts an empty one there.
+
+    LevelDB makes that file before it writes anything, so a crash never leaves content without it.
+
+    Raises:
+        StorageError: It is missing.
+    """
+    has_content = any(file.suffix in {".ldb", ".sst", ".log"} for file in path.iterdir())
+    if has_content and not (path / "CURRENT").exists():
+        raise StorageError(f"the database in {path} is damaged; {remedy} (its file CURRENT is missing)")
+
+
+def _failed(path: Path, act: str, error: Exception, remedy: str) -> StorageError:
     """The error that says what happened and what to do."""
     said = error.args[0] if error.args else error
     text = said.decode(errors="replace") if isinstance(said, bytes) else str(error)
     if "LOCK" in text and ("already held" in text or "temporarily unavailable" in text):
         return StorageError(f"the database in {path} is in use by another process; stop that one first ({text})")
-    if isinstance(error, plyvel.CorruptionError) or "orruption" in text:
-        return StorageError(f"the database in {path} is damaged; {_DAMAGED} ({text})")
+    if isinstance(error, plyvel.CorruptionError) or "orruption" in text or ".ldb: Invalid argument" in text:
+        # The last is what LevelDB says of a table that is shorter than its index.
+        return StorageError(f"the database in {path} is damaged; {remedy} ({text})")
     return StorageError(f"can't {act} the database in {path}; check the disk's space, health and permissions ({text})")

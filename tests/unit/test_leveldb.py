@@ -100,3 +100,24 @@ def test_damaged_table_is_found_when_read(tmp_path):
     for read in (read_all, scan_all):
         with pytest.raises(StorageError, match="is damaged"):
             read()
+
+
+def test_database_whose_head_is_missing_is_refused_and_left_as_it_is(tmp_path):
+    with LevelDatabase(tmp_path / "db") as database:
+        database.write({b"a": b"1"})
+    (tmp_path / "db" / "CURRENT").unlink()
+    before = sorted(path.name for path in (tmp_path / "db").iterdir())
+    with pytest.raises(StorageError, match=r"damaged; ask for help \(its file CURRENT is missing"):
+        LevelDatabase(tmp_path / "db", "ask for help")
+    assert sorted(path.name for path in (tmp_path / "db").iterdir()) == before
+
+
+@pytest.mark.parametrize("left", [0, 0.5])
+def test_table_that_is_cut_short_is_said_to_be_damaged(tmp_path, left):
+    with LevelDatabase(tmp_path / "db") as database:
+        database.write({b"a%d" % number: bytes(100) for number in range(1000)})
+    LevelDatabase(tmp_path / "db").close()  # what was in the log is in a table now
+    (table,) = (tmp_path / "db").glob("*.ldb")
+    table.write_bytes(table.read_bytes()[: int(left * table.stat().st_size)])
+    with pytest.raises(StorageError, match="damaged"), LevelDatabase(tmp_path / "db") as database:
+        database.get(b"a1")

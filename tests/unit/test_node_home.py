@@ -3,6 +3,7 @@
 
 import datetime as dt
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -77,6 +78,41 @@ def test_crash_while_the_mark_is_written_does_not_silence_the_validator(
     finally:
         disk.close()
     assert home.mark.read_bytes()
+
+
+def _is_lost(home: Home) -> bool:
+    disk = open_disk(home, NETWORK, KEY, archive=False)
+    try:
+        return disk.durable.lost
+    finally:
+        disk.close()
+
+
+@pytest.mark.parametrize("crashes", [1, 2, 3])
+def test_starts_that_crash_one_after_the_other_at_the_mark_do_not_silence_the_validator(
+    home: Home, monkeypatch: pytest.MonkeyPatch, crashes: int
+) -> None:
+    assert not _is_lost(home)
+    for _ in range(crashes):
+        for _ in crashing(monkeypatch, 1):
+            with pytest.raises(Crash):
+                open_disk(home, NETWORK, KEY, archive=False)
+    assert not _is_lost(home)
+    assert not _is_lost(home)
+
+
+def test_journal_of_an_earlier_life_counts_as_lost_and_stays_so(home: Home, tmp_path: Path) -> None:
+    assert not _is_lost(home)
+    shutil.copytree(home.journal, tmp_path / "earlier")
+    assert not _is_lost(home)
+    shutil.rmtree(home.journal)
+    shutil.copytree(tmp_path / "earlier", home.journal)
+    assert _is_lost(home)
+    disk = open_disk(home, NETWORK, KEY, archive=False)
+    try:
+        assert disk.durable.muted == KEY
+    finally:
+        disk.close()
 
 
 def test_debt_grows_with_what_comes_by_way_of_peers_is_paid_off_and_has_an_end() -> None:
