@@ -11,7 +11,7 @@ a home that starts again, with the old ledger or with the new one. Source: docs/
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -185,7 +185,11 @@ class Joiner:
         offers = await self._sources.offers()
         await self._follow_closings([source for source, _ in offers])
         head = await self._choose(offers)
-        helpers = [source for source, offer in offers if offer.executed_height >= head.checkpoint.height]
+        helpers = {
+            source: head.checkpoint.height in offer.heights
+            for source, offer in offers
+            if offer.executed_height >= head.checkpoint.height
+        }
         closings = [
             closing
             for closing, start in zip(self._closings, self.anchor.epochs[1:], strict=True)
@@ -298,18 +302,25 @@ class _Pull:
         self._unfinished = len(self._jobs)
         self._more = asyncio.Condition()
         self._arrived: asyncio.Queue[tuple[Source, _Job, bytes] | None] = asyncio.Queue(UNCHECKED_MAX)
+        self._whole: set[Source] = set()
+        self._workers = 0
 
-    async def run(self, sources: Sequence[Source]) -> None:
+    async def run(self, sources: Mapping[Source, bool]) -> None:
         """Take them all.
+
+        Args:
+            sources: Whom to ask, and whether it offers this snapshot: others have the state at least.
 
         Raises:
             JoinFailed: Nobody is left who has them.
             StorageError: One can't be stored.
         """
+        self._whole = {source for source, is_whole in sources.items() if is_whole}
+        self._workers = len(sources)
         workers = [asyncio.create_task(self._work(source), name=f"sync {source.name}") for source in sources]
         reporter = asyncio.create_task(self._report(), name="sync report")
         try:
-            await self._check_all(len(workers))
+            await self._check_all()
         finally:
             for task in (*workers, reporter):
                 task.cancel()
@@ -327,12 +338,13 @@ class _Pull:
             await self._work_until_it_fails(source)
         finally:
             self._progress.peers -= 1
+        self._whole.discard(source)
         await self._arrived.put(None)
 
     async def _work_until_it_fails(self, source: Source) -> None:
         failures = 0
         while source in self._sources.active:
-            job = await self._take()
+            job = await self._take(source)
             if source not in self._sources.active:
                 await self._give_back(job)
                 return
@@ -361,10 +373,17 @@ class _Pull:
             return await source.tail(self._checkpoint.height, job.from_leaf)
         return await source.state(self._checkpoint.height, job.path)
 
-    async def _take(self) -> _Job:
+    async def _take(self, source: Source) -> _Job:
+        def find() -> _Job | None:
+            is_whole = source in self._whole
+            return next((job for job in reversed(self._jobs) if is_whole or isinstance(job, _StateJob)), None)
+
         async with self._more:
-            await self._more.wait_for(lambda: self._jobs)
-            return self._jobs.pop()
+            await self._more.wait_for(find)
+            job = find()
+            assert job is not None
+            self._jobs.remove(job)
+            return job
 
     async def _give_back(self, *jobs: _Job) -> None:
         async with self._more:
@@ -373,13 +392,17 @@ class _Pull:
 
     # ------------------------------------------------------------ checking and storing
 
-    async def _check_all(self, workers: int) -> None:
+    @property
+    def _is_tail_done(self) -> bool:
+        return self._progress.entries == self._progress.entries_wanted
+
+    async def _check_all(self) -> None:
         while self._unfinished:
             arrived = await self._arrived.get()
             if arrived is None:
-                workers -= 1
-                if not workers:
-                    raise JoinFailed(f"no peer is left that gives parts of the snapshot at {self._checkpoint.height}")
+                self._workers -= 1
+                if not self._workers or not (self._whole or self._is_tail_done):
+                    raise JoinFailed(f"no peer is left that offers the snapshot at height {self._checkpoint.height}")
                 continue
             source, job, raw = arrived
             self._progress.received_bytes += len(raw)

@@ -50,6 +50,12 @@ class Metrics:
         self.frames = counter("frames_received", "Frames from peers")
         self.dropped = counter("messages_dropped", "Items dropped from full outgoing queues")
         self.pulls = counter("body_pulls", "Requests for transaction bodies sent to peers")
+        self.oldest_block = gauge("oldest_block", "Lowest height whose block is held")
+        self.ledger_bytes = gauge("ledger_bytes", "What the ledger's database takes on disk")
+        self.sync_share = gauge("sync_share", "Part of a snapshot's state that is taken, 0 to 1; 1 when none is taken")
+        self.sync_refused = gauge("sync_parts_refused", "Parts of that snapshot that did not verify")
+        self.sync_served = counter("sync_parts_served", "Parts of snapshots given to peers")
+        self.snapshots = gauge("snapshots", "States that stay on disk for peers to take")
         self.execute_seconds = Histogram(
             "zhixin_execute_seconds", "Executing and storing a block", buckets=BLOCK_SECONDS, registry=registry
         )

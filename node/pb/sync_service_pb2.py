@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anode/pb/sync_service.proto\x12\x0bzhixin.node\"\x0f\n\rOffersRequest\"\x99\x01\n\x0eOffersResponse\x12\x0f\n\x07network\x18\x01 \x01(\x0c\x12\x17\n\x0f\x65xecuted_height\x18\x02 \x01(\x04\x12\x10\n\x08log_size\x18\x03 \x01(\x04\x12\x14\n\x0coldest_block\x18\x04 \x01(\x04\x12\x0f\n\x07heights\x18\x05 \x03(\x04\x12$\n\x07members\x18\x06 \x03(\x0b\x32\x13.zhixin.node.Member\".\n\x06Member\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\"%\n\x0f\x43losingsRequest\x12\x12\n\nfrom_epoch\x18\x01 \x01(\x04\"$\n\x10\x43losingsResponse\x12\x10\n\x08\x63losings\x18\x01 \x03(\x0c\"\x1d\n\x0bHeadRequest\x12\x0e\n\x06height\x18\x01 \x01(\x04\"\x1c\n\x0cHeadResponse\x12\x0c\n\x04head\x18\x01 \x01(\x0c\"0\n\x0bTailRequest\x12\x0e\n\x06height\x18\x01 \x01(\x04\x12\x11\n\tfrom_leaf\x18\x02 \x01(\x04\"\x1c\n\x0cTailResponse\x12\x0c\n\x04part\x18\x01 \x01(\x0c\",\n\x0cStateRequest\x12\x0e\n\x06height\x18\x01 \x01(\x04\x12\x0c\n\x04path\x18\x02 \x01(\x0c\"\x1d\n\rStateResponse\x12\x0c\n\x04part\x18\x01 \x01(\x0c\"7\n\rBlocksRequest\x12\x13\n\x0b\x66rom_height\x18\x01 \x01(\x04\x12\x11\n\tcount_max\x18\x02 \x01(\r\"\x1f\n\x0e\x42locksResponse\x12\r\n\x05range\x18\x01 \x01(\x0c\x32\x8f\x03\n\x04Sync\x12\x41\n\x06Offers\x12\x1a.zhixin.node.OffersRequest\x1a\x1b.zhixin.node.OffersResponse\x12G\n\x08\x43losings\x12\x1c.zhixin.node.ClosingsRequest\x1a\x1d.zhixin.node.ClosingsResponse\x12;\n\x04Head\x12\x18.zhixin.node.HeadRequest\x1a\x19.zhixin.node.HeadResponse\x12;\n\x04Tail\x12\x18.zhixin.node.TailRequest\x1a\x19.zhixin.node.TailResponse\x12>\n\x05State\x12\x19.zhixin.node.StateRequest\x1a\x1a.zhixin.node.StateResponse\x12\x41\n\x06\x42locks\x12\x1a.zhixin.node.BlocksRequest\x1a\x1b.zhixin.node.BlocksResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anode/pb/sync_service.proto\x12\x0bzhixin.node\"\x0f\n\rOffersRequest\"\x99\x01\n\x0eOffersResponse\x12\x0f\n\x07network\x18\x01 \x01(\x0c\x12\x17\n\x0f\x65xecuted_height\x18\x02 \x01(\x04\x12\x10\n\x08log_size\x18\x03 \x01(\x04\x12\x14\n\x0coldest_block\x18\x04 \x01(\x04\x12\x0f\n\x07heights\x18\x05 \x03(\x04\x12$\n\x07members\x18\x06 \x03(\x0b\x32\x13.zhixin.node.Member\".\n\x06Member\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\"%\n\x0f\x43losingsRequest\x12\x12\n\nfrom_epoch\x18\x01 \x01(\x04\"$\n\x10\x43losingsResponse\x12\x10\n\x08\x63losings\x18\x01 \x03(\x0c\"\x1d\n\x0bHeadRequest\x12\x0e\n\x06height\x18\x01 \x01(\x04\"\x1c\n\x0cHeadResponse\x12\x0c\n\x04head\x18\x01 \x01(\x0c\"0\n\x0bTailRequest\x12\x0e\n\x06height\x18\x01 \x01(\x04\x12\x11\n\tfrom_leaf\x18\x02 \x01(\x04\"\x1c\n\x0cTailResponse\x12\x0c\n\x04part\x18\x01 \x01(\x0c\",\n\x0cStateRequest\x12\x0e\n\x06height\x18\x01 \x01(\x04\x12\x0c\n\x04path\x18\x02 \x01(\x0c\"\x1d\n\rStateResponse\x12\x0c\n\x04part\x18\x01 \x01(\x0c\x32\xcc\x02\n\x04Sync\x12\x41\n\x06Offers\x12\x1a.zhixin.node.OffersRequest\x1a\x1b.zhixin.node.OffersResponse\x12G\n\x08\x43losings\x12\x1c.zhixin.node.ClosingsRequest\x1a\x1d.zhixin.node.ClosingsResponse\x12;\n\x04Head\x12\x18.zhixin.node.HeadRequest\x1a\x19.zhixin.node.HeadResponse\x12;\n\x04Tail\x12\x18.zhixin.node.TailRequest\x1a\x19.zhixin.node.TailResponse\x12>\n\x05State\x12\x19.zhixin.node.StateRequest\x1a\x1a.zhixin.node.StateResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,10 +53,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STATEREQUEST']._serialized_end=526
   _globals['_STATERESPONSE']._serialized_start=528
   _globals['_STATERESPONSE']._serialized_end=557
-  _globals['_BLOCKSREQUEST']._serialized_start=559
-  _globals['_BLOCKSREQUEST']._serialized_end=614
-  _globals['_BLOCKSRESPONSE']._serialized_start=616
-  _globals['_BLOCKSRESPONSE']._serialized_end=647
-  _globals['_SYNC']._serialized_start=650
-  _globals['_SYNC']._serialized_end=1049
+  _globals['_SYNC']._serialized_start=560
+  _globals['_SYNC']._serialized_end=892
 # @@protoc_insertion_point(module_scope)

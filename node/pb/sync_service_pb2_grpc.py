@@ -59,11 +59,6 @@ class SyncStub:
                 request_serializer=node_dot_pb_dot_sync__service__pb2.StateRequest.SerializeToString,
                 response_deserializer=node_dot_pb_dot_sync__service__pb2.StateResponse.FromString,
                 _registered_method=True)
-        self.Blocks = channel.unary_unary(
-                '/zhixin.node.Sync/Blocks',
-                request_serializer=node_dot_pb_dot_sync__service__pb2.BlocksRequest.SerializeToString,
-                response_deserializer=node_dot_pb_dot_sync__service__pb2.BlocksResponse.FromString,
-                _registered_method=True)
 
 
 class SyncServicer:
@@ -99,12 +94,6 @@ class SyncServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Blocks(self, request, context):
-        """Missing associated documentation comment in .proto file."""
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_SyncServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -132,11 +121,6 @@ def add_SyncServicer_to_server(servicer, server):
                     servicer.State,
                     request_deserializer=node_dot_pb_dot_sync__service__pb2.StateRequest.FromString,
                     response_serializer=node_dot_pb_dot_sync__service__pb2.StateResponse.SerializeToString,
-            ),
-            'Blocks': grpc.unary_unary_rpc_method_handler(
-                    servicer.Blocks,
-                    request_deserializer=node_dot_pb_dot_sync__service__pb2.BlocksRequest.FromString,
-                    response_serializer=node_dot_pb_dot_sync__service__pb2.BlocksResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -274,33 +258,6 @@ class Sync:
             '/zhixin.node.Sync/State',
             node_dot_pb_dot_sync__service__pb2.StateRequest.SerializeToString,
             node_dot_pb_dot_sync__service__pb2.StateResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def Blocks(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/zhixin.node.Sync/Blocks',
-            node_dot_pb_dot_sync__service__pb2.BlocksRequest.SerializeToString,
-            node_dot_pb_dot_sync__service__pb2.BlocksResponse.FromString,
             options,
             channel_credentials,
             insecure,

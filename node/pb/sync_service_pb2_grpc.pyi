@@ -39,7 +39,6 @@ class SyncStub:
     Head: _grpc.UnaryUnaryMultiCallable[_sync_service_pb2.HeadRequest, _sync_service_pb2.HeadResponse]
     Tail: _grpc.UnaryUnaryMultiCallable[_sync_service_pb2.TailRequest, _sync_service_pb2.TailResponse]
     State: _grpc.UnaryUnaryMultiCallable[_sync_service_pb2.StateRequest, _sync_service_pb2.StateResponse]
-    Blocks: _grpc.UnaryUnaryMultiCallable[_sync_service_pb2.BlocksRequest, _sync_service_pb2.BlocksResponse]
 
 @_typing.type_check_only
 class SyncAsyncStub(SyncStub):
@@ -49,7 +48,6 @@ class SyncAsyncStub(SyncStub):
     Head: _aio.UnaryUnaryMultiCallable[_sync_service_pb2.HeadRequest, _sync_service_pb2.HeadResponse]  # type: ignore[assignment]
     Tail: _aio.UnaryUnaryMultiCallable[_sync_service_pb2.TailRequest, _sync_service_pb2.TailResponse]  # type: ignore[assignment]
     State: _aio.UnaryUnaryMultiCallable[_sync_service_pb2.StateRequest, _sync_service_pb2.StateResponse]  # type: ignore[assignment]
-    Blocks: _aio.UnaryUnaryMultiCallable[_sync_service_pb2.BlocksRequest, _sync_service_pb2.BlocksResponse]  # type: ignore[assignment]
 
 class SyncServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -86,12 +84,5 @@ class SyncServicer(metaclass=_abc_1.ABCMeta):
         request: _sync_service_pb2.StateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sync_service_pb2.StateResponse, _abc.Awaitable[_sync_service_pb2.StateResponse]]: ...
-
-    @_abc_1.abstractmethod
-    def Blocks(
-        self,
-        request: _sync_service_pb2.BlocksRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_sync_service_pb2.BlocksResponse, _abc.Awaitable[_sync_service_pb2.BlocksResponse]]: ...
 
 def add_SyncServicer_to_server(servicer: SyncServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
