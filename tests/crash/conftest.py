@@ -13,8 +13,8 @@ from tests.crash.run import VALIDATORS, clients_of, free_base_port
 
 @pytest_asyncio.fixture
 async def network(tmp_path: Path) -> AsyncIterator[Network]:
-    """Four validators, none started."""
-    async with Spawner() as spawner:
+    """Four validators, none started; they look for each other more often than by default, which saves time."""
+    async with Spawner({"ZHIXIN_PEER_RECONNECT_MS_MAX": "500"}) as spawner:
         made = Network(tmp_path, spawner, VALIDATORS, free_base_port(VALIDATORS))
         try:
             yield made

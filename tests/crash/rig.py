@@ -9,7 +9,7 @@ import random
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -47,7 +47,9 @@ class Process:
 class Spawner:
     """This side of `tests.crash.spawner`."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        """`settings`: environment variables that change nodes' settings."""
+        self._settings = dict(settings or {})
         self._starting: dict[str, asyncio.Future[Process]] = {}
         self._running: dict[int, Process] = {}
 
@@ -55,7 +57,7 @@ class Spawner:
         self._server = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.crash.spawner",
             cwd=ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "GRPC_VERBOSITY": "NONE"},
+            env={**os.environ, "GRPC_VERBOSITY": "NONE", **self._settings},
         )  # fmt: skip
         self._reader = asyncio.create_task(self._read())
         return self
@@ -243,7 +245,7 @@ class Network:
 
     def copy_home(self, index: int, target: Path) -> Home:
         """A copy of a stopped node's home."""
-        shutil.copytree(self.homes[index].root, target)
+        shutil.copytree(self.homes[index].root, target, ignore=shutil.ignore_patterns("*.sock"))
         return Home(target)
 
     def _synced(self, index: int) -> Path:

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each kind of file of a stopped node is damaged: the node says what is wrong and ends, or heals, or does not vote."""
+
+import asyncio
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from client.pb import node_service_pb2 as pb
+from node.exits import NodeExit
+from tests.crash.damage import DAMAGES, FILES
+from tests.crash.drill import Drill, defects_in
+from tests.crash.load import Clients
+from tests.crash.rig import Network
+
+pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
+
+VICTIM = 3
+HEALS = {
+    # What is missing is like what a power cut takes; it comes from the peers.
+    "ledger log": ("truncate", "empty", "remove"),
+    # Nothing tells synced votes that are missing at the end from votes that were never cast; see the rig's page.
+    "journal log": ("truncate",),
+}
+MUTED = {
+    "journal log": ("empty", "remove"),
+    "mark": ("flip", "truncate", "empty"),
+}
+RUNS = {
+    # The journal bears the mark of the last start, which is written into the home anew.
+    "mark": ("remove",),
+    # Without it the node reports evidence to its operator instead of to the ledger.
+    "organisation key": ("remove",),
+}
+REFUSED = {
+    "genesis": "genesis",
+    "settings": "allow_plain",
+    "validator key": "validator.json",
+    "organisation key": "organisation.json",
+    "tls key": "key.json",
+    "tls certificate": "certificate.pem",
+}
+"""Words of the sentence with which a node ends that refuses a small file."""
+
+
+async def _prepare(network: Network, clients: Clients, target: Path) -> None:
+    """Some work, a restart so that each database has a table, some more work; then a copy of the victim's home."""
+    await asyncio.gather(*(network.start(index) for index in range(4)))
+    await network.until_certified(1, range(4))
+    clients.start()
+    assert await clients.more(30, 30)
+    await network.stop(VICTIM)
+    await network.start(VICTIM)
+    await network.until_certified(await network.height() + 1, [VICTIM])
+    assert await clients.more(30, 30)
+    await network.kill(VICTIM)
+    network.copy_home(VICTIM, target)
+
+
+def _damage(network: Network, good: Path, file: str, damage: str) -> None:
+    home = network.homes[VICTIM]
+    shutil.rmtree(home.root)
+    shutil.copytree(good, home.root)
+    network.log(VICTIM).write_text("")
+    DAMAGES[damage](FILES[file](home), random.Random(f"{file} {damage}"))
+
+
+async def _must_refuse(network: Network, code: NodeExit, words: str, where: str) -> None:
+    """The node ends with a sentence, not with a trace."""
+    assert await network.ended(VICTIM) == code, where
+    said = [line for line in network.log(VICTIM).read_text().splitlines() if line.startswith("zhixin node: ")]
+    assert len(said) == 1, where
+    assert words in said[0], where
+    assert defects_in(network, VICTIM) == [], where
+
+
+async def test_node_with_a_damaged_database_refuses_or_heals(
+    network: Network, clients: Clients, tmp_path: Path
+) -> None:
+    good = tmp_path / "good"
+    await _prepare(network, clients, good)
+    for file in FILES:
+        if not file.startswith(("ledger", "journal")):
+            continue
+        for damage in DAMAGES:
+            where = f"{file}: {damage}"
+            _damage(network, good, file, damage)
+            await network.start(VICTIM)
+            if damage in HEALS.get(file, ()):
+                await network.until_certified(await network.height() + 1, [VICTIM])
+                await network.kill(VICTIM)
+            elif damage in MUTED.get(file, ()):
+                await network.until(VICTIM, lambda status: status.role == pb.ROLE_MUTED)
+                await network.kill(VICTIM)
+            else:
+                words = "this key must not vote again" if file.startswith("journal") else "restore the directory"
+                await _must_refuse(network, NodeExit.WORLD, words, where)
+    _damage(network, good, "ledger log", "remove")
+    await network.start(VICTIM)
+    tally = await Drill(network, clients, seed=0).finish()
+    assert not tally.problems
+
+
+async def test_node_with_a_damaged_small_file_refuses_or_does_not_vote(
+    network: Network, clients: Clients, tmp_path: Path
+) -> None:
+    good = tmp_path / "good"
+    await _prepare(network, clients, good)
+    for index in range(VICTIM):
+        await network.kill(index)
+    for file in FILES:
+        if file.startswith(("ledger", "journal")):
+            continue
+        for damage in DAMAGES:
+            where = f"{file}: {damage}"
+            if where in {"settings: flip", "validator key: remove"}:
+                continue  # one may alter a comment, and the other makes a follower: neither is damage to be seen
+            _damage(network, good, file, damage)
+            await network.start(VICTIM)
+            if damage in MUTED.get(file, ()) + RUNS.get(file, ()):
+                role = (await network.until(VICTIM, lambda _: True)).role
+                assert role == (pb.ROLE_VALIDATOR if damage in RUNS.get(file, ()) else pb.ROLE_MUTED), where
+                await network.kill(VICTIM)
+            else:
+                await _must_refuse(network, NodeExit.REFUSED, REFUSED[file], where)
