@@ -25,7 +25,7 @@ from node.store_keys import HORIZON_KEY, LOG_PREFIX, TIP_KEY, BlockOutcome, Plac
 
 _END = (1 << 64) - 1
 _PLACE_BYTES = 20
-_ENTRY_BYTES_MAX = HEADER_BYTES_MAX + 1024
+ENTRY_BYTES_MAX = HEADER_BYTES_MAX + 1024
 """A header and what an entry adds to it: numbers and a failure's code."""
 _TILE_ROW_BYTES = TILE_WIDTH * HASH_BYTES
 
@@ -289,7 +289,7 @@ class BlocksCheck:
         if raw is None:
             return _Leaf(index, None), None
         try:
-            return _Leaf(index, leaf_hash(raw)), decode(pb.Entry, raw, _ENTRY_BYTES_MAX)
+            return _Leaf(index, leaf_hash(raw)), decode(pb.Entry, raw, ENTRY_BYTES_MAX)
         except InvalidMessage as error:
             self._findings.wrong(key, f"is no entry: {error.reason}")
             return _Leaf(index, leaf_hash(raw)), None
@@ -445,7 +445,7 @@ class BlocksCheck:
         if raw is None:
             return index < self._span.first_leaf
         try:
-            header = decode(pb.Entry, raw, _ENTRY_BYTES_MAX).header
+            header = decode(pb.Entry, raw, ENTRY_BYTES_MAX).header
             expires = Header.decode(header).expires_at_ms
         except InvalidMessage:
             return True  # the entry is named already

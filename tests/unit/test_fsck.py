@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """A check of the ledger's database names the record: altered, missing or too many, in every table."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from chain.genesis import Genesis
 from chain.memory import MemoryDatabase
 from chain.types import Height, sha256
+from cli import output
+from cli.exits import Exit
+from cli.main import run
 from node import store
+from node.config import Home
 from node.errors import StorageError
 from node.fsck import Kind, check
 from node.leveldb import LevelDatabase
@@ -240,8 +246,49 @@ def test_disk_that_fails_is_told_and_the_rest_checked(pairs: Pairs, genesis: Gen
     assert key in {problem.key for problem in problems}
 
 
-def test_ledger_on_disk_has_no_problem(pairs: Pairs, genesis: Genesis, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_ledger_on_disk_has_no_problem(pairs: Pairs, genesis: Genesis, tmp_path: Path) -> None:
     with LevelDatabase(tmp_path / "ledger") as database:
         database.write(pairs)
         assert check(database.snapshot(), genesis) == []
     assert Height(BLOCKS) == max(int.from_bytes(key[1:]) for key in pairs if key[:1] == b"B")
+
+
+# ---------------------------------------------------------------- the command
+
+
+def run_command(
+    home: Home, pairs: Pairs, genesis_bytes: bytes, capsys: pytest.CaptureFixture[str], *options: str
+) -> tuple[int, str]:
+    with LevelDatabase(home.ledger) as database:
+        database.write(pairs)
+    home.genesis.write_bytes(genesis_bytes)
+    code = run(["fsck", "--home", str(home.root), *options])
+    output.use_json(on=False)
+    return code, capsys.readouterr().out
+
+
+def test_command_says_that_a_sound_ledger_is_sound(
+    made: CertifiedLedger, pairs: Pairs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(tmp_path)
+    code, said = run_command(home, pairs, made.genesis_bytes, capsys, "--lang", "en")
+    assert (code, "Sound" in said) == (Exit.DONE, True)
+    code, said = run_command(home, pairs, made.genesis_bytes, capsys, "--json", "--quick")
+    assert (code, json.loads(said)["sound"], json.loads(said)["signatures"]) == (Exit.DONE, True, False)
+
+
+def test_command_names_what_is_wrong_and_ends_with_its_own_code(
+    made: CertifiedLedger, pairs: Pairs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    altered = {**pairs, numbered(b"E", 7): b"another entry", numbered(b"B", BLOCKS + 1): b""}
+    code, said = run_command(Home(tmp_path), altered, made.genesis_bytes, capsys, "--json")
+    told = json.loads(said)
+    assert (code, told["sound"], told["more"]) == (Exit.DAMAGED, False, False)
+    assert {(p["key"], p["kind"]) for p in told["problems"]} >= {
+        (numbered(b"E", 7).hex(), "wrong"),
+        (numbered(b"B", BLOCKS + 1).hex(), "surplus"),
+    }
+    code, said = run_command(Home(tmp_path), altered, made.genesis_bytes, capsys, "--lang", "en")
+    assert code == Exit.DAMAGED
+    assert "WRONG: E 0000000000000007" in said
+    assert "restore a backup" in said
