@@ -8,7 +8,7 @@ SEEDS ?= 1000
 FROM ?= 1
 JOBS ?= 2
 
-.PHONY: help setup setup-dev setup-web setup-debian demo test check format bench sim proto lock fuzz clean
+.PHONY: help setup setup-dev setup-web setup-debian web-sizes demo test check format bench sim proto lock fuzz clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
@@ -33,11 +33,16 @@ web/node_modules/made: web/package.json web/verify/package.json web/package-lock
 	cd web && npm ci --silent
 	@touch $@
 
+WEB_SOURCES := $(shell find web -name node_modules -prune -o -type f \( -name '*.ts' -o -name '*.mjs' -o -name '*.css' -o -name '*.svg' -o -name '*.json' \) -not -path '*/test/*' -not -path '*/dist/*' -print)
+service/static/manifest.json: web/node_modules/made $(WEB_SOURCES)
+	@echo "Building what the pages load (types checked, sizes within their limits) ..."
+	node web/build.mjs --quiet
+
 setup: $(VENV)/runtime  ## make .venv with what the product needs, hash-checked
 
 setup-dev: $(VENV)/dev  ## the same, with the tools for tests and checks
 
-setup-web: web/node_modules/made  ## what the web parts are built with, hash-checked
+setup-web: service/static/manifest.json  ## the web parts: tools hash-checked, pages' scripts and styles built
 
 setup-debian:  ## as root: Debian's PostgreSQL, Chromium and CJK font for the tests; otherwise name what is missing
 	@tests/setup_debian
@@ -48,6 +53,9 @@ demo: setup  ## run the demo and stay up; ONCE=1 ends with 0 only if each step h
 test: setup-dev setup-web setup-debian  ## every test, 1,000 simulator seeds included
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests
 	$(BIN)/python -m sim run --from $(FROM) --seeds $(SEEDS) --jobs $(JOBS)
+
+web-sizes: web/node_modules/made  ## build the web parts anew and print what each page loads
+	node web/build.mjs
 
 check: setup-dev  ## lint, types, layering, generated code fresh
 	$(BIN)/ruff format --check .
@@ -79,4 +87,4 @@ lock:  ## pin the dependencies anew, for CPython 3.11 and 3.12; needs uv on PATH
 	uv pip compile pyproject.toml $(if $(UPGRADE),--upgrade) --group runtime-build --group dev --group fuzz -c requirements/runtime.txt $(LOCK) -o requirements/dev.txt
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) web/node_modules build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) web/node_modules service/static service/static.fresh .artefacts build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real browser for the tests in this folder: Debian's Chromium, one for each test process."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+from visiting import CHROMIUM, CHROMIUM_FLAGS, Visit, serve, visiting
+
+from service.shell import shell_part
+from service.style_page import SITE
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, started once."""
+    assert Path(CHROMIUM).exists(), f"{CHROMIUM} is missing: run make setup-debian"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS))
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def shell_origin() -> Iterator[str]:
+    """A service that consists of the page shell alone, with the style page."""
+    with serve([shell_part(SITE)]) as origin:
+        yield origin
+
+
+@pytest.fixture
+def visit(browser: Browser, shell_origin: str) -> Iterator[Callable[..., Visit]]:
+    """Opens a visit to the shell's service; options as for `visiting`."""
+    with ExitStack() as open_visits:
+
+        def open_visit(origin: str = shell_origin, **options: Any) -> Visit:
+            return open_visits.enter_context(visiting(browser, origin, **options))
+
+        yield open_visit

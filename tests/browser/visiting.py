@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A browser's visit to a service: what it may not do is watched, what it sees can be kept and judged."""
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import uvicorn
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
+
+from service.app import Part, create_app
+from service.settings import LimitSettings, Settings, local_address
+
+ROOT = Path(__file__).resolve().parents[2]
+SCREENS = ROOT / ".artefacts" / "screens"
+AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+
+CHROMIUM = "/usr/bin/chromium"
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--font-render-hinting=none",
+)
+
+Size = Literal["phone", "tablet", "desktop", "kiosk"]
+SIZES: dict[Size, tuple[int, int]] = {
+    "phone": (390, 844),
+    "tablet": (820, 1180),
+    "desktop": (1440, 900),
+    "kiosk": (1080, 1920),
+}
+START_S_MAX = 20.0
+"""A service that does not listen by then never will."""
+
+
+@contextmanager
+def serve(parts: Sequence[Part], service: str = "explorer") -> Iterator[str]:
+    """Serve parts on a free port of this machine, in a thread; yields the origin. Passkeys need the name localhost."""
+    server = uvicorn.Server(uvicorn.Config(lambda: None, log_level="error", lifespan="on", ws="none"))
+    with server_socket() as (listener, port):
+        generous = LimitSettings(address_per_second=10_000, address_burst=10_000)
+        address = local_address(service, f"127.0.0.1:{port}")
+        server.config.app = create_app(parts, replace(Settings(), limits=generous), address)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        deadline = time.monotonic() + START_S_MAX
+        while not server.started:
+            assert thread.is_alive(), "the service ended"
+            assert time.monotonic() < deadline, "the service did not start in time"
+            time.sleep(0.01)
+        try:
+            yield f"http://localhost:{port}"
+        finally:
+            server.should_exit = True
+            thread.join(START_S_MAX)
+            assert not thread.is_alive(), "the service did not stop"
+
+
+@contextmanager
+def server_socket() -> Iterator[tuple[Any, int]]:
+    """A listening socket on a port that is free."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", 0))
+        yield listener, listener.getsockname()[1]
+
+
+@dataclass
+class Visit:
+    """One page of a fresh browser profile.
+
+    Whatever must not happen is collected in `faults`: errors in the console or in scripts, requests to another host,
+    requests that fail. `expect` names what a test provokes on purpose.
+    """
+
+    origin: str
+    context: BrowserContext
+    page: Page
+    size: Size
+    language: str
+    theme: str
+    faults: list[str] = field(default_factory=list)
+    _expected: list[re.Pattern[str]] = field(default_factory=list)
+
+    def open(self, path: str) -> Page:
+        """Go to a path and wait until its scripts have run."""
+        self.page.goto(self.origin + path, wait_until="networkidle")
+        return self.page
+
+    def expect(self, pattern: str) -> None:
+        """A fault that this test provokes."""
+        self._expected.append(re.compile(pattern))
+
+    def unexpected(self) -> list[str]:
+        """Faults that the test did not provoke."""
+        return [fault for fault in self.faults if not any(pattern.search(fault) for pattern in self._expected)]
+
+    def keep(self, name: str, *, whole: bool = True) -> Path:
+        """Keep a picture of the page for people to look at."""
+        path = SCREENS / f"{name}-{self.size}-{self.language}-{self.theme}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=path, full_page=whole, animations="disabled")
+        return path
+
+    def axe(self, *, within: str | None = None) -> list[str]:
+        """What axe-core finds serious or critical, one line each; injected beside the page's policy, which stays on."""
+        self.page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = self.page.evaluate("within => axe.run(within ?? document, {resultTypes: ['violations']})", within)
+        return [
+            f"{fault['id']} ({fault['impact']}): {node['html'][:160]} {node.get('failureSummary', '')[:300]}"
+            for fault in found["violations"]
+            if fault["impact"] in {"serious", "critical"}
+            for node in fault["nodes"]
+        ]
+
+    def add_authenticator(self) -> str:
+        """Give the browser a passkey device that verifies its user; returns its id."""
+        session = self.context.new_cdp_session(self.page)
+        session.send("WebAuthn.enable", {"enableUI": False})
+        options = {
+            "protocol": "ctap2",
+            "transport": "internal",
+            "hasResidentKey": True,
+            "hasUserVerification": True,
+            "isUserVerified": True,
+            "automaticPresenceSimulation": True,
+        }
+        made = session.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+        return str(made["authenticatorId"])
+
+    def is_wider_than_screen(self) -> bool:
+        """Whether the page itself must be scrolled sideways."""
+        return bool(self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth"))
+
+
+def watch(visit: Visit) -> None:
+    """Collect a visit's faults from here on."""
+    host = urlsplit(visit.origin).netloc
+
+    def heard(message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            visit.faults.append(f"console: {message.text}")
+
+    def asked(request: Request) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme not in {"data", "blob"} and parts.netloc != host:
+            visit.faults.append(f"left the machine: {request.url}")
+
+    visit.page.on("console", heard)
+    visit.page.on("pageerror", lambda error: visit.faults.append(f"script: {error}"))
+    visit.context.on("request", asked)
+    visit.page.on("requestfailed", lambda request: visit.faults.append(f"failed: {request.url} {request.failure}"))
+
+
+@contextmanager
+def visiting(
+    browser: Browser,
+    origin: str,
+    *,
+    size: Size = "desktop",
+    language: str = "zh-CN",
+    theme: str = "light",
+    **options: Any,
+) -> Iterator[Visit]:
+    """Open a fresh profile that asks for a language and a colour scheme; fails at its end if a fault was seen."""
+    width, height = SIZES[size]
+    settings: dict[str, Any] = {
+        "viewport": {"width": width, "height": height},
+        "locale": language,
+        "color_scheme": theme,
+        "reduced_motion": "reduce",
+        "timezone_id": "Asia/Shanghai",
+    }
+    context = browser.new_context(**(settings | options))
+    context.set_default_timeout(10_000)
+    try:
+        visit = Visit(origin, context, context.new_page(), size, language, theme)
+        watch(visit)
+        yield visit
+        assert visit.unexpected() == []
+    finally:
+        context.close()

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// Builds what pages load into service/static: checks the types, bundles, minifies, names each file by its content,
+// and refuses a build in which a file or a page has outgrown its limit.
+//
+//   node build.mjs            check, build, print the sizes
+//   node build.mjs --quiet    print only what is wrong
+
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+import { ENTRIES, PAGE_KB_MAX, SHELL } from "./entries.mjs";
+
+const WEB = dirname(fileURLToPath(import.meta.url));
+const OUT = resolve(WEB, "../service/static");
+const FRESH = `${OUT}.fresh`;
+const quiet = process.argv.includes("--quiet");
+
+/** Phones of 2020 with the browsers of their day, those inside messaging apps included. */
+const TARGET = ["chrome87", "firefox78", "safari14.1"];
+
+function fail(text) {
+  console.error(`web/build.mjs: ${text}`);
+  process.exit(1);
+}
+
+function checkTypes() {
+  const checked = spawnSync(process.execPath, [join(WEB, "node_modules/typescript/bin/tsc"), "--noEmit", "-p", WEB], {
+    stdio: "inherit",
+  });
+  if (checked.status !== 0) fail("the types don't hold; nothing was built");
+}
+
+/** Bundles the entries of one kind and returns a map from each entry's name to its output and what that imports. */
+async function bundle(names, options) {
+  const result = await build({
+    entryPoints: names.map((name) => ({ in: join(WEB, ENTRIES[name].from), out: name.replace(/\.\w+$/, "") })),
+    outdir: FRESH,
+    entryNames: "[hash]/[name]",
+    chunkNames: "[hash]/shared",
+    bundle: true,
+    minify: true,
+    metafile: true,
+    target: TARGET,
+    charset: "utf8",
+    legalComments: "none",
+    logLevel: "warning",
+    absWorkingDir: WEB,
+    ...options,
+  });
+  const outputs = result.metafile.outputs;
+  const built = {};
+  for (const name of names) {
+    const from = ENTRIES[name].from;
+    const path = Object.keys(outputs).find((output) => outputs[output].entryPoint === from);
+    if (path === undefined) fail(`${name}: esbuild made nothing of ${from}`);
+    const needed = new Set([path]);
+    for (const one of needed) {
+      for (const { path: imported, external } of outputs[one].imports) if (!external) needed.add(imported);
+    }
+    built[name] = [...needed].map((one) => relative(FRESH, resolve(WEB, one)));
+  }
+  return built;
+}
+
+/** Copies one file as it is, under the hash of its content. */
+function copy(name) {
+  const content = readFileSync(join(WEB, ENTRIES[name].from));
+  const folder = createHash("sha256").update(content).digest("hex").slice(0, 10).toUpperCase();
+  mkdirSync(join(FRESH, folder), { recursive: true });
+  writeFileSync(join(FRESH, folder, name), content);
+  return [`${folder}/${name}`];
+}
+
+const packedSizes = new Map();
+function packed(path) {
+  if (!packedSizes.has(path)) packedSizes.set(path, gzipSync(readFileSync(join(FRESH, path)), { level: 9 }).length);
+  return packedSizes.get(path);
+}
+
+const sum = (paths) => [...new Set(paths)].reduce((total, path) => total + packed(path), 0);
+const kb = (bytes) => (bytes / 1000).toFixed(1);
+
+function checkSizes(built) {
+  const wrong = [];
+  const shell = SHELL.flatMap((name) => built[name]);
+  for (const [name, { kbMax, alone }] of Object.entries(ENTRIES)) {
+    const size = sum(built[name]);
+    const page = alone ? size : sum([...shell, ...built[name]]);
+    if (!quiet) {
+      console.log(`${name.padEnd(24)} ${kb(size).padStart(6)} KB of ${kbMax}   with the shell ${kb(page).padStart(6)} KB`);
+    }
+    if (size > kbMax * 1000) wrong.push(`${name} takes ${kb(size)} KB gzipped, its limit is ${kbMax} KB`);
+    if (page > PAGE_KB_MAX * 1000) {
+      wrong.push(`a page with ${name} loads ${kb(page)} KB gzipped, the limit is ${PAGE_KB_MAX} KB`);
+    }
+  }
+  if (wrong.length > 0) fail(`too large:\n  ${wrong.join("\n  ")}`);
+}
+
+function* filesBelow(folder) {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) yield* filesBelow(path);
+    else yield relative(FRESH, path);
+  }
+}
+
+const named = (extension) => Object.keys(ENTRIES).filter((name) => name.endsWith(extension));
+
+checkTypes();
+rmSync(FRESH, { recursive: true, force: true });
+mkdirSync(FRESH, { recursive: true });
+const workers = named(".js").filter((name) => ENTRIES[name].classic);
+const modules = named(".js").filter((name) => !ENTRIES[name].classic);
+const built = {
+  ...(await bundle(modules, { format: "esm", splitting: true })),
+  ...(workers.length > 0 ? await bundle(workers, { format: "iife" }) : {}),
+  ...(await bundle(named(".css"), {})),
+};
+for (const name of Object.keys(ENTRIES)) built[name] ??= copy(name);
+checkSizes(built);
+
+const manifest = {
+  names: Object.fromEntries(Object.entries(built).map(([name, paths]) => [name, paths[0]])),
+  files: [...filesBelow(FRESH)].sort(),
+};
+for (const [name, path] of Object.entries(manifest.names)) {
+  if (basename(path) !== name) fail(`${name} was built as ${path}`);
+}
+writeFileSync(join(FRESH, "manifest.json"), `${JSON.stringify(manifest, null, 1)}\n`);
+rmSync(OUT, { recursive: true, force: true });
+renameSync(FRESH, OUT);
