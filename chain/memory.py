@@ -49,6 +49,9 @@ class MemoryDatabase:
             for key in new:
                 insort(self._keys, key)
 
+    def flush(self) -> None:
+        """Memory is always in sync."""
+
     def snapshot(self) -> "MemoryDatabase":
         """A copy."""
         return MemoryDatabase(self._pairs)
