@@ -19,3 +19,7 @@ class KeyFileError(Exception):
 
 class PersonErased(Exception):
     """There is no such person in the store: erased, or never there. Nothing tells which."""
+
+
+class ListenError(Exception):
+    """An address that a service can't listen on."""

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The few keys above the persons' own, in one small file apart from the database.
+
+- *Epoch keys* wrap each person's key in the database. When persons have been erased, a new epoch begins, all living
+  persons' keys are wrapped anew, and the old epoch's key is destroyed: no copy of the database from before opens the
+  key of an erased person, whoever holds the key-encryption key.
+- *Index keys* make blind indexes.
+- The *service key* makes what a process needs besides: form tokens, idempotency, backups' seals.
+
+The file is what must really be deleted when an epoch ends. Copies of it are replaced, never collected.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from service.errors import KeyFileError
+from service.store.cipher import keyed_digest, new_key, place
+from service.store.files import destroy, locked, make_folder, read_private, replace_private
+from service.store.key_encryption import KeyEncryptionKey
+
+FORMAT = "zhixin-service-keys/1"
+FILE_BYTES_MAX = 64 * 1024
+"""Some hundred keys; two epochs and a few index keys are in use at once."""
+
+
+class Purpose(StrEnum):
+    """What a key of the ring is for."""
+
+    EPOCH = "epoch"
+    INDEX = "index"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """The ring as it stands in its file."""
+
+    store: str
+    wrapping: str
+    keys: dict[tuple[Purpose, int], bytes]
+
+
+class KeyRing:
+    """The ring of one store, open in memory.
+
+    Args:
+        folder: Holds `keys.json`, the key-encryption key's file and the lock; mode 0700.
+        open_wrapping: Finds a key-encryption key by its name.
+    """
+
+    def __init__(self, folder: Path, open_wrapping: Callable[[str], KeyEncryptionKey]) -> None:
+        self.folder = folder
+        self._open_wrapping = open_wrapping
+        self._stamp = (0, 0)
+        self.reload()
+
+    @staticmethod
+    def path(folder: Path) -> Path:
+        """The ring's file."""
+        return folder / "keys.json"
+
+    @classmethod
+    def create(cls, folder: Path, store: str, wrapping: KeyEncryptionKey) -> None:
+        """Make the ring of a new store.
+
+        Raises:
+            KeyFileError: There is one already, or the disk does not take it.
+        """
+        make_folder(folder)
+        with locked(folder):
+            if cls.path(folder).exists():
+                raise KeyFileError(f"{cls.path(folder)} exists already; keys are never overwritten")
+            keys = {(purpose, 1): new_key() for purpose in Purpose}
+            _write(folder, _Content(store, wrapping.name, keys), wrapping)
+
+    @property
+    def store(self) -> str:
+        """Which store's keys these are; 32 hex digits."""
+        return self._content.store
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under which persons' keys are wrapped now."""
+        return self.versions(Purpose.EPOCH)[-1]
+
+    @property
+    def index_version(self) -> int:
+        """The version of the index key in use."""
+        return self.versions(Purpose.INDEX)[-1]
+
+    def versions(self, purpose: Purpose) -> list[int]:
+        """Versions of a key that exist, oldest first."""
+        if _stamp(self.path(self.folder)) != self._stamp:  # another process changed the file
+            self.reload()
+        return sorted(version for other, version in self._content.keys if other is purpose)
+
+    def key(self, purpose: Purpose, version: int) -> bytes:
+        """A key of the ring; another process may have added it since the file was read.
+
+        Raises:
+            KeyFileError: There is none: destroyed, or the ring is an old copy.
+        """
+        if (purpose, version) not in self._content.keys:
+            self.reload()
+        found = self._content.keys.get((purpose, version))
+        if found is None:
+            raise KeyFileError(f"the key of {purpose} {version} is not in {self.path(self.folder)}")
+        return found
+
+    def secret(self, name: str) -> bytes:
+        """32 bytes for a purpose of the services' own, the same in each process."""
+        return keyed_digest(self._content.keys[(Purpose.SERVICE, 1)], "zhixin/service-secret/1", name)
+
+    def reload(self) -> None:
+        """Read the file anew: another process may have begun an epoch."""
+        stamp = _stamp(self.path(self.folder))
+        self._content = self._read()
+        self._stamp = stamp
+
+    def add(self, purpose: Purpose) -> int:
+        """Add the next version of a key, durably.
+
+        Returns:
+            Its version, which is in use from here on.
+        """
+        with locked(self.folder):
+            content = self._read()
+            version = max(number for other, number in content.keys if other is purpose) + 1
+            keys = {**content.keys, (purpose, version): new_key()}
+            self._replace(_Content(content.store, content.wrapping, keys))
+        return version
+
+    def drop_before(self, purpose: Purpose, version: int) -> None:
+        """Destroy the older versions of a key. What is wrapped under them alone is lost, which is the purpose."""
+        with locked(self.folder):
+            content = self._read()
+            assert (purpose, version) in content.keys, "the version that stays exists"
+            keys = {place: key for place, key in content.keys.items() if place[0] is not purpose or place[1] >= version}
+            if keys != content.keys:
+                self._replace(_Content(content.store, content.wrapping, keys))
+
+    def wrap_under(self, wrapping: KeyEncryptionKey) -> None:
+        """Exchange the key-encryption key: one file is replaced, so it is done or not done at any moment."""
+        with locked(self.folder):
+            content = self._read()
+            self._replace(_Content(content.store, wrapping.name, content.keys), wrapping)
+
+    def remove_unused(self) -> None:
+        """Destroy files of key-encryption keys that wrap nothing: a rotation ended, or broke off."""
+        with locked(self.folder):
+            content = self._read()
+            for path in sorted(self.folder.glob("kek-*.json")):
+                if path.stem != f"kek-{content.wrapping}":
+                    destroy(path)
+
+    def _replace(self, content: _Content, wrapping: KeyEncryptionKey | None = None) -> None:
+        _write(self.folder, content, wrapping or self._open_wrapping(content.wrapping))
+        self.reload()
+
+    def _read(self) -> _Content:
+        path = self.path(self.folder)
+        try:
+            document = json.loads(read_private(path, FILE_BYTES_MAX))
+            if document["format"] != FORMAT:
+                raise KeyFileError(f"{path} is not a {FORMAT} file")
+            store, name = str(document["store"]), str(document["wrapping"])
+            wrapping = self._open_wrapping(name)
+            keys: dict[tuple[Purpose, int], bytes] = {}
+            for item in document["keys"]:
+                purpose, version = Purpose(item["purpose"]), int(item["version"])
+                wrapped = bytes.fromhex(item["wrapped"])
+                keys[(purpose, version)] = wrapping.unwrap(wrapped, _where(store, purpose, version))
+        except (KeyError, TypeError, ValueError, RecursionError):
+            raise KeyFileError(f"{path} is not a {FORMAT} file") from None
+        if {purpose for purpose, _ in keys} != set(Purpose):
+            raise KeyFileError(f"{path} lacks a key")
+        return _Content(store, name, keys)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Changes whenever the file is replaced."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise KeyFileError(f"{path} cannot be read: {error.strerror}") from None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _write(folder: Path, content: _Content, wrapping: KeyEncryptionKey) -> None:
+    listed = [
+        {
+            "purpose": purpose.value,
+            "version": version,
+            "wrapped": wrapping.wrap(key, _where(content.store, purpose, version)).hex(),
+        }
+        for (purpose, version), key in sorted(content.keys.items())
+    ]
+    document = {"format": FORMAT, "store": content.store, "wrapping": content.wrapping, "keys": listed}
+    replace_private(KeyRing.path(folder), json.dumps(document, indent=2).encode() + b"\n")
+
+
+def _where(store: str, purpose: Purpose, version: int) -> bytes:
+    return place(FORMAT, store, purpose, version)

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Persons: their keys, what is sealed under them, and search over it.
+
+A value opens in its table, column and row, for its person, and nowhere else. Everything here runs in the caller's
+transaction; who writes for a person holds the person's row, so that an erasure comes before or after, never between.
+"""
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, delete, inspect, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from service.errors import KeyFileError, PersonErased, StorageError
+from service.store import cipher
+from service.store.key_ring import KeyRing, Purpose
+from service.store.models import Base, BlindEntry, Person, PersonalRow, StoreMark, new_id
+from service.store.normal import Normal, normalise
+from service.store.tombstones import person_digest
+
+VALUE_BYTES_MAX = 64 * 1024
+"""Texts of forms; documents are files of their own."""
+FOUND_MAX = 200
+"""Rows that a search hands out: more means that the value tells nobody apart."""
+
+Column: TypeAlias = InstrumentedAttribute[bytes | None]
+
+
+class People:
+    """Persons of one store.
+
+    Args:
+        ring: Wraps their keys and makes their indexes.
+    """
+
+    def __init__(self, ring: KeyRing) -> None:
+        self._ring = ring
+
+    def add(self, session: Session) -> str:
+        """Make a person with a key of their own.
+
+        Returns:
+            The person's id; random, 32 hex digits.
+
+        Raises:
+            StorageError: The keys at hand are older than the database.
+        """
+        epoch = self._epoch(session)
+        person_id = new_id()
+        wrapped = self._wrap(person_id, epoch, 1, cipher.new_key())
+        digest = person_digest(person_id)
+        session.add(Person(id=person_id, digest=digest, epoch=epoch, key_version=1, wrapped_key=wrapped))
+        session.flush()
+        return person_id
+
+    def exists(self, session: Session, person_id: str) -> bool:
+        """Whether there is such a person."""
+        return session.scalar(select(Person.id).where(Person.id == person_id)) is not None
+
+    def seal(self, session: Session, row: PersonalRow, column: Column, value: str | None) -> None:
+        """Write a value into a sealed column, and into its index if it has one.
+
+        Args:
+            session: A transaction that writes.
+            row: Has its id and its person's.
+            column: One that was declared with `sealed`.
+            value: None empties it.
+
+        Raises:
+            PersonErased: There is no such person.
+            StorageError: The keys at hand do not fit the database.
+        """
+        person = self._held(session, row.person_id)
+        content = None if value is None else unicodedata.normalize("NFC", value).encode()
+        assert content is None or len(content) <= VALUE_BYTES_MAX, "callers bound what they take"
+        key = self._unwrap(person)
+        setattr(row, column.key, None if content is None else cipher.seal(key, content, _where(row, column)))
+        session.add(row)
+        session.flush()
+        self._index(session, row, column, value)
+
+    def open(self, session: Session, row: PersonalRow, column: Column) -> str | None:
+        """Read a sealed value.
+
+        Raises:
+            PersonErased: There is no such person.
+            StorageError: It does not open: the row was changed, or the keys do not fit.
+        """
+        found: bytes | None = getattr(row, column.key)
+        if found is None:
+            return None
+        person = session.get(Person, row.person_id)
+        if person is None:
+            raise PersonErased(row.person_id)
+        try:
+            return cipher.unseal(self._unwrap(person), found, _where(row, column)).decode()
+        except cipher.Unopened:
+            raise StorageError(f"{row.__tablename__}.{column.key} of row {row.id} does not open: changed?") from None
+
+    def find(self, session: Session, column: Column, value: str) -> Sequence[str]:
+        """Ids of rows whose sealed column holds a value, compared as its column says; at most FOUND_MAX."""
+        matches = [
+            (BlindEntry.version == version) & (BlindEntry.digest == self._digest(column, value, version))
+            for version in self._versions()
+        ]
+        table, where = column.class_.__tablename__, matches[0]
+        for match in matches[1:]:
+            where |= match
+        wanted: ColumnElement[bool] = (BlindEntry.table == table) & (BlindEntry.column == column.key) & where
+        return session.scalars(select(BlindEntry.row).where(wanted).distinct().limit(FOUND_MAX)).all()
+
+    def remove(self, session: Session, row: PersonalRow) -> None:
+        """Delete a row with its index entries; the person stays."""
+        entries = (BlindEntry.table == row.__tablename__) & (BlindEntry.row == row.id)
+        session.execute(delete(BlindEntry).where(entries))
+        session.delete(row)
+        session.flush()
+
+    def rotate(self, session: Session, person_id: str) -> int:
+        """Give a person a new key, and seal all that is theirs anew; old copies of the database keep the old key.
+
+        Returns:
+            The key's version.
+
+        Raises:
+            PersonErased: There is no such person.
+        """
+        person = self._held(session, person_id)
+        old, new = self._unwrap(person), cipher.new_key()
+        for model in personal_models():
+            for row in session.scalars(select(model).where(model.person_id == person_id)):
+                for column in sealed_columns(model):
+                    found = getattr(row, column.key)
+                    if found is not None:
+                        value = cipher.unseal(old, found, _where(row, column))
+                        setattr(row, column.key, cipher.seal(new, value, _where(row, column)))
+        person.epoch = self._epoch(session)
+        person.key_version += 1
+        person.wrapped_key = self._wrap(person.id, person.epoch, person.key_version, new)
+        session.flush()
+        return person.key_version
+
+    def rewrap(self, person: Person, epoch: int) -> None:
+        """Wrap a person's key under another epoch."""
+        key = self._unwrap(person)
+        person.epoch = epoch
+        person.wrapped_key = self._wrap(person.id, epoch, person.key_version, key)
+
+    def reindex(self, session: Session, model: type[PersonalRow], rows: Sequence[PersonalRow]) -> None:
+        """Make the index entries of some rows anew, under the index key in use."""
+        for row in rows:
+            for column in sealed_columns(model):
+                self._index(session, row, column, self.open(session, row, column))
+
+    def _index(self, session: Session, row: PersonalRow, column: Column, value: str | None) -> None:
+        if _normal(column) is None:
+            return
+        table = row.__tablename__
+        entries = (BlindEntry.table == table) & (BlindEntry.column == column.key) & (BlindEntry.row == row.id)
+        session.execute(delete(BlindEntry).where(entries))
+        if value is None:
+            return
+        version = self._ring.index_version
+        digest = self._digest(column, value, version)
+        entry = BlindEntry(
+            table=table, column=column.key, row=row.id, version=version, digest=digest, person_id=row.person_id
+        )
+        session.add(entry)
+        session.flush()
+
+    def _versions(self) -> list[int]:
+        """Index keys that entries may have been made with: the one in use, and while it is exchanged the one before."""
+        return self._ring.versions(Purpose.INDEX)
+
+    def _digest(self, column: Column, value: str, version: int) -> bytes:
+        kind = _normal(column)
+        assert kind is not None, f"{column} is not searched; declare it with sealed(index=…)"
+        key = self._ring.key(Purpose.INDEX, version)
+        table = column.class_.__tablename__
+        return cipher.keyed_digest(key, "zhixin/blind/1", kind, table, column.key, normalise(kind, value))
+
+    def _held(self, session: Session, person_id: str) -> Person:
+        """A person's row, held so that nobody erases it before this transaction ends."""
+        query = select(Person).where(Person.id == person_id).with_for_update(read=True, key_share=True)
+        person = session.scalar(query)
+        if person is None:
+            raise PersonErased(person_id)
+        return person
+
+    def _epoch(self, session: Session) -> int:
+        """The epoch to wrap under, held so that none ends before this transaction does."""
+        marked = session.scalar(select(StoreMark.epoch).with_for_update(read=True))
+        assert marked is not None, "an open store has its mark"
+        self._key(Purpose.EPOCH, marked)
+        return marked
+
+    def _wrap(self, person_id: str, epoch: int, version: int, key: bytes) -> bytes:
+        return cipher.seal(self._key(Purpose.EPOCH, epoch), key, _key_place(person_id, epoch, version))
+
+    def _unwrap(self, person: Person) -> bytes:
+        where = _key_place(person.id, person.epoch, person.key_version)
+        try:
+            return cipher.unseal(self._key(Purpose.EPOCH, person.epoch), person.wrapped_key, where)
+        except cipher.Unopened:
+            raise StorageError(f"the key of person {person.id} does not open: changed?") from None
+
+    def _key(self, purpose: Purpose, version: int) -> bytes:
+        try:
+            return self._ring.key(purpose, version)
+        except KeyFileError as error:
+            raise StorageError(f"{error}: the database or the keys are an old copy") from None
+
+
+def personal_models() -> Iterator[type[PersonalRow]]:
+    """Each table about persons that has been imported."""
+    for mapper in Base.registry.mappers:
+        if issubclass(mapper.class_, PersonalRow):
+            yield mapper.class_
+
+
+def sealed_columns(model: type[PersonalRow]) -> list[Column]:
+    """The sealed columns of a table, by name."""
+    found: list[Any] = [attr.class_attribute for attr in inspect(model).column_attrs if _is_sealed(attr.columns[0])]
+    return found
+
+
+def _is_sealed(column: Any) -> bool:
+    return bool(column.info.get("sealed"))
+
+
+def _normal(column: Column) -> Normal | None:
+    info: dict[str, Any] = column.property.columns[0].info
+    assert info.get("sealed"), f"{column} is no sealed column"
+    index: Normal | None = info["index"]
+    return index
+
+
+def _where(row: PersonalRow, column: Column) -> bytes:
+    return cipher.place("zhixin/sealed/1", row.__tablename__, column.key, row.id, row.person_id)
+
+
+def _key_place(person_id: str, epoch: int, version: int) -> bytes:
+    return cipher.place("zhixin/person-key/1", person_id, epoch, version)

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The private store of the services: opened, asked, written, and made to forget.
+
+Erasing a person takes two steps. `erase` deletes at once whatever the database and its indexes hold; `end_epoch`, soon
+after and for all erasures together, destroys the key that old copies of the database would need. Both go on where a
+crash left them, and opening a store applies each erasure that its database has missed.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, delete, func, select
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from service.errors import PersonErased
+from service.store import audit
+from service.store.audit import Act, Publisher
+from service.store.engine import insert_new, transaction, truncate_log
+from service.store.files import locked
+from service.store.key_encryption import KeyEncryptionKey
+from service.store.key_ring import KeyRing, Purpose
+from service.store.models import AuditBatch, Erasure, Person, StoreMark
+from service.store.people import People, personal_models
+from service.store.replays import StoredReplays
+from service.store.tombstones import Tombstone, Tombstones, person_digest
+
+REWRAP_BATCH = 500
+"""Persons' keys wrapped anew in one transaction: some 20 ms, so that nobody waits long for a turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """What `end_epoch` did.
+
+    Attributes:
+        epoch: The one in use now.
+        rewrapped: How many persons' keys were wrapped anew.
+        erasures: How many erasures became final.
+    """
+
+    epoch: int
+    rewrapped: int
+    erasures: int
+
+
+class Store:
+    """One private store; made by `service.store.opening.open_store`.
+
+    Args:
+        engine: The database, migrated.
+        ring: The keys above the persons' own.
+        now: Unix time in ms.
+    """
+
+    def __init__(self, engine: Engine, ring: KeyRing, now: Callable[[], int]) -> None:
+        self.engine = engine
+        self.ring = ring
+        self.people = People(ring)
+        self._tombstones = Tombstones(ring.folder)
+        self._now = now
+
+    def read(self) -> AbstractContextManager[Session]:
+        """A transaction that reads.
+
+        Raises:
+            StorageError: The database failed.
+        """
+        return transaction(self.engine, writes=False)
+
+    def write(self) -> AbstractContextManager[Session]:
+        """A transaction that writes: committed at its end, rolled back if anything is raised.
+
+        Raises:
+            StorageError: The database failed.
+        """
+        return transaction(self.engine, writes=True)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.engine.dispose()
+
+    async def answers(self) -> bool:
+        """Whether the database can be asked now; for readiness."""
+
+        def ask() -> bool:
+            with self.read() as session:
+                return session.scalar(select(StoreMark.id)) is not None
+
+        return await run_in_threadpool(ask)
+
+    def secret(self, name: str) -> bytes:
+        """32 bytes for one purpose, the same in each process of this store."""
+        return self.ring.secret(name)
+
+    def replays(self) -> StoredReplays:
+        """Where idempotency keys are kept."""
+        return StoredReplays(self.engine, self._now)
+
+    def record(self, session: Session, act: Act) -> None:
+        """Add to the audit chain, in the transaction of what it tells about."""
+        audit.append(session, act, self._now())
+
+    def erase(self, person_id: str, actor: str = audit.SYSTEM, request: str = "-") -> None:
+        """Erase a person: the key, every row and every index entry. A second erasure of the same person does nothing.
+
+        Args:
+            person_id: Whose.
+            actor: Random id of who asked for it.
+            request: Id of the request.
+
+        Raises:
+            PersonErased: There never was such a person.
+            StorageError: Not done, or not whole; opening the store goes on with it.
+        """
+        digest = person_digest(person_id)
+        with self.read() as session:
+            known = self.people.exists(session, person_id)
+        if not known and digest not in self._tombstones.read():
+            raise PersonErased(person_id)
+        self._tombstones.append(Tombstone(digest, self._now()))
+        # a crash here leaves a person who is to be erased; `apply_tombstones` does it at the next start
+        self._delete(digest, Act(actor, "person.erased", digest.hex(), request))
+        truncate_log(self.engine)
+
+    def apply_tombstones(self) -> int:
+        """Erase whoever was erased and is in the database all the same: it is an old copy, or a crash came between.
+
+        Returns:
+            How many had to be erased again.
+
+        Raises:
+            StorageError: The list of erasures was changed, or the database failed.
+        """
+        listed = self._tombstones.read()
+        with self.read() as session:
+            known = {row.person: row for row in session.scalars(select(Erasure))}
+        for person in sorted(known.keys() - listed.keys()):  # the list is the older copy
+            self._tombstones.append(Tombstone(person, known[person].at_ms))
+        missing = sorted(listed.keys() - known.keys())
+        for person in missing:
+            self._delete(person, Act(audit.SYSTEM, "person.erased", person.hex()))
+        if missing:
+            truncate_log(self.engine)
+        return len(missing)
+
+    def end_epoch(self, before_destroying: Callable[[], None] | None = None) -> Upkeep:
+        """Make all erasures so far final: wrap living persons' keys under a new epoch and destroy the old one's key.
+
+        Persons can be added, read and erased meanwhile. What broke off goes on with the next call.
+
+        Args:
+            before_destroying: Called when the old key is no longer needed and still there: the moment to write a
+                backup, for older ones open no more.
+
+        Raises:
+            StorageError: The database failed, or holds keys of an epoch that is gone.
+        """
+        with locked(self.ring.folder, "upkeep"):
+            if len(self.ring.versions(Purpose.EPOCH)) == 1:
+                self.ring.add(Purpose.EPOCH)
+            epoch = self.ring.epoch
+            with self.write() as session:  # once this is committed nobody wraps under the old epoch any more
+                mark = session.scalar(select(StoreMark).with_for_update())
+                assert mark is not None, "an open store has its mark"
+                mark.epoch = epoch
+            rewrapped = 0
+            while count := self._rewrap_some(epoch):
+                rewrapped += count
+            if before_destroying is not None:
+                before_destroying()
+            self.ring.drop_before(Purpose.EPOCH, epoch)
+            truncate_log(self.engine)
+            with self.write() as session:
+                query = select(func.count()).select_from(Erasure).where(Erasure.epoch == epoch - 1)
+                erasures = session.scalar(query) or 0
+                self.record(session, Act(audit.SYSTEM, "store.epoch-ended", "-"))
+        return Upkeep(epoch, rewrapped, erasures)
+
+    def erasures_pending(self) -> int:
+        """How many erasures wait for their epoch to end."""
+        with self.read() as session:
+            mark = select(StoreMark.epoch).scalar_subquery()
+            return session.scalar(select(func.count()).select_from(Erasure).where(Erasure.epoch >= mark)) or 0
+
+    def rotate_wrapping(self, wrapping: KeyEncryptionKey) -> None:
+        """Exchange the key-encryption key and destroy the old one's file; other processes follow by themselves."""
+        with locked(self.ring.folder, "upkeep"):
+            self.ring.wrap_under(wrapping)
+            self.ring.remove_unused()
+            with self.write() as session:
+                self.record(session, Act(audit.SYSTEM, "store.key-rotated", "-"))
+
+    def rotate_index_key(self) -> int:
+        """Make all blind indexes anew under a new key and destroy the old one; goes on where it broke off.
+
+        Returns:
+            How many rows were indexed.
+        """
+        with locked(self.ring.folder, "upkeep"):
+            if len(self.ring.versions(Purpose.INDEX)) == 1:
+                self.ring.add(Purpose.INDEX)
+            count = self.reindex()
+            self.ring.drop_before(Purpose.INDEX, self.ring.index_version)
+        return count
+
+    def reindex(self) -> int:
+        """Make each row's index entries anew, a batch at a time.
+
+        Returns:
+            How many rows were indexed.
+        """
+        count = 0
+        for model in personal_models():
+            last = ""
+            while True:
+                with self.write() as session:
+                    query = select(model).where(model.id > last).order_by(model.id).limit(REWRAP_BATCH)
+                    rows = session.scalars(query).all()
+                    self.people.reindex(session, model, rows)
+                if not rows:
+                    break
+                last = rows[-1].id
+                count += len(rows)
+        return count
+
+    def publish_audit(self, publisher: Publisher) -> int:
+        """Publish the digests of what was added to the audit chain, and of stretches whose publication broke off.
+
+        Returns:
+            How many digests were published.
+        """
+        with self.write() as session:
+            audit.close_batch(session)
+        with self.read() as session:
+            waiting = [(batch.last, batch.digest) for batch in audit.pending(session)]
+        for last, digest in waiting:
+            reference = publisher.publish(digest)  # a crash after it publishes the same digest again
+            with self.write() as session:
+                batch = session.get(AuditBatch, last)
+                assert batch is not None, "stretches are never deleted"
+                batch.reference = reference
+        return len(waiting)
+
+    def _delete(self, digest: bytes, act: Act) -> None:
+        """Delete a person and say so in the same transaction; the database deletes rows and index entries with it."""
+        with self.write() as session:
+            # of two erasures at once the second waits here or at the insertion, and then records nothing
+            session.execute(delete(Person).where(Person.digest == digest))
+            epoch = session.scalar(select(StoreMark.epoch).with_for_update(read=True))
+            if insert_new(session, Erasure(person=digest, at_ms=self._now(), epoch=epoch)):
+                self.record(session, act)
+
+    def _rewrap_some(self, epoch: int) -> int:
+        with self.write() as session:
+            query = select(Person).where(Person.epoch < epoch).order_by(Person.id).limit(REWRAP_BATCH)
+            persons = session.scalars(query.with_for_update()).all()
+            for person in persons:
+                self.people.rewrap(person, epoch)
+            return len(persons)
