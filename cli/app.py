@@ -32,6 +32,8 @@ NOUNS = (
     "org",
     "validator",
     "proposal",
+    "serve",
+    "store",
     "demo",
     "bench",
 )
@@ -75,6 +77,8 @@ def _helps() -> dict[str, str]:
         "org": t("help.org"),
         "validator": t("help.validator"),
         "proposal": t("help.proposal"),
+        "serve": t("help.serve"),
+        "store": t("help.store"),
         "demo": t("help.demo"),
         "bench": t("help.bench"),
     }

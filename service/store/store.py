@@ -145,7 +145,7 @@ class Store:
             truncate_log(self.engine)
         return len(missing)
 
-    def end_epoch(self, before_destroying: Callable[[], None] | None = None) -> Upkeep:
+    def end_epoch(self, before_destroying: Callable[[], object] | None = None) -> Upkeep:
         """Make all erasures so far final: wrap living persons' keys under a new epoch and destroy the old one's key.
 
         Persons can be added, read and erased meanwhile. What broke off goes on with the next call.

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`zhixin store`: the private store of the services: check it, back it up, restore it, end epochs, exchange keys."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sqlalchemy import func, select
+
+from cli.command import command, group
+from cli.errors import InputError
+from cli.language import t
+from cli.output import emit
+from cli.services import explained
+from service.settings import load_settings
+from service.store import Store, audit, open_store
+from service.store.backup import restore_backup, write_backup
+from service.store.models import Person
+from service.store.opening import new_wrapping
+
+app = group(t("help.store"))
+
+SettingsOption = Annotated[Path | None, typer.Option("--settings", metavar="TOML", help=t("serve.option.settings"))]
+FolderOption = Annotated[Path, typer.Option("--to", help=t("store.option.to"))]
+
+
+@contextmanager
+def _opened(settings_file: Path | None) -> Iterator[Store]:
+    with explained():
+        store = open_store(load_settings(settings_file).store, os.environ)
+        try:
+            yield store
+        finally:
+            store.close()
+
+
+@command(app, "check", t("store.check.help"))
+def check(settings: SettingsOption = None) -> None:
+    """Open the store, making it where there is none, and verify its audit chain."""
+    with _opened(settings) as store:
+        with store.read() as session:
+            entries = audit.verify_chain(session)
+            persons = session.scalar(select(func.count()).select_from(Person)) or 0
+        pending, epoch = store.erasures_pending(), store.ring.epoch
+    fields = {"persons": persons, "audit_entries": entries, "epoch": epoch, "erasures_pending": pending}
+    emit(fields, t("store.checked", **fields))
+
+
+@command(app, "backup", t("store.backup.help"))
+def backup(to: FolderOption, settings: SettingsOption = None) -> None:
+    """Write a backup while the services run."""
+    with _opened(settings) as store:
+        path = write_backup(store, to, time.time_ns() // 1_000_000)
+    emit({"backup": str(path)}, t("store.backed-up", path=path))
+
+
+@command(app, "restore", t("store.restore.help"))
+def restore(
+    backup: Annotated[Path, typer.Argument(help=t("store.option.backup"))],
+    keys_from: Annotated[Path | None, typer.Option("--keys-from", help=t("store.option.keys-from"))] = None,
+    settings: SettingsOption = None,
+) -> None:
+    """Fill an empty database from a backup."""
+    for path in (backup, keys_from):
+        if path is not None and not path.is_file():
+            raise InputError("file.missing", t("store.no-backup", path=path))
+    with explained():
+        persons = restore_backup(load_settings(settings).store, os.environ, backup, keys_from)
+    emit({"persons": persons}, t("store.restored", persons=persons))
+
+
+@command(app, "end-epoch", t("store.end-epoch.help"))
+def end_epoch(to: FolderOption, settings: SettingsOption = None) -> None:
+    """Make erasures final: older backups open no more, and a new one is written before."""
+    with _opened(settings) as store:
+        done = store.end_epoch(lambda: write_backup(store, to, time.time_ns() // 1_000_000))
+    fields = {"epoch": done.epoch, "persons": done.rewrapped, "erasures": done.erasures}
+    emit(fields, t("store.epoch-ended", **fields))
+
+
+@command(app, "rotate-key", t("store.rotate-key.help"))
+def rotate_key(settings: SettingsOption = None) -> None:
+    """Exchange the key-encryption key; also how its passphrase is changed."""
+    with explained():
+        chosen = load_settings(settings).store
+    with _opened(settings) as store, explained():
+        wrapping = new_wrapping(chosen, os.environ)
+        store.rotate_wrapping(wrapping)
+    emit({"key": wrapping.name}, t("store.key-rotated", key=wrapping.name))
+
+
+@command(app, "rotate-index", t("store.rotate-index.help"))
+def rotate_index(settings: SettingsOption = None) -> None:
+    """Make all blind indexes anew under a new key."""
+    with _opened(settings) as store:
+        rows = store.rotate_index_key()
+    emit({"rows": rows}, t("store.index-rotated", rows=rows))

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The services that `zhixin serve` can run: the one place where they are registered.
+
+A service's own package stays unimported until it is built.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from cli.errors import InputError, WorldError
+from service.app import Part
+from service.errors import ConfigError, KeyFileError, ListenError, StorageError
+from service.serve import Ground, Service
+from service.settings import Address
+
+BASE_PORT = 8800
+"""The first service's; each has its own, in the order in which they were made, and keeps it."""
+
+
+def _styles(_ground: Ground, _address: Address) -> Sequence[Part]:
+    from service.shell import shell_part  # noqa: PLC0415 - needs the built pages
+    from service.style_page import SITE  # noqa: PLC0415 - likewise
+
+    return [shell_part(SITE)]
+
+
+SERVICES: tuple[Service, ...] = (Service("styles", BASE_PORT, needs_store=False, build=_styles),)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """What a service's settings, keys, database or port can be found to be, as outcomes of a command."""
+    from service.static_files import PagesNotBuilt  # noqa: PLC0415 - a command about the store needs no pages
+
+    try:
+        yield
+    except ConfigError as error:
+        raise InputError("service.settings", str(error)) from None
+    except KeyFileError as error:
+        raise InputError("key.unusable", str(error)) from None
+    except PagesNotBuilt as error:
+        raise InputError("service.pages", str(error)) from None
+    except StorageError as error:
+        raise WorldError("storage", str(error)) from None
+    except ListenError as error:
+        raise WorldError("service.listen", str(error)) from None
