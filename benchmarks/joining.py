@@ -103,9 +103,11 @@ async def _join(net: Path, joiner: Home, base_port: int, processes: "_Processes"
     founding = genesis.load((net / "genesis.json").read_bytes())
     deadline = time.monotonic() + WAIT_SECONDS_MAX
     async with Session(founding) as others:
-        while await _height(others) == 0:
-            _check_time(deadline, "the network does not start")
-        before = await _height(others)
+        filled = 0
+        while (before := await _height(others)) <= filled or not filled:
+            filled = filled or before
+            _check_time(deadline, "the network does not go on from its ledger")
+            await asyncio.sleep(LOOK_SECONDS)
         began = time.monotonic()
         process = processes.start(joiner.root)
         listen = f"{HOST}:{base_port + PORTS_PER_NODE * VALIDATORS + CLIENT_PORT_OFFSET}"
@@ -114,6 +116,9 @@ async def _join(net: Path, joiner: Home, base_port: int, processes: "_Processes"
                 _check_time(deadline, "the node does not join")
                 await asyncio.sleep(LOOK_SECONDS)
             joined_s = time.monotonic() - began
+            (report,) = await session.statuses()
+            assert report.status is not None, "it answered just now"
+            assert report.status.oldest_block > 1, "the node went by blocks"
             proven = await session.read(b"membership/validators")
             assert proven.value is not None, "the state names validators"
             read_s = time.monotonic() - began

@@ -48,7 +48,7 @@ class JoinFailed(Exception):
     """No snapshot could be taken whole from the peers that are there; another attempt may."""
 
 
-class Installer(Protocol):
+class Installation(Protocol):
     """Fills an empty database from verified parts; called from one thread at a time."""
 
     def add_state(self, part: Subtree | Children) -> None:
@@ -68,7 +68,7 @@ class Installer(Protocol):
         ...
 
 
-NewInstaller: TypeAlias = Callable[[SnapshotHead, Sequence[ClosingCheckpoint]], Installer]
+NewInstallation: TypeAlias = Callable[[SnapshotHead, Sequence[ClosingCheckpoint]], Installation]
 
 
 @dataclass(slots=True)
@@ -125,7 +125,7 @@ class Joiner:
         genesis: Genesis,
         sources: Sources,
         above: Height,
-        install: NewInstaller,
+        install: NewInstallation,
         scheme: SignatureScheme | None = None,
         pause_seconds: float = PAUSE_SECONDS,
         retry_seconds: float = RETRY_SECONDS,
@@ -184,10 +184,10 @@ class Joiner:
         began = time.monotonic()
         offers = await self._sources.offers()
         await self._follow_closings([source for source, _ in offers])
-        head = await self._choose(offers)
+        source, head = await self._choose(offers)
         helpers = {
-            source: head.checkpoint.height in offer.heights
-            for source, offer in offers
+            helper: head.checkpoint.height in offer.heights
+            for helper, offer in offers
             if offer.executed_height >= head.checkpoint.height
         }
         closings = [
@@ -205,13 +205,17 @@ class Joiner:
             entries=progress.entries_wanted,
             peers=[source.name for source in helpers],
         )
-        installer = await asyncio.to_thread(self._install, head, closings)
+        installation = await asyncio.to_thread(self._install, head, closings)
         try:
-            await _Pull(head, self._sources, installer, progress, self._pause_seconds).run(helpers)
+            await _Pull(head, self._sources, installation, progress, self._pause_seconds).run(helpers)
+            await asyncio.to_thread(installation.finish)
+        except InvalidProof as error:
+            self._sources.drop(source, f"head: {error.reason}")
+            await asyncio.to_thread(installation.abandon)
+            raise JoinFailed("the parts do not make a ledger with the head that they were taken for") from None
         except BaseException:
-            await asyncio.to_thread(installer.abandon)
+            await asyncio.to_thread(installation.abandon)
             raise
-        await asyncio.to_thread(installer.finish)
         progress.is_done = True
         log.info(
             "sync.done",
@@ -237,8 +241,8 @@ class Joiner:
             except LedgerError as error:
                 self._sources.drop(source, f"closing checkpoints: {error.reason}")
 
-    async def _choose(self, offers: Sequence[tuple[Source, Offers]]) -> SnapshotHead:
-        """The newest snapshot whose head verifies.
+    async def _choose(self, offers: Sequence[tuple[Source, Offers]]) -> tuple[Source, SnapshotHead]:
+        """The newest snapshot whose head verifies, and whose that is.
 
         Raises:
             JoinFailed: There is none.
@@ -251,7 +255,7 @@ class Joiner:
                 if height in offer.heights and source in self._sources.active:
                     head = await self._head_of(source, height)
                     if head is not None:
-                        return head
+                        return source, head
         answered = ", ".join(source.name for source, _ in offers) or "none"
         raise JoinFailed(
             f"no peer offers a snapshot above height {self._above} that verifies; answers came of: {answered}"
@@ -289,11 +293,11 @@ class _Pull:
     """All parts of one snapshot: asked for by a worker per peer, checked and stored one after another."""
 
     def __init__(
-        self, head: SnapshotHead, sources: Sources, installer: Installer, progress: Progress, pause_seconds: float
+        self, head: SnapshotHead, sources: Sources, installation: Installation, progress: Progress, pause_seconds: float
     ) -> None:
         self._checkpoint = head.checkpoint
         self._sources = sources
-        self._installer = installer
+        self._installation = installation
         self._progress = progress
         self._pause_seconds = pause_seconds
         self._jobs: list[_Job] = [_StateJob(b"", head.checkpoint.state_root)]
@@ -422,10 +426,10 @@ class _Pull:
         """Verify a part and store it; in a thread."""
         if isinstance(job, _TailJob):
             tail = verify_tail(raw, job.from_leaf, self._checkpoint)
-            self._installer.add_tail(tail)
+            self._installation.add_tail(tail)
             return tail
         part = verify_part(raw, job.path, job.expected, self._checkpoint.height)
-        self._installer.add_state(part)
+        self._installation.add_state(part)
         return part
 
     async def _finish(self, found: _Found) -> None:

@@ -24,7 +24,7 @@ from chain.storage import Database
 from chain.types import BlsKey, Height
 from node.config import Config, Home
 from node.exchange import declare_ready
-from node.joining import Joiner, NewInstaller, Progress
+from node.joining import Joiner, NewInstallation, Progress
 from node.sources import Sources
 from node.sync_client import Offers
 from node.transport import Peer
@@ -72,7 +72,7 @@ class _Node(Protocol):
         """Whom it may ask."""
         ...
 
-    def pause_ranges(self, paused: bool) -> None:
+    def pause_ranges(self, *, paused: bool) -> None:
         """Stop asking for blocks, or go on."""
         ...
 
@@ -88,7 +88,7 @@ class Newcomer:
         config: Config,
         genesis: Genesis,
         sources: Callable[[], Sources],
-        install: NewInstaller,
+        install: NewInstallation,
         key: BlsKey | None,
         durable: Durable,
         journal: Database,
@@ -121,13 +121,13 @@ class Newcomer:
         sources = self._make_sources()
         seen, seen_s = Height(-1), time.monotonic()
         try:
-            self._node.pause_ranges(self._node.reach().height == 0 and self._may_join)
+            self._node.pause_ranges(paused=self._node.reach().height == 0 and self._may_join)
             while True:
                 own = self._node.reach()
                 if own.height in {0, seen}:
                     still_s = time.monotonic() - seen_s if own.height == seen else 0.0
                     await self._look(sources, own, is_stuck=still_s >= STUCK_SECONDS)
-                    self._node.pause_ranges(False)
+                    self._node.pause_ranges(paused=False)
                 if own.height != seen:
                     seen, seen_s = own.height, time.monotonic()
                 await asyncio.sleep(STILL_SECONDS if own.height else FIRST_SECONDS)
@@ -163,7 +163,7 @@ class Newcomer:
 
     async def _join(self, sources: Sources, attempts_max: int | None) -> None:
         """Take a snapshot and end the node; or go on if it has come further by itself meanwhile."""
-        self._node.pause_ranges(True)
+        self._node.pause_ranges(paused=True)
         joiner = self._joiner = Joiner(
             genesis=self._genesis, sources=sources, above=self._node.reach().height, install=self._install
         )

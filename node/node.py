@@ -41,8 +41,10 @@ from node.logs import Limiter
 from node.mempool import Mempool
 from node.metrics import Metrics, MetricsServer
 from node.modules import ledger_modules
+from node.newcomer import Own
 from node.peers import Followers, peers_of
 from node.rpc import ClientServer, ClientService
+from node.syncing import Syncing
 from node.transport import Peer, Transport
 from node.waiters import Waiters
 
@@ -108,7 +110,18 @@ class Node:
             self._bodies.adopt(block)
         self._failure: asyncio.Future[None] | None = None
         self._service = LedgerService(self._ledger, disk.store, self._fail)
-        self.transport = Transport(self._keys.identity, config.peer, self._receive)
+        self._syncing = Syncing(
+            self,
+            home=self._home,
+            config=config,
+            keys=self._keys,
+            genesis=self._genesis,
+            disk=disk,
+            metrics=self.metrics,
+            fatal=self._fail,
+            now=now,
+        )
+        self.transport = Transport(self._keys.identity, config.peer, self._receive, self._syncing.add_to)
         self.admission = Admission(
             self._genesis.network,
             self._service,
@@ -166,6 +179,7 @@ class Node:
         newest = newest_of(disk.store)
         if newest is not None:
             self._api.set_newest(newest)
+            self._syncing.certified(newest.checkpoint.height)
         self._server = ClientServer(self._api, self._keys.identity, config.client)
         self._local = LocalServer(disk.database, self._home.socket)
         self._warnings = Limiter(CLOCK_WARNING_MS, now)
@@ -248,6 +262,7 @@ class Node:
         tasks.create_task(self._follow_peers(), name="peers")
         tasks.create_task(self.transport.keep_listening(), name="listener")
         tasks.create_task(self._upkeep(), name="upkeep")
+        tasks.create_task(self._syncing.watch(), name="newcomer")
         await self._server.start()
         self._local.start()
 
@@ -272,6 +287,7 @@ class Node:
         self._tasks = None
         await self._server.stop()
         await self.transport.stop()
+        await asyncio.to_thread(self._syncing.stop)
         await self.admission.stop()
         self.driver.stop()
         self._service.stop()
@@ -281,6 +297,7 @@ class Node:
 
     def close(self) -> None:
         """Give the disk back without having run."""
+        self._syncing.stop()
         self._service.stop()
         self._disk.close()
 
@@ -318,6 +335,7 @@ class Node:
     def certified(self, certified: CertifiedCheckpoint, checkpoint: Checkpoint) -> None:
         """Receipts up to this checkpoint can be given."""
         self._api.set_newest(Newest(certified, checkpoint))
+        self._syncing.certified(checkpoint.height)
         self._waiters.certified(checkpoint)
 
     def epoch_entered(self, _validators: ValidatorSet) -> None:
@@ -370,6 +388,29 @@ class Node:
         if self._warnings.allows("clock") is not None:
             log.warning("clock.off", most_leaders_ahead_ms=off_ms)
 
+    # ------------------------------------------------------------ what its part in snapshots asks for
+
+    def reach(self) -> Own:
+        """How far the ledger reaches now."""
+        return Own(self._tip.height, self._log_size)
+
+    def peers(self) -> tuple[Peer, ...]:
+        """Whom this node talks to."""
+        return self.transport.peers
+
+    def members(self) -> tuple[Peer, ...]:
+        """The validators among them."""
+        keys = frozenset(self.driver.validator.validators.keys)
+        return tuple(peer for peer in self.transport.peers if peer.bls_key in keys)
+
+    def sender_of(self, pem: bytes) -> BlsKey | None:
+        """Whose certificate this is; None for one that is not pinned."""
+        return self.transport.sender_of(pem)
+
+    def pause_ranges(self, *, paused: bool) -> None:
+        """Stop asking for blocks, or go on."""
+        self.driver.ranges_paused = paused
+
     # ------------------------------------------------------------ what it says of itself
 
     async def _upkeep(self) -> None:
@@ -382,7 +423,9 @@ class Node:
             if self._role() == pb.ROLE_LEFT and not self._is_dispensable:
                 self._is_dispensable = True
                 log.info("node.may-be-stopped", epoch=self.driver.validator.epoch)
+            self._syncing.upkeep()
             metrics = self.metrics
+            metrics.oldest_block.set(self._disk.store.oldest_block)
             metrics.waiters.set(self._waiters.count)
             metrics.verifying.set(self.admission.waiting)
             for name, counter, value in (
@@ -434,4 +477,7 @@ class Node:
                 for peer in self.transport.peers
             ],
             role=self._role(),
+            joining=self._syncing.status(),
+            oldest_block=self._disk.store.oldest_block,
+            first_leaf=self._disk.store.first_leaf,
         )

@@ -3,7 +3,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import structlog
@@ -82,15 +82,25 @@ def trusted_peers(folder: Path) -> tuple[Peer, ...]:
     Raises:
         ConfigError: A file is named otherwise, or holds no certificate of a node.
     """
+    paths = sorted(folder.glob("*.pem"))[:TRUSTED_MAX] if folder.is_dir() else ()
+    return hinted_peers((path.stem, path) for path in paths)
+
+
+def hinted_peers(hints: Iterable[tuple[str, Path]]) -> tuple[Peer, ...]:
+    """Peers that are no validators as far as is known, from their addresses and files of their certificates (PEM).
+
+    Raises:
+        ConfigError: An address is none, or a file holds no certificate of a node.
+    """
     peers = []
-    for path in sorted(folder.glob("*.pem"))[:TRUSTED_MAX] if folder.is_dir() else ():
+    for address, path in hints:
         try:
-            split_address(path.stem)
+            split_address(address)
             certificate = from_pem(path.read_bytes())
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from None
         except OSError as error:
             raise ConfigError(f"{path} can't be read: {error.strerror}") from None
         name = b"follower" + hashlib.sha384(certificate).digest()
-        peers.append(Peer(BlsKey(name[:PUBLIC_KEY_BYTES]), path.stem, path.stem, certificate))
+        peers.append(Peer(BlsKey(name[:PUBLIC_KEY_BYTES]), address, address, certificate))
     return tuple(peers)

@@ -77,6 +77,11 @@ class Snapshots:
         """Heights of the snapshots, ascending."""
         return tuple(sorted(pin.height for pin in self._pins if pin.is_offered))
 
+    @property
+    def count(self) -> int:
+        """How many states stay."""
+        return len(self._pins)
+
     def floor(self) -> Height | None:
         """The lowest height whose state, blocks and entries must stay; None if none must."""
         return min((pin.height for pin in self._pins), default=None)
