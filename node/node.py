@@ -21,7 +21,7 @@ from chain.consensus.validator import Config as CoreConfig
 from chain.consensus.validator import Validator
 from chain.errors import LedgerError
 from chain.ledger import Ledger
-from chain.types import BlsKey, Millis
+from chain.types import FIRST_EPOCH, BlsKey, Epoch, Millis
 from client.pb import node_service_pb2 as pb
 from membership.state import load_seat
 from node.admission import Admission
@@ -185,7 +185,6 @@ class Node:
         self._warnings = Limiter(CLOCK_WARNING_MS, now)
         self._tasks: asyncio.TaskGroup | None = None
         self._stop = asyncio.Event()
-        self._former: dict[BlsKey, Peer] = {}
         self._followers = Followers(self._home.trusted)
         key, durable = self._keys.bls_key, disk.durable
         self._is_muted = key is not None and (durable.lost or durable.muted == key)
@@ -368,11 +367,9 @@ class Node:
 
     async def _set_peers(self) -> None:
         """Connect to the epoch's members and the next one's; keep the former ones, who may still need answers."""
-        keys = self.driver.validator.validators.keys
+        keys = (*self.driver.validator.validators.keys, *await self._service.run(self._former_keys))
         members = await self._service.run(peers_of, keys, self._ledger.read)
         wanted = {peer.bls_key: peer for peer in members}
-        wanted |= {key: peer for key, peer in self._former.items() if key not in wanted}
-        self._former = {peer.bls_key: peer for peer in members}
         named = {peer.certificate for peer in wanted.values()}
         # One that followed before it joined still lies in the folder: its frames must count as the validator's.
         wanted |= {peer.bls_key: peer for peer in self._followers.peers if peer.certificate not in named}
@@ -383,6 +380,14 @@ class Node:
         await self.transport.set_peers(
             peer for key, peer in wanted.items() if key != own.bls_key and peer.certificate != own.certificate
         )
+
+    def _former_keys(self) -> tuple[BlsKey, ...]:
+        """The members of the epoch before; from disk, since they need answers after a restart as much as before it."""
+        before = self.driver.validator.epoch - 1
+        if before <= FIRST_EPOCH:
+            return self._genesis.validators.keys if before == FIRST_EPOCH else ()
+        closings = self._disk.store.proofs.closings(Epoch(before - 1), 1)
+        return ValidatorSet.decode(closings[0].next).keys if closings else ()
 
     def _clock_is_off(self, off_ms: int) -> None:
         if self._warnings.allows("clock") is not None:
