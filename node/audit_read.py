@@ -56,7 +56,9 @@ class _Table:
         return taken
 
 
-def stored_blocks(reader: Reader, first: int, last: int, parent_id: BlockId, time_ms: Millis) -> Iterator[StoredBlock]:
+def stored_blocks(
+    reader: Reader, first: int, last: int, parent_id: BlockId | None, time_ms: Millis
+) -> Iterator[StoredBlock]:
     """The blocks of a range of heights.
 
     Args:

@@ -216,7 +216,7 @@ def load_passphrase(file: str, environment: Mapping[str, str]) -> bytes | None:
     if not file:
         text = environment.get("ZHIXIN_PASSPHRASE", "")
         return text.encode() if text else None
-    content = _read_private(Path(file), PASSPHRASE_BYTES_MAX).rstrip(b"\r\n")
+    content = read_private(Path(file), PASSPHRASE_BYTES_MAX).rstrip(b"\r\n")
     if not content:
         raise KeyFileError(f"{file} is empty")
     return content
@@ -284,7 +284,7 @@ def _open(
 
 def _read_document(path: Path) -> dict[str, object]:
     try:
-        document = json.loads(_read_private(path, KEY_FILE_BYTES_MAX))
+        document = json.loads(read_private(path, KEY_FILE_BYTES_MAX))
     except (ValueError, RecursionError):
         raise KeyFileError(f"{path} is not a {FORMAT} file") from None
     if not isinstance(document, dict):
@@ -292,8 +292,12 @@ def _read_document(path: Path) -> dict[str, object]:
     return document
 
 
-def _read_private(path: Path, bytes_max: int) -> bytes:
-    """Read a file that only its owner may read."""
+def read_private(path: Path, bytes_max: int) -> bytes:
+    """Read a file that only its owner may read.
+
+    Raises:
+        KeyFileError: It can't be read, others may read it, or it is larger than allowed.
+    """
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode

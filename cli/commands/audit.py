@@ -4,27 +4,28 @@
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from chain import genesis as genesis_file
-from chain.genesis import Genesis
 from chain.storage import Reader
+from cli.backups import KeyFileOption, PassphraseFileOption, backup_errors, backup_secret, fault_lines
 from cli.command import command
-from cli.errors import InputError
+from cli.errors import InputError, UsageError
 from cli.exits import Exit
-from cli.home import HOME_VARIABLE, read_file
+from cli.home import HOME_VARIABLE, load_genesis
 from cli.language import t
 from cli.output import Json, emit, rate_progress
 from node.audit import AuditReport, Progress, audit
-from node.audit_faults import Fault
 from node.audit_scope import ScopeError
 from node.audit_work import open_workers
+from node.backup_folder import Folder
+from node.backup_restore import fill
 from node.collector import tune_collector
-from node.config import Home as NodeHome
+from node.config import Home
 from node.leveldb import LevelDatabase
 from node.local import open_reader
 
@@ -39,40 +40,40 @@ WorkersOption = Annotated[int | None, typer.Option("--workers", min=0, max=WORKE
 
 @command(app, "audit", t("audit.help"))
 def run(
-    home: Annotated[Path, typer.Option("--home", envvar=HOME_VARIABLE, help=t("node.option.home"))],
+    home: Annotated[Path | None, typer.Option("--home", envvar=HOME_VARIABLE, help=t("node.option.home"))] = None,
+    backup: Annotated[Path | None, typer.Option("--backup", help=t("audit.option.backup"))] = None,
     first: Annotated[int | None, typer.Option("--from", min=1, help=t("audit.option.from"))] = None,
     last: Annotated[int | None, typer.Option("--to", min=1, help=t("audit.option.to"))] = None,
     scratch: ScratchOption = None,
     workers: WorkersOption = None,
+    key_file: KeyFileOption = None,
+    passphrase_file: PassphraseFileOption = None,
 ) -> None:
-    """Audit the ledger of a node, whether it runs or not."""
-    place = NodeHome(home)
-    genesis = genesis_file.load(read_file(place.genesis, genesis_file.GENESIS_BYTES_MAX))
-    with open_reader(place) as reader:
-        report = _audit(reader, genesis, first, last, scratch, workers)
-    show(report)
-
-
-def _audit(
-    reader: Reader,
-    genesis: Genesis,
-    first: int | None,
-    last: int | None,
-    scratch: Path | None,
-    workers: int | None,
-) -> AuditReport:
+    """Audit the ledger of a node, whether it runs or not, or that of a backup."""
     tune_collector()
-    count = os.cpu_count() or 1 if workers is None else workers
-    with (
-        tempfile.TemporaryDirectory(prefix="zhixin-audit-", dir=scratch) as folder,
-        LevelDatabase(Path(folder) / "ledger") as database,
-        open_workers(count) as pool,
-        rate_progress(t("audit.progress")) as advance,
-    ):
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zhixin-audit-", dir=scratch)))
+        pool = stack.enter_context(open_workers(os.cpu_count() or 1 if workers is None else workers))
+        reader: Reader
+        if backup is not None:
+            secret = backup_secret(key_file, passphrase_file)
+            stored = stack.enter_context(LevelDatabase(folder / "stored"))
+            with backup_errors():
+                genesis = fill(Folder(backup, secret), stored, pool).genesis
+            reader = stored
+        elif home is not None:
+            place = Home(home)
+            genesis = load_genesis(place.genesis)
+            reader = stack.enter_context(open_reader(place))
+        else:
+            raise UsageError("audit.which", t("audit.which"))
+        database = stack.enter_context(LevelDatabase(folder / "scratch"))
+        advance = stack.enter_context(rate_progress(t("audit.progress")))
         try:
-            return audit(reader, genesis, database, pool, first=first, last=last, progress=_told(advance))
+            report = audit(reader, genesis, database, pool, first=first, last=last, progress=_told(advance))
         except ScopeError as error:
             raise InputError("audit.scope", str(error)) from None
+    show(report)
 
 
 def _told(advance: Callable[[int, int, int], None]) -> Callable[[Progress], None]:
@@ -128,12 +129,3 @@ def show(report: AuditReport) -> None:
         return
     emit(fields, *words, *fault_lines(report.fault), t("audit.advice"))
     raise typer.Exit(Exit.DAMAGED)
-
-
-def fault_lines(fault: Fault) -> list[str]:
-    """A fault for people."""
-    lines = [t("audit.damage", table=fault.table, place=fault.place, reason=fault.reason)]
-    found = {"record": fault.record, "expected": fault.expected or "?", "found": fault.found or "?"}
-    if fault.offset is None:
-        return [*lines, t("audit.record-whole", **found)]
-    return [*lines, t("audit.record", offset=fault.offset, **found)]
