@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stores on SQLite and on a PostgreSQL that is started once for a run."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import postgres
+from store_rig import Rig
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the run's PostgreSQL."""
+    own = tmp_path_factory.getbasetemp()
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    return postgres.server(own.parent if is_worker else own, os.getppid() if is_worker else os.getpid())
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
+    """Each test of the store runs on both."""
+    server = request.getfixturevalue("postgres_server") if request.param == "postgresql" else None
+    made = Rig(tmp_path, server)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def sqlite_rig(tmp_path: Path) -> Iterator[Rig]:
+    """For what concerns files of SQLite alone, or no database at all."""
+    made = Rig(tmp_path, None)
+    yield made
+    made.close()

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A table about persons as a service would have one, and stores of it on both databases."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import psycopg
+from sqlalchemy.orm import Mapped
+
+import postgres
+from service.settings import StoreSettings
+from service.store import Base, Normal, PersonalRow, Store, open_store, sealed
+
+_databases = itertools.count()
+
+
+class Contact(PersonalRow):
+    __tablename__ = "test_contact"
+
+    name: Mapped[bytes | None] = sealed(Normal.TEXT)
+    phone: Mapped[bytes | None] = sealed(Normal.IDENTIFIER)
+    note: Mapped[bytes | None] = sealed()
+
+
+@dataclass
+class Rig:
+    """Opens stores on one kind of database and cleans up behind them."""
+
+    folder: Path
+    server: Path | None
+    clock_ms: int = 1_763_780_000_000
+    opened: list[Store] = field(default_factory=list)
+
+    def new_database(self) -> str:
+        """The URL of an empty database."""
+        name = f"zhixin_{self.folder.name.lower()}_{next(_databases)}"[-60:].replace("-", "_")
+        if self.server is None:
+            return f"sqlite:///{self.folder / name / 'store.sqlite'}"
+        with psycopg.connect(postgres.url(self.server, "postgres"), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')  # type: ignore[arg-type]
+        return postgres.url(self.server, name)
+
+    def settings(self, url: str | None = None, keys: str = "keys") -> StoreSettings:
+        return StoreSettings(url=url or self.new_database(), keys=str(self.folder / keys), allow_plain=True)
+
+    def open(self, settings: StoreSettings, **environment: str) -> Store:
+        store = open_store(settings, environment, self.now)
+        Base.metadata.create_all(store.engine, tables=[Contact.__table__])  # type: ignore[list-item]
+        self.opened.append(store)
+        return store
+
+    def now(self) -> int:
+        return self.clock_ms
+
+    def files(self, settings: StoreSettings) -> list[Path]:
+        """All that the database has written: the file with its log, or the whole server."""
+        if self.server is not None:
+            return postgres.files(self.server)
+        place = Path(settings.url.removeprefix("sqlite:///")).parent
+        return [path for path in place.rglob("*") if path.is_file()]
+
+    def close(self) -> None:
+        for store in self.opened:
+            store.close()
+
+
+def prepare(rig: Rig, settings: StoreSettings) -> Callable[[], None]:
+    """Makes the test's own table before a restore, as a migration would."""
+
+    def make() -> None:
+        rig.open(replace(settings)).close()
+
+    return make
+
+
+def add(store: Store, name: str, phone: str, note: str = "") -> tuple[str, str]:
+    """A person with one row; ids of both."""
+    with store.write() as session:
+        person = store.people.add(session)
+        row = Contact(person_id=person)
+        store.people.seal(session, row, Contact.name, name)
+        store.people.seal(session, row, Contact.phone, phone)
+        store.people.seal(session, row, Contact.note, note or None)
+        return person, row.id
+
+
+def name_of(store: Store, row_id: str) -> str | None:
+    """The name in a row; None if there is no such row."""
+    with store.read() as session:
+        row = session.get(Contact, row_id)
+        return None if row is None else store.people.open(session, row, Contact.name)
+
+
+def found(store: Store, phone: str) -> list[str]:
+    with store.read() as session:
+        return list(store.people.find(session, Contact.phone, phone))
+
+
+def readable(paths: Iterator[Path] | list[Path], words: list[bytes]) -> list[str]:
+    """Which of these files hold which of these bytes."""
+    hits = []
+    for path in paths:
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:  # the server removed it
+            continue
+        hits += [f"{path.name}: {word!r}" for word in words if word in content]
+    return hits
