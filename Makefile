@@ -8,7 +8,7 @@ SEEDS ?= 1000
 FROM ?= 1
 JOBS ?= 2
 
-.PHONY: help setup setup-dev setup-web setup-debian web-sizes demo test check format bench sim proto lock fuzz clean
+.PHONY: help setup setup-dev setup-web setup-debian web-sizes demo test check format bench sim proto lock fuzz crash clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
@@ -76,6 +76,9 @@ sim: setup-dev  ## many simulated disasters: SEEDS=20000 FROM=1 JOBS=2; appends 
 
 fuzz: setup-dev  ## coverage-guided fuzzing of each decoder, SECONDS_EACH=60 JOBS=2; appends to docs/results/fuzz.tsv
 	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS_EACH),60) --jobs $(JOBS) --record
+
+crash: setup-dev  ## kill real nodes under load: KILLS=500 ALL=50 SEED=7 SECONDS_MAX=600; appends to docs/results/crash.tsv
+	$(BIN)/python -m tests.crash.run --kills $(or $(KILLS),100) --all $(or $(ALL),10) $(if $(SEED),--seed $(SEED)) $(if $(SECONDS_MAX),--seconds $(SECONDS_MAX)) $(if $(DIRECTORY),--directory $(DIRECTORY)) --record
 
 proto: setup-dev  ## generate the *_pb2 modules anew
 	$(BIN)/python tests/check_proto_fresh.py --write

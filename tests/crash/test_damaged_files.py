@@ -37,7 +37,7 @@ RUNS = {
 }
 REFUSED = {
     "genesis": r"genesis|validators\[|sections",
-    "settings": "allow_plain",
+    "settings": "allow_plain|TOML",
     "validator key": "validator.json",
     "organisation key": "organisation.json",
     "tls key": "key.json",

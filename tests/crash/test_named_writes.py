@@ -60,7 +60,7 @@ async def test_node_that_dies_at_each_write_of_its_first_start_starts_by_itself(
     for plan in plans:
         await network.start(0, [plan])
         assert await network.ended(0) == plan.status, f"{plan}: {network.last_words(0)}"
-        if plan.act is not Act.KILL_BEFORE:
+        if plan.act not in {Act.KILL_BEFORE, Act.FAIL}:  # those leave what an earlier plan left
             await network.start(0)
             await network.until(0, lambda _: True)
             await network.kill(0)
@@ -75,7 +75,8 @@ async def test_nodes_that_die_at_each_write_of_their_work_lose_nothing(network: 
     await network.until_certified(1, range(4))
     clients.start()
     often = [name for name in COMMON if name not in NULLIFYING]
-    plans = [Plan(act, name, 2) for name, act in product(often, (Act.KILL_BEFORE, Act.KILL_AFTER))]
+    plans = [Plan(Act.KILL_AFTER, name, 2) for name in often]
+    plans += [Plan(Act.KILL_BEFORE, name, 2) for name in RIGHT_AFTER]
     plans += [Plan(act, name, 3, "11") for name, act in product(RIGHT_AFTER, (Act.TEAR, Act.CUT_POWER))]
     plans += [Plan(Act.FAIL, name, 4, "EIO") for name in RIGHT_AFTER]
     plans += [Plan(Act.FAIL_PERSISTED, name, 5, "ENOSPC") for name in RIGHT_AFTER]
