@@ -27,13 +27,13 @@ class _Pin:
     Attributes:
         is_offered: Its checkpoint is certified here; others are held for a newcomer that knows it from elsewhere.
         made_ms: When it was pinned.
-        asked_ms: When somebody asked for a part of it; 0 if nobody has.
+        asked_ms: When somebody asked for a part of it; None if nobody has.
     """
 
     height: Height
     is_offered: bool
     made_ms: Millis
-    asked_ms: int = 0
+    asked_ms: Millis | None = None
 
 
 class Snapshots:
@@ -53,7 +53,9 @@ class Snapshots:
         others = [pin for pin in self._pins if pin.height != height]
         offered = sorted((pin for pin in others if pin.is_offered), key=lambda pin: pin.height)
         kept = [pin for pin in others if pin in offered[1 - OFFERED :] or self._is_taken(pin, now)]
-        self._pins = (*_newest(kept, PINS_MAX - 1), _Pin(height, is_offered=True, made_ms=now))
+        pin = next((pin for pin in self._pins if pin.height == height), None)
+        asked_ms = None if pin is None else pin.asked_ms
+        self._pins = (*_newest(kept, PINS_MAX - 1), _Pin(height, is_offered=True, made_ms=now, asked_ms=asked_ms))
 
     def asked(self, height: Height, now: Millis) -> None:
         """Somebody takes this state: it stays for as long as it goes on asking, within the limit."""
@@ -87,6 +89,8 @@ class Snapshots:
         return min((pin.height for pin in self._pins), default=None)
 
     def _is_taken(self, pin: _Pin, now: Millis) -> bool:
+        if pin.asked_ms is None:
+            return False
         return now < pin.asked_ms + PROGRESS_MS_MAX and now < pin.made_ms + TAKEN_TIMES * self._kept_ms
 
 

@@ -16,7 +16,7 @@ import grpc
 
 from chain.codec import encode
 from chain.consensus.messages import CLOSINGS_MAX
-from chain.errors import LedgerError
+from chain.errors import LedgerError, Refused
 from chain.storage import Database
 from chain.types import BlsKey, Epoch, Height, Millis, Network
 from node.copies import Copies
@@ -201,6 +201,9 @@ class SyncService(rpc.SyncServicer):
         view = self._view
         if view is None or view.copies.tip is None or view.copies.tip.height < height:
             view = self._view = _View(Copies(self._database.snapshot()), time.monotonic())
+        tip = view.copies.tip
+        if tip is None or tip.height < height:
+            raise Refused(f"height {height} is not executed here", "state.no-such-height")
         return view.copies
 
     def _drop_old_view(self) -> None:
