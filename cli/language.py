@@ -2,8 +2,9 @@
 """The words of the command line, in English and Chinese.
 
 Every visible text stands in `messages/<language>.json`: `text` maps a key to a format string, `refusals` maps each
-stable error code of the ledger to what happened, what it means and what to do. Modules name keys as literals in
-`t("…")`, so that a test can tell which are missing and which unused.
+stable error code of the ledger to what happened, what it means and what to do, `findings` each code of `node.doctor` to
+what was found and what to do. Modules name keys as literals in `t("…")`, so that a test can tell which are missing and
+which unused.
 """
 
 import json
@@ -30,6 +31,13 @@ class Refusal(NamedTuple):
     do: str
 
 
+class FindingWords(NamedTuple):
+    """Plain words for what an examination found; `do` is empty where all is well."""
+
+    found: str
+    do: str
+
+
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """All words in one language."""
@@ -37,6 +45,7 @@ class Catalogue:
     language: Language
     text: Mapping[str, str]
     refusals: Mapping[str, Refusal]
+    findings: Mapping[str, FindingWords]
 
     def say(self, key: str, /, **values: object) -> str:
         """The text under a key with its values filled in; `{zhixin}` is how this command was called."""
@@ -56,7 +65,8 @@ def catalogue(language: Language) -> Catalogue:
     """Read one language's words; once per process."""
     raw = json.loads((_FOLDER / f"{language}.json").read_text(encoding="utf-8"))
     refusals = {code: Refusal(**words) for code, words in raw["refusals"].items()}
-    return Catalogue(language, raw["text"], refusals)
+    findings = {code: FindingWords(**words) for code, words in raw["findings"].items()}
+    return Catalogue(language, raw["text"], refusals, findings)
 
 
 def parse_language(name: str) -> Language | None:

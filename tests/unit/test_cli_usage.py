@@ -91,6 +91,7 @@ def test_example_of_acts_in_help_and_guide_can_be_proposed(tmp_path: Path, capsy
 def test_each_thing_has_one_chinese_name() -> None:
     chinese = language.catalogue("zh-CN")
     words = [*chinese.text.values(), *(part for refusal in chinese.refusals.values() for part in refusal)]
+    words += [part for finding in chinese.findings.values() for part in finding]
     words.append((ROOT / "README.zh-CN.md").read_text("utf-8"))
     for other in ("验证者", "撤销"):
         assert not [text for text in words if other in text], other
