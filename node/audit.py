@@ -29,7 +29,7 @@ from node.audit_marks import check_edges, check_marks
 from node.audit_proofs import Epochs, check_certified, check_finalization
 from node.audit_read import StoredBlock, stored_blocks
 from node.audit_scope import Scope, ScopeError, find_scope
-from node.audit_scratch import Scratch, Span, compare_tables, seed
+from node.audit_scratch import Scratch, Span, compare_tables, copy_state, is_copied, seed
 from node.audit_work import SignedRecord, Workers, Wrong, check_piece, pieces_of
 from node.modules import ledger_modules
 from node.store import LedgerStore
@@ -68,7 +68,7 @@ class AuditReport:
     """What an audit found.
 
     Attributes:
-        scope: Which blocks were meant, and where execution began.
+        scope: Which blocks were meant, and where execution began; None if the records that say so are damaged.
         followed: How many blocks before the first one executed were checked by what needs no execution.
         blocks: How many were executed and compared.
         certificates: How many of quorums' certificates were checked.
@@ -78,7 +78,7 @@ class AuditReport:
         fault: The first record that is wrong; None if there is none.
     """
 
-    scope: Scope
+    scope: Scope | None
     followed: int
     blocks: int
     transactions: int
@@ -121,9 +121,10 @@ def audit(
     """
     began = time.monotonic()
     run = _Audit(reader, genesis, Scratch(scratch), workers, progress)
-    scope = find_scope(reader, genesis, first, last)
+    scope: Scope | None = None
     fault: Fault | None = None
     try:
+        scope = find_scope(reader, genesis, first, last)
         run.run(scope)
     except Damaged as damage:
         fault = damage.fault
@@ -179,21 +180,29 @@ class _Audit:
             self._check_base(scope.base, epochs)
             self._follow(scope, epochs)
             seed(self._scratch, self._reader, scope.base, scope.first_leaf)
-        registry, authority = ledger_modules()
-        ledger = Ledger(LedgerStore(self._scratch, archive=True), self._genesis, registry, authority)
-        self._scratch.take()
+        ledger = self._open()
         if scope.base is not None and ledger.validators != epochs.sets.get(ledger.validators.epoch):
             fail_missing(numbered(b"K", ledger.validators.epoch - 1))
         parent_id = BlockId(self._genesis.network) if scope.base is None else scope.base.block_id
         time_ms = self._genesis.time_ms if scope.base is None else scope.base.time_ms
         for block in self._checked(scope.first, scope.last, parent_id, time_ms, epochs):
             self._execute(ledger, block, scope, epochs)
+            if block.height == scope.forgotten and is_copied(self._reader, block.height):
+                copy_state(self._scratch, self._reader, block.height, self._state_root)
+                ledger = self._open()
         if scope.base is not None and not self.certified_height:
             raise ScopeError(
                 f"no checkpoint from height {scope.base.height} to {scope.last} is certified, so nothing vouches for "
                 "the state that the range begins with; choose one that ends later or begins earlier"
             )
         self._finish(scope, epochs)
+
+    def _open(self) -> Ledger:
+        """The ledger over the scratch as it is now."""
+        registry, authority = ledger_modules()
+        ledger = Ledger(LedgerStore(self._scratch, archive=True), self._genesis, registry, authority)
+        self._scratch.take()
+        return ledger
 
     def _check_base(self, base: Checkpoint, epochs: Epochs) -> None:
         """Check the certificate of the checkpoint that execution begins after, if there is one of its very height.
@@ -308,7 +317,7 @@ class _Audit:
             self._check_closing(execution.checkpoint, execution.next_set, epochs, scope)
         if scope.forgotten >= block.height and (block.height == scope.forgotten or not block.height % PRUNE_EVERY):
             self._scratch.prune(block.height)
-        self._size = execution.checkpoint.log_size
+        self._size, self._state_root = execution.checkpoint.log_size, execution.checkpoint.state_root
         self.blocks += 1
         self.transactions += len(stored.transactions)
         self.entries += len(execution.entries)

@@ -6,7 +6,7 @@ from chain.storage import Reader
 from node.audit_faults import compare
 from node.audit_proofs import Epochs
 from node.audit_scope import Scope
-from node.store_keys import EVERYTHING, FORMAT_KEY, HORIZON_KEY, NETWORK_KEY, TIP_KEY, numbered
+from node.store_keys import FORMAT_KEY, HORIZON_KEY, NETWORK_KEY, TIP_KEY, numbered
 
 
 def check_marks(reader: Reader, genesis: Genesis, scope: Scope) -> None:
@@ -18,9 +18,6 @@ def check_marks(reader: Reader, genesis: Genesis, scope: Scope) -> None:
     compare(NETWORK_KEY, genesis.network, reader.get(NETWORK_KEY))
     if scope.tip.height:
         compare(TIP_KEY, scope.tip.encode(), reader.get(TIP_KEY))
-    horizon = reader.get(HORIZON_KEY)
-    if horizon is not None and scope.horizon == EVERYTHING:
-        compare(HORIZON_KEY, EVERYTHING.encode(), horizon)
 
 
 def check_edges(reader: Reader, scope: Scope, epochs: Epochs) -> None:

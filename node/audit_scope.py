@@ -159,13 +159,22 @@ def _tip(reader: Reader, genesis: Genesis) -> Checkpoint:
 
 
 def _horizon(reader: Reader) -> Horizon:
+    """How far back blocks and entries reach: what the record says, which must be what is held."""
     raw = reader.get(HORIZON_KEY)
     if raw is None:
         return EVERYTHING
     horizon = Horizon.decode(raw)
-    if len(raw) != 16 or horizon.oldest_block < 1:
-        fail(HORIZON_KEY, "the record is no horizon")
+    oldest_block = _lowest(reader, b"B", horizon.oldest_block)
+    first_leaf = _lowest(reader, b"E", horizon.first_leaf)
+    compare(HORIZON_KEY, Horizon(Height(oldest_block), first_leaf).encode(), raw)
     return horizon
+
+
+def _lowest(reader: Reader, kind: bytes, otherwise: int) -> int:
+    """The lowest number in a table's keys."""
+    for key, _ in reader.range(kind, bytes([kind[0] + 1])):
+        return int.from_bytes(key[1:9])
+    return otherwise
 
 
 def _base(reader: Reader, height: int) -> Checkpoint | None:

@@ -8,6 +8,7 @@ end, in one pass over each table. So the scratch takes the room of the state and
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from chain.checkpoint import Checkpoint
 from chain.storage import Database, Reader
@@ -87,12 +88,8 @@ def seed(scratch: Scratch, reader: Reader, base: Checkpoint, first_leaf: int) ->
     Raises:
         Damaged: A record does not fit the checkpoint.
     """
+    _write_state(scratch, reader, base.height, base.state_root)
     batch: dict[bytes, bytes] = {}
-    for key, value in walk_state(StoredRecords(reader), root_record(reader, base.height), base.height, base.state_root):
-        batch[key] = value
-        if len(batch) == BATCH_RECORDS:
-            scratch.write(batch)
-            batch = {}
     batch |= edge_tiles(reader, base)
     for transaction_id, expires_at_ms in remembered_at(reader, base, first_leaf):
         batch[numbered(b"R", expires_at_ms) + transaction_id] = b""
@@ -102,6 +99,40 @@ def seed(scratch: Scratch, reader: Reader, base: Checkpoint, first_leaf: int) ->
         NETWORK_KEY: base.network,
         TIP_KEY: base.encode(),
     }
+    scratch.write(batch)
+
+
+def is_copied(reader: Reader, version: int) -> bool:
+    """Whether a ledger's oldest state was copied from elsewhere: then all of its pages are of that very version."""
+    start, stop = KEYS.page(0, b""), KEYS.page(version, b"")
+    return next(iter(reader.range(start, stop)), None) is None
+
+
+def copy_state(scratch: Scratch, reader: Reader, version: int, root: bytes) -> None:
+    """Take a copied state over in the place of the executed one: the same, but for the versions that its pages name.
+
+    Args:
+        scratch: Pruned to this version, its newest.
+        reader: Of the stored ledger.
+        version: The height.
+        root: What execution yields.
+
+    Raises:
+        Damaged: What is stored does not have that root.
+    """
+    while keys := [key for key, _ in islice(scratch.range(b"S", b"T"), PRUNED_KEYS_MAX)]:
+        scratch.write({}, keys)
+    _write_state(scratch, reader, version, root)
+    scratch.write({KEYS.oldest: version.to_bytes(8)})
+
+
+def _write_state(scratch: Scratch, reader: Reader, version: int, root: bytes) -> None:
+    batch: dict[bytes, bytes] = {}
+    for key, value in walk_state(StoredRecords(reader), root_record(reader, version), version, root):
+        batch[key] = value
+        if len(batch) == BATCH_RECORDS:
+            scratch.write(batch)
+            batch = {}
     scratch.write(batch)
 
 
@@ -171,6 +202,8 @@ def _is_outside(key: bytes, expected: bytes | None, found: bytes | None, span: S
     kind = key[:1]
     if kind == b"S":
         version = version_of(key)
+        if key == KEYS.stale(0):
+            return not (expected or found)  # genesis makes nothing stale; the list is empty, and no pruning deletes it
         if version is None:
             return key == KEYS.oldest and span.state_above >= 0
         return version <= span.state_above or (not span.is_tip and version > span.last)

@@ -20,7 +20,7 @@ from cli.home import HOME_VARIABLE, load_genesis
 from cli.language import t
 from cli.output import Json, emit, rate_progress
 from node.audit import AuditReport, Progress, audit
-from node.audit_scope import ScopeError
+from node.audit_scope import Scope, ScopeError
 from node.audit_work import open_workers
 from node.backup_folder import Folder
 from node.backup_restore import fill
@@ -85,15 +85,9 @@ def _told(advance: Callable[[int, int, int], None]) -> Callable[[Progress], None
 
 def show(report: AuditReport) -> None:
     """Print what was found; damage ends the command with its own exit code."""
-    scope = report.scope
     rate = round(report.transactions / report.seconds) if report.seconds else 0
     fields: dict[str, Json] = {
         "damaged": report.fault is not None,
-        "first": scope.first,
-        "last": scope.last,
-        "tip": scope.tip.height,
-        "base": None if scope.base is None else scope.base.height,
-        "oldest_block": scope.horizon.oldest_block,
         "followed": report.followed,
         "blocks": report.blocks,
         "transactions": report.transactions,
@@ -101,31 +95,53 @@ def show(report: AuditReport) -> None:
         "certificates": report.certificates,
         "records": report.records,
         "certified_height": report.certified_height,
-        "state_root": scope.tip.state_root.hex(),
-        "log_root": scope.tip.log_root.hex(),
         "seconds": round(report.seconds, 3),
         "transactions_s": rate,
         "fault": None if report.fault is None else dict(asdict(report.fault)),
     }
-    done = t(
-        "audit.range",
-        first=scope.first,
-        last=scope.first + report.blocks - 1,
-        tip=scope.tip.height,
-        transactions=report.transactions,
-        entries=report.entries,
-        certificates=report.certificates,
-        records=report.records,
-        seconds=round(report.seconds, 1),
-        rate=rate,
-    )
-    words = [done if report.blocks else t("audit.empty", tip=scope.tip.height)]
-    if scope.base is not None:
-        words.append(t("audit.base", height=scope.base.height))
-    if report.followed:
-        words.append(t("audit.followed", count=report.followed))
+    words: list[str] = []
+    if report.scope is not None:
+        words = _describe(report, report.scope, rate)
+        fields |= _scope_fields(report.scope)
     if report.fault is None:
         emit(fields, *words, t("audit.clean", height=report.certified_height))
         return
     emit(fields, *words, *fault_lines(report.fault), t("audit.advice"))
     raise typer.Exit(Exit.DAMAGED)
+
+
+def _scope_fields(scope: Scope) -> dict[str, Json]:
+    return {
+        "first": scope.first,
+        "last": scope.last,
+        "tip": scope.tip.height,
+        "base": None if scope.base is None else scope.base.height,
+        "oldest_block": scope.horizon.oldest_block,
+        "state_root": scope.tip.state_root.hex(),
+        "log_root": scope.tip.log_root.hex(),
+    }
+
+
+def _describe(report: AuditReport, scope: Scope, rate: int) -> list[str]:
+    """What was done, for people."""
+    words = [t("audit.empty", tip=scope.tip.height)]
+    if report.blocks:
+        words = [
+            t(
+                "audit.range",
+                first=scope.first,
+                last=scope.first + report.blocks - 1,
+                tip=scope.tip.height,
+                transactions=report.transactions,
+                entries=report.entries,
+                certificates=report.certificates,
+                records=report.records,
+                seconds=round(report.seconds, 1),
+                rate=rate,
+            )
+        ]
+    if scope.base is not None:
+        words.append(t("audit.base", height=scope.base.height))
+    if report.followed:
+        words.append(t("audit.followed", count=report.followed))
+    return words
