@@ -60,8 +60,8 @@ class Processes:
     `homes` begins with the founding validators'; a test that makes another node's home appends it.
     """
 
-    def __init__(self, directory: Path, validators: int = 4) -> None:
-        self.base_port = free_base_port(validators + SPARE_NODES)
+    def __init__(self, directory: Path, validators: int = 4, spare: int = SPARE_NODES) -> None:
+        self.base_port = free_base_port(validators + spare)
         self.net = create_testnet(directory / "net", validators, self.base_port)
         self.homes = list(self.net.homes)
         self.raw_genesis = self.net.genesis.read_bytes()
