@@ -25,7 +25,8 @@ const TEXTS = {
     checks: {
       genesis: "The genesis file is complete and well formed",
       possession: "Each founding validator has proven that it holds its key",
-      decode: "The receipt is complete and well formed",
+      decode: "It is complete and well formed",
+      sequence: "Its epoch follows from what is known",
       network: "It belongs to this network",
       epoch: "It names the validators who were in charge",
       quorum: "Enough validators signed",
@@ -38,6 +39,7 @@ const TEXTS = {
       result: "The ledger says how it ended",
       presence: "The ledger's state has this value",
       absence: "The ledger's state has no such entry",
+      content: "All that it shows is proven",
     },
   },
   "zh-CN": {
@@ -60,7 +62,8 @@ const TEXTS = {
     checks: {
       genesis: "创世文件完整且格式正确",
       possession: "每个创始验证节点都证明持有自己的密钥",
-      decode: "凭证完整且格式正确",
+      decode: "内容完整且格式正确",
+      sequence: "所属时期与已知记录相接",
       network: "属于本网络",
       epoch: "写明了当时负责的验证节点",
       quorum: "签名的验证节点达到法定数量",
@@ -73,6 +76,7 @@ const TEXTS = {
       result: "账本写明了处理结果",
       presence: "账本状态中有此值",
       absence: "账本状态中没有此记录",
+      content: "所示内容全部得到证明",
     },
   },
 };

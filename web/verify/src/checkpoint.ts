@@ -113,9 +113,12 @@ export function* verifyCheckpoint(
   network: Bytes,
   place: Place,
 ): Work<Checkpoint> {
-  const checkpoint = decodeCheckpoint(certified.checkpoint);
-  yield* step("network", place, { found: short(checkpoint.network), expected: short(network) }, () => {
-    if (!equal(checkpoint.network, network)) throw invalidCertificate("the checkpoint is of another network");
+  const networks = { found: "", expected: short(network) };
+  const checkpoint = yield* step("network", place, networks, () => {
+    const decoded = decodeCheckpoint(certified.checkpoint);
+    networks.found = short(decoded.network);
+    if (!equal(decoded.network, network)) throw invalidCertificate("the checkpoint is of another network");
+    return decoded;
   });
   yield* step("epoch", place, { found: String(checkpoint.epoch), expected: String(set.epoch) }, () => {
     if (checkpoint.epoch !== set.epoch) {

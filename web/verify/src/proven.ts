@@ -102,13 +102,8 @@ export function* verifyInclusions(
     throw invalidReceipt(`the receipt shows ${inclusions.length} operations; at most ${PROOFS_MAX}`);
   }
   const verified: { inclusions: Inclusion[]; failures: Failure[] } = { inclusions: [], failures: [] };
-  let before: InclusionMessage | null = null;
   for (const [index, inclusion] of inclusions.entries()) {
-    if (before !== null && !isBefore(before, inclusion)) {
-      throw invalidReceipt(`inclusions[${index}] is out of order, or stands twice`);
-    }
-    before = inclusion;
-    const outcome = yield* within(`inclusions[${index}]`, verifyOne(inclusion, checkpoint, index));
+    const outcome = yield* within(`inclusions[${index}]`, verifyOne(inclusion, inclusions[index - 1], checkpoint, index));
     if ("failedOperation" in outcome) verified.failures.push(outcome);
     else verified.inclusions.push(outcome);
   }
@@ -126,15 +121,16 @@ export function* verifyStates(states: readonly StateProofMessage[], checkpoint: 
   }
   const verified: State[] = [];
   for (const [index, { key, value: shown, proof }] of states.entries()) {
-    if (index > 0 && compare(key, (states[index - 1] as StateProofMessage).key) <= 0) {
-      throw invalidReceipt(`states[${index}] is out of order, or stands twice`);
-    }
+    const before = states[index - 1];
     const value = shown.length === 0 ? null : shown;
     const inputs = { key: short(sha256(key)), value: value === null ? "" : short(sha256(value)), root: short(checkpoint.stateRoot) };
     const check = value === null ? "absence" : "presence";
     yield* within(
       `states[${index}]`,
       step(check, { part: "state", index }, inputs, () => {
+        if (before !== undefined && compare(key, before.key) <= 0) {
+          throw invalidReceipt("it is out of order, or stands twice");
+        }
         verifyIcs23(proof, checkpoint.stateRoot, key, value);
       }),
     );
@@ -163,11 +159,21 @@ const isBefore = (a: InclusionMessage, b: InclusionMessage): boolean =>
   a.leaf_index < b.leaf_index || (a.leaf_index === b.leaf_index && a.operation_index < b.operation_index);
 
 /** Check one operation: it stands in its transaction, the transaction's entry in the log. */
-function* verifyOne(inclusion: InclusionMessage, checkpoint: Checkpoint, index: number): Work<Inclusion | Failure> {
+function* verifyOne(
+  inclusion: InclusionMessage,
+  before: InclusionMessage | undefined,
+  checkpoint: Checkpoint,
+  index: number,
+): Work<Inclusion | Failure> {
   const place = { part: "inclusion", index } as const;
-  const operation = decodeOperation(inclusion.operation);
-  const entry = decode(messages.Entry, inclusion.entry, ENTRY_BYTES_MAX);
-  const header = decodeHeader(entry.header);
+  const sizes = { operation: inclusion.operation.length, entry: inclusion.entry.length };
+  const { operation, entry, header } = yield* step("decode", place, sizes, () => {
+    if (before !== undefined && !isBefore(before, inclusion)) {
+      throw invalidReceipt("it is out of order, or stands twice");
+    }
+    const decoded = { operation: decodeOperation(inclusion.operation), entry: decode(messages.Entry, inclusion.entry, ENTRY_BYTES_MAX) };
+    return { ...decoded, header: decodeHeader(decoded.entry.header) };
+  });
   const leaf = leafHash(inclusion.operation);
   const inTransaction = {
     type: operation.type,

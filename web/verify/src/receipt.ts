@@ -22,6 +22,9 @@ import { type Observer, run, step, type Work } from "./steps.js";
 /** A checkpoint that far ahead of the verifier's clock says that the clock is wrong, and no age can be told. */
 export const CLOCK_SKEW_MS_MAX = 60_000n;
 
+const RECEIPT = { part: "receipt", index: 0 } as const;
+const CHECKPOINT = { part: "checkpoint", index: 0 } as const;
+
 export interface VerifyOptions {
   /** Refuse states under a checkpoint older than this; needs `nowMs`. */
   readonly stateAgeMsMax?: number;
@@ -108,38 +111,36 @@ export const advance = (anchor: TrustAnchor, closings: Bytes, onStep?: Observer)
 export function* receiptSteps(input: ReceiptInput, trusted: TrustAnchor, options: VerifyOptions = {}): Work<Verified> {
   const { stateAgeMsMax, nowMs } = options;
   if (stateAgeMsMax !== undefined && nowMs === undefined) throw new TypeError("a maximum age needs the time now: nowMs");
-  const message = yield* step("decode", { part: "receipt", index: 0 }, { bytes: input.length }, () =>
+  const message = yield* step("decode", RECEIPT, { bytes: input.length }, () =>
     decode(messages.Receipt, decodeAny(input).receipt, RECEIPT_BYTES_MAX),
   );
-  let anchor = yield* follow(trusted, message.epochs);
-  if (message.checkpoint === undefined) throw invalidReceipt("the receipt has no checkpoint");
-  const { epoch } = decodeCheckpoint(message.checkpoint.checkpoint);
-  const last = message.epochs[message.epochs.length - 1];
-  if (last !== undefined && epochOf(last) + 1n !== epoch) {
-    throw invalidReceipt("the receipt's closing checkpoints do not lead to the epoch of its checkpoint");
-  }
-  if (epoch < anchor.epoch && options.olderEpochs !== true) {
-    throw invalidReceipt(
-      `the receipt is of epoch ${epoch}, and the network is known to be in epoch ${anchor.epoch}; have it proven anew`,
-      "receipt.older-epoch",
-    );
-  }
-  const checkpoint = yield* check(anchor.at(epoch), message.checkpoint, { part: "checkpoint", index: 0 });
+  const newest = yield* follow(trusted, message.epochs);
+  const epochs = { found: "", known: String(newest.epoch) };
+  const { certified, epoch, believed } = yield* step("sequence", CHECKPOINT, epochs, () => {
+    if (message.checkpoint === undefined) throw invalidReceipt("the receipt has no checkpoint");
+    const decoded = decodeCheckpoint(message.checkpoint.checkpoint);
+    epochs.found = String(decoded.epoch);
+    checkEpoch(decoded.epoch, message.epochs, newest, options.olderEpochs === true);
+    return { certified: message.checkpoint, epoch: decoded.epoch, believed: newest.at(decoded.epoch) };
+  });
+  const checkpoint = yield* check(believed, certified, CHECKPOINT);
   yield* checkAge(message, checkpoint, stateAgeMsMax, nowMs);
   const { inclusions, failures } = yield* verifyInclusions(message.inclusions, checkpoint);
   const states = yield* verifyStates(message.states, checkpoint);
-  if (message.inclusions.length === 0 && message.states.length === 0) throw invalidReceipt("the receipt proves nothing");
-  if (epoch === anchor.epoch) anchor = remember(anchor, checkpoint);
-  return {
-    timeMs: safe(checkpoint.timeMs),
-    epoch: safe(epoch),
-    height: safe(checkpoint.height),
-    logSize: safe(checkpoint.logSize),
-    inclusions,
-    failures,
-    states,
-    anchor,
-  };
+  const counts = { operations: inclusions.length, refused: failures.length, states: states.length };
+  return yield* step("content", RECEIPT, counts, () => {
+    if (message.inclusions.length === 0 && message.states.length === 0) throw invalidReceipt("the receipt proves nothing");
+    return {
+      timeMs: safe(checkpoint.timeMs),
+      epoch: safe(epoch),
+      height: safe(checkpoint.height),
+      logSize: safe(checkpoint.logSize),
+      inclusions,
+      failures,
+      states,
+      anchor: epoch === newest.epoch ? remember(newest, checkpoint) : newest,
+    };
+  });
 }
 
 /** `verifyStateReceipt` as a computation that can pause. */
@@ -149,31 +150,53 @@ export function* stateReceiptSteps(
   options: VerifyOptions = {},
 ): Work<VerifiedState> {
   const verified = yield* receiptSteps(input, anchor, options);
-  const [state, ...others] = verified.states;
-  if (state === undefined || others.length + verified.inclusions.length + verified.failures.length > 0) {
-    throw invalidReceipt("the receipt is not that of one state key");
-  }
-  const { timeMs, epoch, height } = verified;
-  return { ...state, timeMs, epoch, height, anchor: verified.anchor };
+  const { timeMs, epoch, height, inclusions, failures, states } = verified;
+  return yield* step("content", RECEIPT, { states: states.length }, () => {
+    const [state, ...others] = states;
+    if (state === undefined || others.length + inclusions.length + failures.length > 0) {
+      throw invalidReceipt("the receipt is not that of one state key");
+    }
+    return { ...state, timeMs, epoch, height, anchor: verified.anchor };
+  });
 }
 
 /** The anchor after a receipt's closing checkpoints; those of known epochs must be the known ones. */
 function* follow(trusted: TrustAnchor, closings: readonly ClosingMessage[]): Work<TrustAnchor> {
-  if (closings.length > CLOSINGS_MAX) {
-    throw invalidReceipt(`the receipt has ${closings.length} closing checkpoints; at most ${CLOSINGS_MAX}`);
-  }
   let anchor = trusted;
   let before: bigint | null = null;
   for (const [index, closing] of closings.entries()) {
-    const epoch = epochOf(closing);
-    if (before !== null && epoch !== before + 1n) {
-      throw invalidCertificate(`a closing checkpoint of epoch ${epoch} after one of epoch ${before}`);
-    }
-    const advanced = yield* advanceSteps(anchor.at(epoch), [closing], { part: "closing", index });
+    const place = { part: "closing", index } as const;
+    const epochs = { found: "", known: String(anchor.epoch) };
+    const { epoch, believed } = yield* step("sequence", place, epochs, () => {
+      if (closings.length > CLOSINGS_MAX) {
+        throw invalidReceipt(`the receipt has ${closings.length} closing checkpoints; at most ${CLOSINGS_MAX}`);
+      }
+      const found = epochOf(closing);
+      epochs.found = String(found);
+      if (before !== null && found !== before + 1n) {
+        throw invalidCertificate(`a closing checkpoint of epoch ${found} after one of epoch ${before}`);
+      }
+      return { epoch: found, believed: anchor.at(found) };
+    });
+    const advanced: TrustAnchor = yield* advanceSteps(believed, [closing], place);
     if (epoch === anchor.epoch) anchor = advanced;
     before = epoch;
   }
   return anchor;
+}
+
+/** Check that a checkpoint's epoch is the one that its closing checkpoints lead to, and not over. */
+function checkEpoch(epoch: bigint, closings: readonly ClosingMessage[], anchor: TrustAnchor, mayBeOver: boolean): void {
+  const last = closings[closings.length - 1];
+  if (last !== undefined && epochOf(last) + 1n !== epoch) {
+    throw invalidReceipt("the receipt's closing checkpoints do not lead to the epoch of its checkpoint");
+  }
+  if (epoch < anchor.epoch && !mayBeOver) {
+    throw invalidReceipt(
+      `the receipt is of epoch ${epoch}, and the network is known to be in epoch ${anchor.epoch}; have it proven anew`,
+      "receipt.older-epoch",
+    );
+  }
 }
 
 const epochOf = (closing: ClosingMessage): bigint =>
@@ -183,7 +206,7 @@ const epochOf = (closing: ClosingMessage): bigint =>
 function* checkAge(message: ReceiptMessage, checkpoint: Checkpoint, ageMsMax?: number, nowMs?: number): Work<void> {
   if (ageMsMax === undefined || nowMs === undefined || message.states.length === 0) return;
   const ageMs = BigInt(Math.floor(nowMs)) - checkpoint.timeMs;
-  yield* step("age", { part: "checkpoint", index: 0 }, { ageMs: String(ageMs), ageMsMax }, () => {
+  yield* step("age", CHECKPOINT, { ageMs: String(ageMs), ageMsMax }, () => {
     if (ageMs > BigInt(Math.floor(ageMsMax))) {
       throw invalidReceipt(`the state is ${ageMs} ms old; at most ${ageMsMax} were asked for`, "receipt.too-old");
     }

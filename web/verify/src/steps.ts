@@ -14,6 +14,7 @@ export type Check =
   | "genesis"
   | "possession"
   | "decode"
+  | "sequence"
   | "network"
   | "epoch"
   | "quorum"
@@ -25,9 +26,10 @@ export type Check =
   | "entry"
   | "result"
   | "presence"
-  | "absence";
+  | "absence"
+  | "content";
 
-/** One check that was made. */
+/** One check that was made. Whatever is refused ends with exactly one refused step, which carries the error's code. */
 export interface Step {
   readonly check: Check;
   /** What it was part of: the genesis file, a closing checkpoint, the receipt's checkpoint, or one of its proofs. */
@@ -59,7 +61,7 @@ export function short(data: Bytes): string {
   return data.length <= 8 ? toHex(data) : `${toHex(data.subarray(0, 4))}…${toHex(data.subarray(-4))}`;
 }
 
-/** Make one check, and yield what came of it. */
+/** Make one check, and yield what came of it; the check may add to its inputs what it finds. */
 export function* step<T>(
   check: Check,
   place: Place,

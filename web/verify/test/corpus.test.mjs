@@ -21,13 +21,19 @@ function judge(one) {
   for (const kept of one.kept) anchor = verifyReceipt(fromHex(kept), anchor, { olderEpochs: true }).anchor;
   // What was kept survives being written down.
   anchor = TrustAnchor.parse(String(anchor));
-  const options = { olderEpochs: one.older_epochs };
+  const steps = [];
+  const options = { olderEpochs: one.older_epochs, onStep: (step) => steps.push(step) };
   if (one.state_age_ms_max !== null) Object.assign(options, { stateAgeMsMax: one.state_age_ms_max, nowMs: one.now_ms });
   try {
-    return { code: null, content: contentOf(verifyReceipt(fromHex(one.receipt), anchor, options)) };
+    const content = contentOf(verifyReceipt(fromHex(one.receipt), anchor, options));
+    assert.ok(steps.every(({ outcome }) => outcome === "passed"));
+    return { code: null, content };
   } catch (error) {
     if (!(error instanceof LedgerError)) throw error;
-    return { code: error.code, content: null };
+    // What is refused ends with the one step that was refused.
+    const refused = steps.filter(({ outcome }) => outcome === "refused");
+    assert.deepEqual(refused, steps.slice(-1));
+    return { code: refused[0].code, content: null };
   }
 }
 
