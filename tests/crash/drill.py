@@ -14,7 +14,7 @@ from tests.crash.history import check
 from tests.crash.load import Clients
 from tests.crash.names import NAMES
 from tests.crash.plans import FAILURES, Act, Plan
-from tests.crash.replicas import check_certificates, read_replica, read_sets
+from tests.crash.replicas import check_certificates, check_tables, read_replica, read_sets
 from tests.crash.rig import RECOVERY_SECONDS_MAX, Network, Stuck
 
 FIRST_LIFE = NAMES[: NAMES.index("ledger.genesis") + 1]
@@ -134,6 +134,7 @@ class Drill:
         self.tally.height = min(replica.height for replica in replicas)
         problems = check(self._clients.history.events, replicas)
         problems += check_certificates(replicas, network.genesis, list(read_sets(network.homes[0])))
+        problems += [problem for home in network.homes for problem in check_tables(home, network.genesis)]
         problems += [f"a client saw {what}" for what in self._clients.lies]
         problems += [line for index in range(len(network.homes)) for line in defects_in(network, index)]
         return problems

@@ -12,7 +12,9 @@ from chain.errors import LedgerError
 from chain.genesis import Genesis
 from chain.pb import ledger_pb2 as pb
 from chain.types import Epoch
+from node import fsck
 from node.config import Home
+from node.leveldb import LevelDatabase
 from tests.crash.history import Replica
 
 CERTIFICATE_BYTES_MAX = 4096
@@ -40,6 +42,13 @@ def read_sets(home: Home) -> Iterator[ValidatorSet]:
             yield ValidatorSet.decode(raw)
     finally:
         database.close()
+
+
+def check_tables(home: Home, genesis: Genesis) -> list[str]:
+    """What `node.fsck` finds in a stopped node's ledger; certificates' signatures have a check of their own here."""
+    with LevelDatabase(home.ledger) as reader:
+        found = fsck.check(reader, genesis, signatures=False)
+    return [f"{home.root.name}: {problem}" for problem in found]
 
 
 def check_certificates(replicas: Sequence[Replica], genesis: Genesis, lists: Sequence[ValidatorSet]) -> Iterator[str]:
