@@ -116,6 +116,18 @@ def status(home: HomeOption = None) -> None:
         if not fields["answers"]:
             reason = str(fields["error"]).removeprefix(f"{fields['address']}: ")
             note(t("node.down-because", address=fields["address"], reason=reason))
+    for report in reports:
+        if report.status is not None and report.status.HasField("joining"):
+            joining = report.status.joining
+            note(
+                t(
+                    "node.joining",
+                    address=report.address,
+                    height=joining.height,
+                    percent=f"{joining.state_permille / 10:.1f}",
+                    peers=joining.peers,
+                )
+            )
     if not any(fields["answers"] for fields in nodes):
         note(t("node.silent"))
         raise typer.Exit(Exit.NOT_HELD)
@@ -167,9 +179,23 @@ def _fields(report: SelfReport) -> dict[str, output.Json]:
         "certified_height": status.certified_height,
         "time_ms": status.time_ms,
         "log_size": status.log_size,
+        "oldest_block": status.oldest_block,
+        "first_entry": status.first_leaf,
+        "joining": _joining(status.joining) if status.HasField("joining") else None,
         "pending": status.pending,
         "uptime_ms": status.uptime_ms,
         "peers_connected": f"{connected}/{len(status.peers)}",
+    }
+
+
+def _joining(joining: node_service_pb2.Joining) -> dict[str, output.Json]:
+    """How far a node is with the snapshot that it takes."""
+    return {
+        "height": joining.height,
+        "state_percent": joining.state_permille / 10,
+        "entries": joining.entries,
+        "entries_wanted": joining.entries_wanted,
+        "peers": joining.peers,
     }
 
 
