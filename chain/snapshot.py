@@ -11,9 +11,10 @@ Pure functions: any bytes become a value that fits the checkpoint, or are refuse
 Source: docs/protocol.md, section 7.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from operator import lt
 
 from chain.certificate import SignatureScheme
 from chain.checkpoint import CertifiedCheckpoint, Checkpoint
@@ -93,10 +94,16 @@ class Children:
 
 @dataclass(frozen=True, slots=True)
 class TailPart:
-    """Consecutive entries, verified."""
+    """Consecutive entries, verified.
+
+    Attributes:
+        first_leaf: Index of the first.
+        leaf_hashes: Of the entries, in their order.
+    """
 
     first_leaf: int
     entries: tuple[bytes, ...]
+    leaf_hashes: tuple[bytes, ...]
 
     @property
     def next_leaf(self) -> int:
@@ -255,22 +262,25 @@ def _verify_leaves(message: pb.StateLeaves, path: bytes, expected: bytes, versio
     count = len(message.keys)
     if not 1 <= count <= PART_ITEMS_MAX or len(message.values) != count:
         raise InvalidMessage(f"a part of the state has 1 to {PART_ITEMS_MAX} keys and as many values")
-    leaves: list[Slot] = []
-    values: list[tuple[bytes, bytes, bytes]] = []
-    for key, value in zip(message.keys, message.values, strict=True):
-        if not 1 <= len(key) <= STATE_KEY_BYTES_MAX or not 1 <= len(value) <= STATE_VALUE_BYTES_MAX:
-            raise InvalidMessage("a state key has 1 to 512 bytes, a value 1 to 65,536")
-        key_hash = sha256(key)
-        leaves.append(Slot(sha256(b"\x00" + key_hash + sha256(value)), version, key_hash))
-        values.append((key_hash, key, value))
-    if any(one[0] >= other[0] for one, other in pairwise(values)):
+    keys, contents = list(message.keys), list(message.values)
+    if not all(1 <= len(key) <= STATE_KEY_BYTES_MAX for key in keys) or not all(
+        1 <= len(value) <= STATE_VALUE_BYTES_MAX for value in contents
+    ):
+        raise InvalidMessage("a state key has 1 to 512 bytes, a value 1 to 65,536")
+    sha256_of = hashlib.sha256
+    key_hashes = [sha256_of(key).digest() for key in keys]
+    if not all(map(lt, key_hashes, key_hashes[1:])):
         raise InvalidProof("the keys are not in the order of their hashes, or one is there twice")
-    if not (_begins(values[0][0], path) and _begins(values[-1][0], path)):
+    if not (_begins(key_hashes[0], path) and _begins(key_hashes[-1], path)):
         raise InvalidProof("a key does not belong to this place of the state")
-    slot, pages = build_pages(leaves, path, version)
+    leaf_hashes = [
+        sha256_of(b"\x00" + key_hash + sha256_of(value).digest()).digest()
+        for key_hash, value in zip(key_hashes, contents, strict=True)
+    ]
+    slot, pages = build_pages(key_hashes, leaf_hashes, path, version)
     if slot.hash != expected:
         raise InvalidProof("the keys and values do not lead to the hash that stands at this place of the state")
-    return Subtree(path, slot, pages, values)
+    return Subtree(path, slot, pages, list(zip(key_hashes, keys, contents, strict=True)))
 
 
 def _verify_page(message: pb.StatePage, path: bytes, expected: bytes) -> Children:
@@ -328,6 +338,7 @@ def verify_tail(raw: bytes, first_leaf: int, checkpoint: Checkpoint) -> TailPart
     if message.first_leaf != first_leaf:
         raise InvalidProof(f"entries from {message.first_leaf} on, where those from {first_leaf} on were asked for")
     entries = tuple(message.entries)
-    hashes = [leaf_hash(entry) for entry in entries]
+    sha256_of = hashlib.sha256
+    hashes = tuple([sha256_of(b"\x00" + entry).digest() for entry in entries])
     verify_range(hashes, first_leaf, checkpoint.log_size, list(message.path), checkpoint.log_root)
-    return TailPart(first_leaf, entries)
+    return TailPart(first_leaf, entries, hashes)

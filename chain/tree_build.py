@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chain.tree_page import NOTHING, SLOTS, Page, Slot
+from chain.tree_page import Page, Slot
 from chain.tree_update import DIGITS
 
 HASHED_DIGITS = 64
@@ -34,42 +34,51 @@ class Subtree:
     values: list[tuple[bytes, bytes, bytes]]
 
 
-def build_pages(leaves: Sequence[Slot], path: bytes, version: int) -> tuple[Slot, list[tuple[bytes, bytes]]]:
+def build_pages(
+    key_hashes: Sequence[bytes], leaf_hashes: Sequence[bytes], path: bytes, version: int
+) -> tuple[Slot, list[tuple[bytes, bytes]]]:
     """The pages over leaves.
 
     Args:
-        leaves: At least one, in the order of their hashed keys, which all begin with the path.
+        key_hashes: Of the leaves, at least one, ascending; all begin with the path.
+        leaf_hashes: In the same order.
         path: Where the subtree stands.
-        version: Under which its pages will lie.
+        version: Of every leaf, and under which the pages will lie.
 
     Returns:
         What stands at the path then, and the pages by path, those above before those below.
     """
-    keys = [_key_of(leaf) for leaf in leaves]
     pages: list[tuple[bytes, bytes]] = []
 
-    def build(start: int, stop: int, path: bytes) -> Slot:
-        if stop - start == 1:
-            return leaves[start]
+    def build(start: int, stop: int, path: bytes) -> bytes:
+        """The hash of the page over at least two leaves."""
         depth = len(path)
         place = len(pages)
         pages.append((path, b""))
-        slots = [NOTHING] * SLOTS
         at, shift = depth >> 1, 0 if depth & 1 else 4
+        used = leaves = 0
+        hashes: list[bytes] = []
+        keys: list[bytes] = []
         while start < stop:
-            digit = keys[start][at] >> shift & 15
+            key = key_hashes[start]
+            digit = key[at] >> shift & 15
             end = start + 1
-            if end < stop and keys[end][at] >> shift & 15 == digit:
-                end = _end_of(keys, end, stop, depth)
-                slots[digit] = build(start, end, path + DIGITS[digit])
+            used |= 1 << digit
+            if end < stop and key_hashes[end][at] >> shift & 15 == digit:
+                end = _end_of(key_hashes, end, stop, depth)
+                hashes.append(build(start, end, path + DIGITS[digit]))
             else:
-                slots[digit] = leaves[start]
+                leaves |= 1 << digit
+                hashes.append(leaf_hashes[start])
+                keys.append(key)
             start = end
-        page = Page.of(slots)
+        page = Page.of_version(version, used, hashes, leaves, keys)
         pages[place] = (path, page.raw)
-        return Slot(page.root(), version, None)
+        return page.root()
 
-    return build(0, len(leaves), path), pages
+    if len(key_hashes) == 1:
+        return Slot(leaf_hashes[0], version, key_hashes[0]), pages
+    return Slot(build(0, len(key_hashes), path), version, None), pages
 
 
 def _end_of(keys: Sequence[bytes], start: int, stop: int, depth: int) -> int:
@@ -81,8 +90,3 @@ def _end_of(keys: Sequence[bytes], start: int, stop: int, depth: int) -> int:
     if after >> 8 * kept:
         return stop
     return bisect_left(keys, after.to_bytes(kept), start, stop)
-
-
-def _key_of(leaf: Slot) -> bytes:
-    assert leaf.key_hash is not None
-    return leaf.key_hash

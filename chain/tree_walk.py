@@ -7,7 +7,8 @@ read once and forgotten.
 Source: docs/protocol.md, sections 4 and 7.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 from chain.errors import Refused
 from chain.ics23 import EMPTY
@@ -16,6 +17,9 @@ from chain.tree import StateTree
 from chain.tree_build import HASHED_DIGITS
 from chain.tree_page import SLOTS, Page, Slot
 from chain.tree_update import CACHED_DEPTH_MAX, DIGITS, Keys
+
+Leaf: TypeAlias = tuple[bytes, int]
+"""A leaf's hashed key, and the version under which its value lies."""
 
 PAGES_KEPT_MAX = 4_369
 """The upper four levels of pages when all are full: about 1 KB each."""
@@ -58,7 +62,10 @@ class TreeWalk:
 
     def page(self, slot: Slot, path: bytes) -> Page:
         """The page that a slot stands for; the path is the slot's."""
-        key = self._keys.page(slot.version, path)
+        return self._page(slot.version, path)
+
+    def _page(self, version: int, path: bytes) -> Page:
+        key = self._keys.page(version, path)
         page = self._kept.get(key)
         if page is None:
             raw = self._reader.get(key)
@@ -68,25 +75,27 @@ class TreeWalk:
                 self._kept[key] = page
         return page
 
-    def leaves(self, slot: Slot, path: bytes, count_max: int) -> list[Slot] | None:
+    def leaves(self, slot: Slot, path: bytes, count_max: int) -> list[Leaf] | None:
         """All leaves below a slot, in the order of their hashed keys; None if there are more than so many."""
-        if slot.key_hash is not None or slot.hash is EMPTY:
-            return [] if slot.hash is EMPTY else [slot]
+        if slot.key_hash is not None:
+            return [(slot.key_hash, slot.version)]
+        if slot.hash is EMPTY:
+            return []
         if self._is_large(slot, path):
             return None
-        found: list[Slot] = []
-        ahead: list[tuple[Slot, bytes]] = [(slot, path)]
-        while ahead:
-            slot, path = ahead.pop()
-            if slot.key_hash is not None:
-                found.append(slot)
-                if len(found) > count_max:
-                    return None
-                continue
-            ahead += [(below, path + DIGITS[digit]) for digit, below in reversed(self.page(slot, path).used_slots())]
-        return found
+        found: list[Leaf] = []
 
-    def values(self, leaves: list[Slot]) -> Iterator[tuple[bytes, bytes]]:
+        def descend(version: int, path: bytes) -> None:
+            for digit, below, key_hash in self._page(version, path).below():
+                if key_hash is not None:
+                    found.append((key_hash, below))
+                elif len(found) <= count_max:
+                    descend(below, path + DIGITS[digit])
+
+        descend(slot.version, path)
+        return found if len(found) <= count_max else None
+
+    def values(self, leaves: Sequence[Leaf]) -> Iterator[tuple[bytes, bytes]]:
         """Key and value of each of these leaves, which are all that stand below one path, by one scan.
 
         Args:
@@ -97,28 +106,22 @@ class TreeWalk:
             for leaf in leaves:
                 yield self.value(leaf)
             return
-        wanted = iter(leaves)
-        leaf = next(wanted)
-        key = self._value_key(leaf)
-        for found, raw in self._reader.range(key, self._value_key(leaves[-1]) + b"\x00"):
+        value_key = self._keys.value
+        wanted = iter([value_key(key_hash, version) for key_hash, version in leaves])
+        key = next(wanted)
+        for found, raw in self._reader.range(key, value_key(*leaves[-1]) + b"\x00"):
             if found == key:
-                yield Keys.unpack_value(raw)
-                following = next(wanted, None)
-                if following is None:
-                    return
-                key = self._value_key(following)
-        raise AssertionError(f"state value {key.hex()} is not stored")
+                stop = 2 + (raw[0] << 8 | raw[1])  # as `Keys.unpack_value`
+                yield raw[2:stop], raw[stop:]
+                key = next(wanted, b"")
+        assert not key, f"state value {key.hex()} is not stored"
 
-    def value(self, leaf: Slot) -> tuple[bytes, bytes]:
+    def value(self, leaf: Leaf) -> tuple[bytes, bytes]:
         """A leaf's key and value."""
-        key = self._value_key(leaf)
+        key = self._keys.value(*leaf)
         raw = self._reader.get(key)
         assert raw is not None, f"state value {key.hex()} is not stored"
         return Keys.unpack_value(raw)
-
-    def _value_key(self, leaf: Slot) -> bytes:
-        assert leaf.key_hash is not None
-        return self._keys.value(leaf.key_hash, leaf.version)
 
     def _is_large(self, slot: Slot, path: bytes) -> bool:
         """Whether so much stands below a page that counting it would be in vain: its first pages are full of pages."""

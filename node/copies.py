@@ -28,7 +28,7 @@ from chain.snapshot import (
 )
 from chain.storage import Reader
 from chain.tree_page import Slot
-from chain.tree_walk import TreeWalk
+from chain.tree_walk import Leaf, TreeWalk
 from chain.types import Epoch, Height
 from node.store_keys import LOG_PREFIX, STATE_PREFIX, numbered
 from node.store_proofs import ProofReader
@@ -154,8 +154,9 @@ class Copies:
             if pairs is not None:
                 return encode_leaves(pairs)
             slots = [b""] * 16
-            for digit, below in walk.page(slot, path).used_slots():
-                slots[digit] = _shown(walk, below)
+            page = walk.page(slot, path)
+            for digit, _, _ in page.below():
+                slots[digit] = _shown(walk, page.slot(digit))
         except AssertionError as error:
             raise damaged(str(error)) from error
         return encode_page(slots)
@@ -278,7 +279,7 @@ class Copies:
         return walk
 
 
-def _within(walk: TreeWalk, leaves: list[Slot]) -> list[tuple[bytes, bytes]] | None:
+def _within(walk: TreeWalk, leaves: list[Leaf]) -> list[tuple[bytes, bytes]] | None:
     """Keys and values of leaves; None if there are several and they are too large for one part."""
     pairs: list[tuple[bytes, bytes]] = []
     room = PART_BYTES
@@ -294,7 +295,7 @@ def _shown(walk: TreeWalk, slot: Slot) -> bytes:
     """A slot as a part shows it."""
     if slot.key_hash is None:
         return slot.hash
-    return leaf_slot(slot.key_hash, walk.value(slot)[1])
+    return leaf_slot(slot.key_hash, walk.value((slot.key_hash, slot.version))[1])
 
 
 def _decode(certified: CertifiedCheckpoint) -> Checkpoint:

@@ -22,7 +22,7 @@ from chain.consensus.block import Block
 from chain.errors import InvalidProof
 from chain.log_tiles import Log, edge_puts
 from chain.pb import ledger_pb2 as pb
-from chain.snapshot import Children, SnapshotHead, TailPart
+from chain.snapshot import Children, SnapshotHead, TailPart, remembered_from_ms
 from chain.storage import Database
 from chain.tree_build import Subtree
 from chain.tree_page import NOTHING, SLOTS, Page, Slot
@@ -122,17 +122,19 @@ class Installer:
             StorageError: The disk failed.
         """
         assert part.first_leaf == self._log.size, "entries are added in their order"
-        append = self._log.append(part.entries)
+        append = self._log.append_hashes(part.leaf_hashes)
         puts = dict(append.puts)
+        remembered_ms = remembered_from_ms(self._head.checkpoint)
         time_ms = self._head.checkpoint.time_ms
         for leaf_index, raw in enumerate(part.entries, part.first_leaf):
             entry = pb.Entry.FromString(raw)
             transaction_id = sha256(entry.header)
             puts[numbered(b"E", leaf_index)] = raw
             puts[b"T" + transaction_id] = Place(leaf_index, Height(entry.height), entry.position).encode()
-            expires_at_ms = pb.Header.FromString(entry.header).expires_at_ms
-            if expires_at_ms >= time_ms:
-                puts[numbered(b"R", expires_at_ms) + transaction_id] = b""
+            if entry.time_ms >= remembered_ms:
+                expires_at_ms = pb.Header.FromString(entry.header).expires_at_ms
+                if expires_at_ms >= time_ms:
+                    puts[numbered(b"R", expires_at_ms) + transaction_id] = b""
         self._database.write(puts, sync=False)
         self._log.applied(append)
 

@@ -28,6 +28,7 @@ so that key order is their order.
 | `F` height(8) | finalization of a block: Certificate | when it is known |
 """
 
+import struct
 from dataclasses import dataclass
 
 from chain.types import Height
@@ -42,6 +43,9 @@ HORIZON_KEY = b"MH"
 INSTALL_KEY = b"MI"
 LOG_PREFIX = b"L"
 STATE_PREFIX = b"S"
+
+
+_PLACE = struct.Struct(">QQI")
 
 
 def numbered(kind: bytes, number: int) -> bytes:
@@ -69,7 +73,7 @@ class Place:
 
     def encode(self) -> bytes:
         """As stored."""
-        return self.leaf_index.to_bytes(8) + self.height.to_bytes(8) + self.position.to_bytes(4)
+        return _PLACE.pack(self.leaf_index, self.height, self.position)
 
     @classmethod
     def decode(cls, raw: bytes) -> "Place":
