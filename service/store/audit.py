@@ -9,6 +9,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -126,14 +127,15 @@ def verify_chain(session: Session) -> int:
     digest, number = bytes(32), 0
     batches = {batch.last: batch for batch in session.scalars(select(AuditBatch))}
     query = select(AuditEntry).order_by(AuditEntry.number).execution_options(yield_per=_PAGE)
-    for entry in session.scalars(query):
-        number += 1
-        digest = _digest(digest, entry)
-        if entry.number != number or entry.digest != digest:
-            raise StorageError(f"audit entry {number} was changed or is missing")
-        batch = batches.pop(number, None)
-        if batch is not None and batch_digest(batch.first, number, batch.salt, digest) != batch.digest:
-            raise StorageError(f"the audit stretch that ends with entry {number} was changed")
+    with closing(session.scalars(query)) as entries:
+        for entry in entries:
+            number += 1
+            digest = _digest(digest, entry)
+            if entry.number != number or entry.digest != digest:
+                raise StorageError(f"audit entry {number} was changed or is missing")
+            batch = batches.pop(number, None)
+            if batch is not None and batch_digest(batch.first, number, batch.salt, digest) != batch.digest:
+                raise StorageError(f"the audit stretch that ends with entry {number} was changed")
     head = session.scalar(select(AuditHead))
     if head is None or (head.number, head.digest) != (number, digest) or batches:
         raise StorageError(f"the audit chain ends at entry {number}, not where its head says: entries are missing")

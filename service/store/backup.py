@@ -17,6 +17,7 @@ import os
 import secrets
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ from service.settings import StoreSettings
 from service.store import audit
 from service.store.engine import is_sqlite, make_engine
 from service.store.files import locked, make_folder
+from service.store.key_ring import Purpose
 from service.store.migrate import is_known, migrate, revision_of
 from service.store.models import BlindEntry, Person, Replay, StoreMark
 from service.store.opening import open_ring, open_store
@@ -126,6 +128,10 @@ def restore_backup(
     key_head = head if keys_from is None else check_backup(keys_from, secret)
     if {head.store, key_head.store} != {ring.store}:
         raise StorageError(f"{path} is of another store than the keys")
+    if key_head.epoch not in ring.versions(Purpose.EPOCH):
+        raise StorageError(
+            f"{keys_from or path} is of epoch {key_head.epoch}, which has ended; use the keys of a newer backup"
+        )
     if not is_known(head.revision):
         raise StorageError(f"{path} was written by a newer version of this program")
     with locked(ring.folder, "restoring"):
@@ -186,10 +192,11 @@ def _lines(store: Store, now_ms: int) -> Iterator[bytes]:
         yield json.dumps(head).encode() + b"\n"
         for table in tables:
             order = select(table).order_by(*table.primary_key.columns)
-            for row in connection.execution_options(yield_per=_ROWS).execute(order):
-                line = json.dumps([table.name, *(_encoded(value) for value in row)]).encode() + b"\n"
-                assert len(line) <= LINE_BYTES_MAX, "values are bounded where they are sealed"
-                yield line
+            with closing(connection.execution_options(yield_per=_ROWS).execute(order)) as rows:
+                for row in rows:
+                    line = json.dumps([table.name, *(_encoded(value) for value in row)]).encode() + b"\n"
+                    assert len(line) <= LINE_BYTES_MAX, "values are bounded where they are sealed"
+                    yield line
 
 
 def _fill(connection: Connection, path: Path, keys_from: Path | None) -> None:
@@ -217,6 +224,8 @@ def _insert(
         if not isinstance(document, list):
             columns = document.get("columns", columns)
             continue
+        if document[0] not in tables:
+            raise StorageError(f"{path} has rows of a table {document[0]}, which this program does not know")
         if document[0] not in wanted:
             continue
         row = dict(zip(columns[document[0]], map(_decoded, document[1:]), strict=True))

@@ -46,9 +46,11 @@ def url(folder: Path, database: str) -> str:
     return f"postgresql://{_user()}@/{database}?host={folder}"
 
 
-def files(folder: Path) -> list[Path]:
-    """Every file that the server has written: tables, write-ahead log, its log."""
-    return [path for path in folder.rglob("*") if path.is_file()]
+def files(folder: Path, oid: int) -> list[Path]:
+    """What the server has written for a database and for all: its tables, the write-ahead log, the server's log."""
+    data = folder / "data"
+    places = [data / "base" / str(oid), data / "pg_wal"]
+    return [folder / LOG, *(path for place in places for path in place.rglob("*") if path.is_file())]
 
 
 def run(folder: Path, program: str, *arguments: str) -> None:

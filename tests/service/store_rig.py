@@ -2,18 +2,20 @@
 """A table about persons as a service would have one, and stores of it on both databases."""
 
 import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import postgres
 import psycopg
 from sqlalchemy.orm import Mapped
 
-import postgres
 from service.settings import StoreSettings
-from service.store import Base, Normal, PersonalRow, Store, open_store, sealed
+from service.store import Normal, PersonalRow, Store, open_store, sealed
+from service.store.migrate import add_migrations
 
 _databases = itertools.count()
+add_migrations(Path(__file__).parent / "migrations")
 
 
 class Contact(PersonalRow):
@@ -47,7 +49,6 @@ class Rig:
 
     def open(self, settings: StoreSettings, **environment: str) -> Store:
         store = open_store(settings, environment, self.now)
-        Base.metadata.create_all(store.engine, tables=[Contact.__table__])  # type: ignore[list-item]
         self.opened.append(store)
         return store
 
@@ -55,24 +56,18 @@ class Rig:
         return self.clock_ms
 
     def files(self, settings: StoreSettings) -> list[Path]:
-        """All that the database has written: the file with its log, or the whole server."""
+        """All that the database has written, logs included."""
         if self.server is not None:
-            return postgres.files(self.server)
+            with psycopg.connect(settings.url) as connection:
+                row = connection.execute("SELECT oid FROM pg_database WHERE datname = current_database()").fetchone()
+            assert row is not None
+            return postgres.files(self.server, row[0])
         place = Path(settings.url.removeprefix("sqlite:///")).parent
         return [path for path in place.rglob("*") if path.is_file()]
 
     def close(self) -> None:
         for store in self.opened:
             store.close()
-
-
-def prepare(rig: Rig, settings: StoreSettings) -> Callable[[], None]:
-    """Makes the test's own table before a restore, as a migration would."""
-
-    def make() -> None:
-        rig.open(replace(settings)).close()
-
-    return make
 
 
 def add(store: Store, name: str, phone: str, note: str = "") -> tuple[str, str]:
