@@ -51,18 +51,20 @@ demo: setup  ## run the demo and stay up; ONCE=1 ends with 0 only if each step h
 	$(BIN)/zhixin demo run $(if $(ONCE),--once)
 
 test: setup-dev setup-web setup-debian  ## every test, 1,000 simulator seeds included
+	cd web/verify && npm test --silent
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests
 	$(BIN)/python -m sim run --from $(FROM) --seeds $(SEEDS) --jobs $(JOBS)
 
 web-sizes: web/node_modules/made  ## build the web parts anew and print what each page loads
 	node web/build.mjs
 
-check: setup-dev  ## lint, types, layering, generated code fresh
+check: setup-dev web/node_modules/made  ## lint, types, layering, generated code fresh
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tests/check_proto_fresh.py
+	cd web/verify && npm run --silent check
 
 format: setup-dev  ## format and mend what ruff can
 	$(BIN)/ruff format .

@@ -71,6 +71,11 @@ class Site:
     scripts: tuple[str, ...] = field(default=())
     """Built scripts that each page of this site loads beside the shell's."""
 
+    def place_of(self, path: str) -> Place | None:
+        """The entry that a path stands under: the one with the longest path of those that begin it."""
+        under = [place for place in self.places if path == place.path or path.startswith(place.path.rstrip("/") + "/")]
+        return max(under, key=lambda place: len(place.path), default=None)
+
 
 def add_templates(folder: Path) -> None:
     """Let a folder's templates be rendered and extended; for packages above this one, when they are imported.

@@ -5,17 +5,21 @@
 import { all, element, svg } from "./elements.js";
 import { number, text } from "./messages.js";
 
-const WIDTH = 640; // user units; the drawing scales to its place
-const LEFT = 64; // room for the scale's figures
+const WIDTH_MIN = 240; // narrower places scroll
+const WIDTH_SPARK_MAX = 320;
+const LEFT = 60; // room for the scale's figures
+const NAME_WIDTH = 64; // room for one point's name
 const RIGHT = 8;
 const TOP = 10;
 const FOOT = 26; // room for the points' names
-const HEIGHTS = { line: 240, bar: 240, spark: 48 } as const;
+const HEIGHT = 220;
+const HEIGHT_SPARK = 44;
+const KINDS = ["line", "bar", "spark"] as const;
 const SERIES_MAX = 4; // styles/data.css knows as many strokes apart
 const POINTS_MAX = 2000; // more would not be seen apart
 const GRID_LINES = 4;
 
-type Kind = keyof typeof HEIGHTS;
+type Kind = (typeof KINDS)[number];
 interface Series {
   readonly name: string;
   readonly values: readonly number[];
@@ -64,66 +68,62 @@ function path(values: readonly number[], x: (index: number) => number, y: (value
   return drawn;
 }
 
-function grid(end: number, y: (value: number) => number, unit: string): SVGElement[] {
+function grid(end: number, width: number, y: (value: number) => number, unit: string): SVGElement[] {
   const parts: SVGElement[] = [];
   for (let line = 0; line <= GRID_LINES; line += 1) {
     const value = (end * line) / GRID_LINES;
     const at = y(value);
-    parts.push(svg("path", { class: "grid", d: `M${LEFT} ${at}H${WIDTH - RIGHT}` }));
+    parts.push(svg("path", { class: "grid", d: `M${LEFT} ${at}H${width - RIGHT}` }));
     const words = number(value, digitsFor(end)) + (unit && line === GRID_LINES ? `\u00a0${unit}` : "");
     parts.push(svg("text", { x: LEFT - 8, y: at + 4, "text-anchor": "end" }, words));
   }
   return parts;
 }
 
-function pointNames(points: readonly string[], x: (index: number) => number, height: number, middle: boolean): SVGElement[] {
-  const every = Math.max(1, Math.ceil(points.length / (middle ? 8 : 6)));
+function pointNames(points: readonly string[], x: (index: number) => number, width: number, middle: boolean): SVGElement[] {
+  const every = Math.max(1, Math.ceil((points.length * NAME_WIDTH) / (width - LEFT - RIGHT)));
   const parts: SVGElement[] = [];
   points.forEach((name, index) => {
-    if (index % every !== 0 && index !== points.length - 1) return;
-    if (index === points.length - 1 && index % every !== 0 && index % every < every / 2) return;
+    if ((points.length - 1 - index) % every !== 0) return; // counted from the latest, which is always named
     const anchor = middle ? "middle" : index === 0 ? "start" : index === points.length - 1 ? "end" : "middle";
-    parts.push(svg("text", { x: x(index), y: height - 4, "text-anchor": anchor }, name));
+    parts.push(svg("text", { x: x(index), y: HEIGHT - 4, "text-anchor": anchor }, name));
   });
   return parts;
 }
 
-function drawLine(data: Data, unit: string): SVGElement[] {
-  const height = HEIGHTS.line;
+function drawLine(data: Data, unit: string, width: number): SVGElement[] {
   const end = scaleEnd(Math.max(0, ...data.series.flatMap(({ values }) => values.filter(Number.isFinite))));
   const span = Math.max(1, data.points.length - 1);
-  const x = (index: number): number => LEFT + ((WIDTH - LEFT - RIGHT) * index) / span;
-  const y = (value: number): number => TOP + (height - TOP - FOOT) * (1 - value / end);
+  const x = (index: number): number => LEFT + ((width - LEFT - RIGHT) * index) / span;
+  const y = (value: number): number => TOP + (HEIGHT - TOP - FOOT) * (1 - value / end);
   const lines = data.series.map(({ values }, index) => svg("path", { class: `series s${index}`, d: path(values, x, y) }));
-  return [...grid(end, y, unit), ...lines.reverse(), ...pointNames(data.points, x, height, false)];
+  return [...grid(end, width, y, unit), ...lines.reverse(), ...pointNames(data.points, x, width, false)];
 }
 
-function drawBars(data: Data, unit: string): SVGElement[] {
-  const height = HEIGHTS.bar;
+function drawBars(data: Data, unit: string, width: number): SVGElement[] {
   const end = scaleEnd(Math.max(0, ...data.series.flatMap(({ values }) => values.filter(Number.isFinite))));
-  const slot = (WIDTH - LEFT - RIGHT) / Math.max(1, data.points.length);
-  const width = (slot * 0.64) / Math.max(1, data.series.length);
-  const y = (value: number): number => TOP + (height - TOP - FOOT) * (1 - value / end);
+  const slot = (width - LEFT - RIGHT) / Math.max(1, data.points.length);
+  const thick = (slot * 0.64) / Math.max(1, data.series.length);
+  const y = (value: number): number => TOP + (HEIGHT - TOP - FOOT) * (1 - value / end);
   const bars = data.series.flatMap(({ values }, series) =>
     values.flatMap((value, index) => {
       if (!Number.isFinite(value)) return [];
-      const left = LEFT + slot * index + slot * 0.18 + width * series;
+      const left = LEFT + slot * index + slot * 0.18 + thick * series;
       const top = y(value);
-      const bar = svg("rect", { class: `f${series}`, x: left, y: top, width: Math.max(1, width - 2), height: y(0) - top, rx: 3 });
+      const bar = svg("rect", { class: `f${series}`, x: left, y: top, width: Math.max(1, thick - 2), height: y(0) - top, rx: 3 });
       return [bar];
     }),
   );
   const middle = (index: number): number => LEFT + slot * (index + 0.5);
-  return [...grid(end, y, unit), ...bars, ...pointNames(data.points, middle, height, true)];
+  return [...grid(end, width, y, unit), ...bars, ...pointNames(data.points, middle, width, true)];
 }
 
-function drawSpark(data: Data): SVGElement[] {
+function drawSpark(data: Data, _unit: string, width: number): SVGElement[] {
   const values = data.series[0]?.values ?? [];
   const finite = values.filter(Number.isFinite);
   const [low, high] = [Math.min(...finite), Math.max(...finite)];
-  const height = HEIGHTS.spark;
-  const x = (index: number): number => 4 + ((WIDTH / 3 - 8) * index) / Math.max(1, values.length - 1);
-  const y = (value: number): number => 4 + (height - 8) * (high > low ? 1 - (value - low) / (high - low) : 0.5);
+  const x = (index: number): number => 4 + ((width - 8) * index) / Math.max(1, values.length - 1);
+  const y = (value: number): number => 4 + (HEIGHT_SPARK - 8) * (high > low ? 1 - (value - low) / (high - low) : 0.5);
   const last = values.length - 1;
   const drawn: SVGElement[] = [svg("path", { class: "series s0", d: path(values, x, y) })];
   if (Number.isFinite(values[last])) drawn.push(svg("circle", { class: "f0", cx: x(last), cy: y(values[last] ?? 0), r: 4 }));
@@ -151,21 +151,38 @@ function summary(data: Data, unit: string): string {
   return parts.join(" ");
 }
 
-/** Draw, or draw again, the chart that a figure's table holds; the table folds away the first time. */
-export function drawChart(figure: HTMLElement): void {
-  const table = figure.querySelector("table");
-  const kind = figure.dataset["chart"] as Kind | undefined;
-  if (table === null || kind === undefined || !(kind in HEIGHTS)) return;
+function draw(figure: HTMLElement, kind: Kind, table: HTMLTableElement): Data {
   const unit = figure.dataset["unit"] ?? "";
   const data = read(table);
-  const parts = kind === "line" ? drawLine(data, unit) : kind === "bar" ? drawBars(data, unit) : drawSpark(data);
-  const width = kind === "spark" ? WIDTH / 3 : WIDTH;
-  const drawing = svg("svg", { viewBox: `0 0 ${width} ${HEIGHTS[kind]}`, role: "img", "aria-label": summary(data, unit) }, ...parts);
+  const room = Math.max(WIDTH_MIN, Math.floor(figure.clientWidth));
+  const width = kind === "spark" ? Math.min(room, WIDTH_SPARK_MAX) : room;
+  const height = kind === "spark" ? HEIGHT_SPARK : HEIGHT;
+  const parts = { line: drawLine, bar: drawBars, spark: drawSpark }[kind](data, unit, width);
+  const label = summary(data, unit);
+  const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label }, ...parts);
   const before = figure.querySelector(":scope > svg");
-  if (before !== null) {
-    before.replaceWith(drawing);
-    return;
-  }
-  figure.querySelector("figcaption")?.after(drawing, ...(data.series.length > 1 ? [legend(data.series)] : []));
+  if (before === null) figure.querySelector("figcaption")?.after(drawing);
+  else before.replaceWith(drawing);
+  return data;
+}
+
+/**
+ * Draw the chart that a figure's table holds, and again whenever its place gets another width.
+ * Called again after the table has changed, it draws anew. The table folds away the first time.
+ */
+export function drawChart(figure: HTMLElement): void {
+  const table = figure.querySelector("table");
+  const kind = KINDS.find((known) => known === figure.dataset["chart"]);
+  if (table === null || kind === undefined) return;
+  const data = draw(figure, kind, table);
+  if (figure.dataset["drawn"] === "yes") return;
+  figure.dataset["drawn"] = "yes";
+  if (data.series.length > 1) figure.querySelector(":scope > svg")?.after(legend(data.series));
   figure.querySelector("details")?.removeAttribute("open");
+  let width = figure.clientWidth;
+  new ResizeObserver(() => {
+    if (figure.clientWidth === width) return;
+    width = figure.clientWidth;
+    draw(figure, kind, table);
+  }).observe(figure);
 }
