@@ -5,6 +5,8 @@
  * Synchronous functions for Node.js and workers; for pages `@zhixin/verify/client`, which never freezes one.
  */
 
+import "./old_browsers.js";
+
 export { type Bytes, fromHex, toHex } from "./bytes.js";
 export type { Validator, ValidatorSet } from "./checkpoint.js";
 export { LedgerError } from "./errors.js";
