@@ -19,7 +19,9 @@ from tests.crash.rig import RECOVERY_SECONDS_MAX, Network, Stuck
 
 FIRST_LIFE = NAMES[: NAMES.index("ledger.genesis") + 1]
 """Writes of a node's first start alone."""
-RARE = ("journal.closing", "ledger.closing", "ledger.finalization", "journal.muted", "ledger.prune")
+OF_COPIES = tuple(name for name in NAMES if name.startswith("copy."))
+"""Writes of a node that takes its ledger from a snapshot."""
+RARE = ("journal.closing", "ledger.closing", "ledger.finalization", "journal.muted", "ledger.prune", *OF_COPIES)
 """Writes that a drill meets late or never; tests of their own aim at them."""
 COMMON = tuple(name for name in NAMES if name not in FIRST_LIFE and name not in RARE)
 OF_FILES = (Act.KILL_BEFORE, Act.KILL_AFTER, Act.FAIL, Act.FAIL_PERSISTED)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real node as a process whose disk and clock do what a plan says: `python -m tests.crash.faulty HOME [--plan P]`.
 
-The product knows nothing of this: plyvel's `DB`, `os.fsync`, `os.replace` and the node's clock are exchanged before
-it starts. `--synced FILE` keeps, per line, a LevelDB log file and the size up to which it is synced, so that whoever
-kills the process can take from it what a power cut would. `--clock FILE` holds the clock's offset, which may change
-while the node runs.
+The product knows nothing of this: plyvel's `DB`, `os.fsync`, `os.replace`, `os.rename` and the node's clock are
+exchanged before it starts. `--synced FILE` keeps, per line, a LevelDB log file and the size up to which it is synced,
+so that whoever kills the process can take from it what a power cut would. `--clock FILE` holds the clock's offset,
+which may change while the node runs.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import random
 import signal
 import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,7 +24,7 @@ import plyvel
 from chain.types import Millis
 from node import node as node_module
 from node import process
-from tests.crash.names import MARK_FILE, MARK_FOLDER, MARK_RENAME, names_of
+from tests.crash.names import MARK_FILE, MARK_FOLDER, RENAMES, names_of
 from tests.crash.plans import Act, Plan
 
 _OFFSET = struct.Struct("<q")
@@ -155,8 +155,8 @@ def _failure(folder: Path, plan: Plan) -> Exception:
 
 
 def _watch_files(faults: Faults, data: Path) -> None:
-    """Exchange the two calls by which the node makes its own small files durable."""
-    fsync, replace = os.fsync, os.replace
+    """Exchange the calls by which the node makes its own files durable, and puts them in their places."""
+    fsync = os.fsync
 
     def act(name: str, real: functools.partial[None]) -> None:
         plan = faults.due(frozenset({name}))
@@ -180,14 +180,19 @@ def _watch_files(faults: Faults, data: Path) -> None:
         else:
             real()
 
-    def watched_replace(source: os.PathLike[str], target: os.PathLike[str]) -> None:
-        real = functools.partial(replace, source, target)
-        if Path(target).name == "journal.mark":
-            act(MARK_RENAME, real)
-        else:
-            real()
+    def watched(rename: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
+        def watched_rename(source: Path, target: Path) -> None:
+            real = functools.partial(rename, source, target)
+            name = RENAMES.get(Path(target).name) if Path(target).parent.resolve() == data else None
+            if name is None:
+                real()
+            else:
+                act(name, real)
 
-    os.fsync, os.replace = watched_fsync, watched_replace  # type: ignore[assignment]  # fewer arguments than they take
+        return watched_rename
+
+    os.fsync = watched_fsync  # type: ignore[assignment]  # one argument is all that is given
+    os.replace, os.rename = watched(os.replace), watched(os.rename)  # type: ignore[assignment]  # likewise
 
 
 def _clock(path: Path) -> functools.partial[node_module.Node]:

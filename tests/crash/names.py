@@ -2,7 +2,7 @@
 """A name for each kind of durable write, told from its keys alone, so that a plan can say where a process dies.
 
 One batch bears several names when it carries several kinds of record. The keys are those of `chain.consensus.journal`,
-`node.disk` and `node.store_keys`.
+`node.disk`, `node.store_keys` and `node.install`.
 """
 
 from collections.abc import Iterable
@@ -24,6 +24,11 @@ _LEDGER = {b"Q": "ledger.certified", b"K": "ledger.closing", b"F": "ledger.final
 MARK_FILE = "mark.file"
 MARK_RENAME = "mark.rename"
 MARK_FOLDER = "mark.folder"
+COPY_READY = "copy.ready"
+COPY_ASIDE = "copy.aside"
+COPY_PLACED = "copy.placed"
+RENAMES = {"journal.mark": MARK_RENAME, "ledger.ready": COPY_READY, "ledger.old": COPY_ASIDE, "ledger": COPY_PLACED}
+"""Which rename is meant, by what it renames to; see `node.exchange` for those of a copied ledger."""
 
 NAMES = (
     "journal.owner",
@@ -49,6 +54,12 @@ NAMES = (
     "ledger.closing",
     "ledger.prune",
     "journal.muted",
+    "copy.begin",
+    "copy.part",
+    "copy.last",
+    COPY_READY,
+    COPY_ASIDE,
+    COPY_PLACED,
 )
 """Every name, in about the order in which a node's life meets them."""
 
@@ -57,7 +68,7 @@ def names_of(database: str, puts: Iterable[bytes], deletes: Iterable[bytes]) -> 
     """What a batch is called.
 
     Args:
-        database: The name of its folder: "journal" or "ledger".
+        database: The name of its folder: "journal", "ledger", or "ledger.new" while a copy is made.
         puts: Keys that it writes.
         deletes: Keys that it deletes.
     """
@@ -65,6 +76,8 @@ def names_of(database: str, puts: Iterable[bytes], deletes: Iterable[bytes]) -> 
         names = {_journal_name(key) for key in puts}
         return frozenset(names) or frozenset({"journal.forget"})
     keys = set(puts)
+    if database.endswith(".new"):
+        return frozenset({"copy.begin" if b"MI" in keys else "copy.last" if b"MT" in keys else "copy.part"})
     if b"MT" in keys:
         return frozenset({"ledger.commit"})
     if b"MN" in keys:
@@ -74,7 +87,8 @@ def names_of(database: str, puts: Iterable[bytes], deletes: Iterable[bytes]) -> 
         return frozenset({"ledger.closing"})
     if names:
         return frozenset(names)
-    return frozenset({"ledger.prune" if any(True for _ in deletes) else "ledger.other"})
+    is_pruning = any(True for _ in deletes) or b"MH" in keys or b"Sp" in keys
+    return frozenset({"ledger.prune" if is_pruning else "ledger.other"})
 
 
 def _journal_name(key: bytes) -> str:

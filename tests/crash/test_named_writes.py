@@ -10,7 +10,7 @@ import pytest
 from chain.pb import ledger_pb2 as pb
 from tests.crash.drill import COMMON, FIRST_LIFE, OF_FILES, Drill
 from tests.crash.load import Clients
-from tests.crash.names import NAMES, names_of
+from tests.crash.names import NAMES, RENAMES, names_of
 from tests.crash.plans import Act, Plan
 from tests.crash.rig import Network
 
@@ -107,12 +107,15 @@ def test_every_record_of_the_journal_and_the_ledger_has_a_name_of_its_own() -> N
         ("ledger", [b"Q"], []),
         ("ledger", [b"K", b"Q"], []),
         ("ledger", [b"F"], []),
-        ("ledger", [b"S"], [b"S"]),
+        ("ledger", [b"Sp"], []),
+        ("ledger.new", [b"MI"], []),
+        ("ledger.new", [b"Sv", b"E"], []),
+        ("ledger.new", [b"MT", b"MN"], [b"MI"]),
     ]
     assert {pb.KIND_NOTARIZE, pb.KIND_NULLIFY, pb.KIND_FINALIZE} == {1, 2, 3}
     named: Mapping[frozenset[str], int] = {names_of(*batch): at for at, batch in enumerate(batches)}
     assert len(named) == len(batches)
-    assert frozenset().union(*named) | {"mark.file", "mark.rename", "mark.folder"} == set(NAMES)
+    assert frozenset().union(*named) | {"mark.file", "mark.folder", *RENAMES.values()} == set(NAMES)
 
 
 @pytest.mark.parametrize("text", ["kill@ledger.commit@1", "kill-before@ledger@1", "kill-before@ledger.commit@0"])
