@@ -76,16 +76,11 @@ class Log:
         """Index of the first entry that can be proven."""
         return self._first_leaf
 
-    def forget_before(self, first_leaf: int) -> Iterator[tuple[bytes, bytes]]:
-        """Go on without the entries before this one.
-
-        Returns:
-            Ranges of keys, start and stop, that no proof needs any more: for the caller to delete.
-        """
+    def forgotten_before(self, first_leaf: int) -> None:
+        """Go on without the entries before this one: what `tiles_between` named is deleted."""
         assert self._first_leaf <= first_leaf <= self._size
-        before, self._first_leaf = self._first_leaf, first_leaf
+        self._first_leaf = first_leaf
         self._cache.clear()
-        return tiles_between(self._prefix, before, first_leaf)
 
     def append(self, entries: Sequence[bytes]) -> LogAppend:
         """Compute the log with these entries at its end; pure."""
@@ -334,13 +329,13 @@ def edge_root(size: int, left_edge: Sequence[bytes]) -> bytes:
     return _edge_root(edge)
 
 
-def tiles_between(prefix: bytes, first_leaf: int, later: int) -> Iterator[tuple[bytes, bytes]]:
-    """Ranges of keys, start and stop, of the tiles that a log needs from one first leaf on but not from a later one."""
+def tiles_between(prefix: bytes, first_leaf: int, later: int) -> Iterator[bytes]:
+    """Keys of the tiles that a log needs from one first leaf on, but not from a later one."""
     level = 0
     while later >> level * TILE_BITS:
         start, stop = ((leaf >> level * TILE_BITS) >> TILE_BITS for leaf in (first_leaf, later))
-        if start < stop:
-            yield _tile_key(prefix, level, start), _tile_key(prefix, level, stop)
+        for tile in range(start, stop):
+            yield _tile_key(prefix, level, tile)
         level += 1
 
 

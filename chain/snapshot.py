@@ -25,6 +25,7 @@ from chain.light_client import TrustAnchor, check
 from chain.log import leaf_hash, verify_consistency, verify_inclusion, verify_range
 from chain.log_tiles import edge_root
 from chain.pb import ledger_pb2 as pb
+from chain.proven import ENTRY_BYTES_MAX
 from chain.tree_build import HASHED_DIGITS, Subtree, build_pages
 from chain.tree_page import NOTHING, SLOTS, Page, Slot
 from chain.types import (
@@ -44,7 +45,6 @@ PART_ITEMS_MAX = 16_384
 """Leaves or entries in one part; bounds what small ones cost in memory and in time."""
 PART_BYTES_MAX = PART_BYTES + STATE_KEY_BYTES_MAX + STATE_VALUE_BYTES_MAX + 16 * PART_ITEMS_MAX
 """Of a part as sent: the last leaf may go beyond, and each item has its tag and length."""
-ENTRY_BYTES_MAX = 8192
 LEVELS_MAX = 6
 """Tile levels of the largest log that a verifier believes in."""
 PATH_HASHES_MAX = 2 * 48

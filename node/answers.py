@@ -137,6 +137,7 @@ class Answers:
         Raises:
             Refused: There is none.
         """
+        self._store.check_held(height)
         found = self._store.proofs.certified_from(height)
         if found is None or found[0] != height or height > self._store.height:
             raise Refused(f"there is no certified checkpoint of height {height}", "state.no-such-height")
@@ -200,6 +201,7 @@ class Answers:
             return None
         block, outcome = self._store.block(height), self._store.outcome(height)
         if block is None or outcome is None:
+            self._store.check_held(height)
             raise Refused(f"block {height} is not held here", "block.not-held")
         return pb.BlockEvent(
             block=block.raw,

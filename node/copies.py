@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from itertools import islice
 
 from chain.checkpoint import CertifiedCheckpoint, Checkpoint, ClosingCheckpoint
-from chain.codec import decode, encode
+from chain.codec import encode
 from chain.errors import InvalidMessage, Refused
 from chain.log_tiles import Log
 from chain.pb import ledger_pb2 as pb
-from chain.proven import ENTRY_BYTES_MAX
 from chain.snapshot import (
     PART_BYTES,
     PART_ITEMS_MAX,
@@ -24,7 +23,6 @@ from chain.snapshot import (
     encode_page,
     encode_tail,
     leaf_slot,
-    remembered_from_ms,
 )
 from chain.storage import Reader
 from chain.tree_page import Slot
@@ -239,27 +237,7 @@ class Copies:
         return True
 
     def _tail_from(self, checkpoint: Checkpoint) -> int | None:
-        """The newest entry that is too old to be remembered at a checkpoint, 0 if none is; None if it is pruned.
-
-        Entries' times rise with their indices, so a bisection finds it.
-        """
-        from_ms = remembered_from_ms(checkpoint)
-        low, high = self._horizon.first_leaf, checkpoint.log_size
-        while low < high:
-            middle = (low + high) // 2
-            if self._time_of(middle) < from_ms:
-                low = middle + 1
-            else:
-                high = middle
-        if low == self._horizon.first_leaf:
-            return 0 if low == 0 else None
-        return low - 1
-
-    def _time_of(self, leaf_index: int) -> int:
-        try:
-            return decode(pb.Entry, self._entry(leaf_index), ENTRY_BYTES_MAX).time_ms
-        except InvalidMessage as error:
-            raise damaged(error.reason) from error
+        return self.records.tail_from(checkpoint, self._horizon.first_leaf)
 
     def _entry(self, leaf_index: int) -> bytes:
         raw = self.records.entry(leaf_index)

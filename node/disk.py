@@ -54,7 +54,7 @@ class Disk:
     close: Callable[[], None]
 
 
-def open_disk(home: Home, network: Network, key: BlsKey | None, *, archive: bool) -> Disk:
+def open_disk(home: Home, network: Network, key: BlsKey | None, *, archive: bool, blocks_kept: int = 0) -> Disk:
     """Lock a home and open its databases.
 
     Args:
@@ -62,6 +62,7 @@ def open_disk(home: Home, network: Network, key: BlsKey | None, *, archive: bool
         network: The genesis file's.
         key: The validator's; None for a follower.
         archive: Keep each past state.
+        blocks_kept: Prune older ones; 0 keeps all.
 
     Raises:
         ConfigError: Another process runs here, or the journal is another key's or network's.
@@ -73,7 +74,7 @@ def open_disk(home: Home, network: Network, key: BlsKey | None, *, archive: bool
         votes = stack.enter_context(LevelDatabase(home.journal, _JOURNAL_LOST))
         _check_owner(home, votes, network, key)
         database = stack.enter_context(LevelDatabase(home.ledger))
-        store = LedgerStore(database, archive=archive)
+        store = LedgerStore(database, archive=archive, blocks_kept=blocks_kept)
         found = store.network()
         if found is not None and found != network:
             raise ConfigError(

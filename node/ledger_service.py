@@ -21,6 +21,7 @@ from chain.transaction import SignedTransaction
 from chain.types import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, Digest, Height, Millis
 from membership import quota
 from membership.state import Organisation
+from node.compaction import Compactor
 from node.errors import StorageError
 from node.mempool import Busy
 from node.store import LedgerStore
@@ -40,11 +41,25 @@ T = TypeVar("T")
 class LedgerService:
     """What the node asks of its ledger."""
 
-    def __init__(self, ledger: Ledger, store: LedgerStore, fatal: Callable[[BaseException], None]) -> None:
-        """Take both over; `fatal` hears of errors after which the node must stop."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: LedgerStore,
+        fatal: Callable[[BaseException], None],
+        compact: Callable[[bytes, bytes], None] | None = None,
+    ) -> None:
+        """Take both over.
+
+        Args:
+            ledger: Over the store.
+            store: The ledger's.
+            fatal: Hears of errors after which the node must stop.
+            compact: Gives back the room of a range of keys of the store's database; None where nobody needs it.
+        """
         self._ledger = ledger
         self._store = store
         self._fatal = fatal
+        self._compactor = None if compact is None else Compactor(compact)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._buckets: dict[str, tuple[quota.Bucket, int]] = {}
 
@@ -60,6 +75,8 @@ class LedgerService:
     def stop(self) -> None:
         """Wait for what is under way, do nothing more."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._compactor is not None:
+            self._compactor.stop()
 
     # ------------------------------------------------------------ for the driver
 
@@ -70,7 +87,9 @@ class LedgerService:
     def _execute(self, block: Block, transactions: Sequence[SignedTransaction]) -> Execution:
         execution = self._ledger.execute(block, transactions)
         self._ledger.commit(execution)
-        self._store.prune_state(PRUNED_KEYS_MAX)
+        self._store.prune(PRUNED_KEYS_MAX)
+        if self._compactor is not None:
+            self._compactor.add(self._store.take_compactable())
         return execution
 
     async def certify(self, certified: CertifiedCheckpoint, checkpoint: Checkpoint) -> None:

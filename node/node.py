@@ -88,7 +88,10 @@ class Node:
         self._began_ms = now()
         self._keys = NodeKeys(home, config, environment)
         self._genesis = genesis.load(read_file(home.genesis))
-        self._disk = open_disk(home, self._genesis.network, self._keys.bls_key, archive=config.storage.archive)
+        storage = config.storage
+        self._disk = open_disk(
+            home, self._genesis.network, self._keys.bls_key, archive=storage.archive, blocks_kept=storage.blocks_kept
+        )
         try:
             self._build()
         except BaseException:
@@ -109,7 +112,7 @@ class Node:
         for block in disk.durable.blocks.values():
             self._bodies.adopt(block)
         self._failure: asyncio.Future[None] | None = None
-        self._service = LedgerService(self._ledger, disk.store, self._fail)
+        self._service = LedgerService(self._ledger, disk.store, self._fail, disk.database.compact)
         self._syncing = Syncing(
             self,
             home=self._home,

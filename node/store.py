@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from chain.application import Execution
 from chain.checkpoint import Checkpoint, ValidatorSet
 from chain.consensus.events import Executed
-from chain.errors import InvalidMessage
+from chain.errors import InvalidMessage, Refused
 from chain.log_tiles import Log, LogAppend
 from chain.storage import Database
 from chain.tree import StateTree, TreeUpdate
@@ -35,10 +35,17 @@ from node.store_keys import (
     numbered,
 )
 from node.store_proofs import ProofStore
+from node.store_pruning import compactable, find_prunable
 from node.store_reader import Records, damaged
 
 VERSIONS_KEPT = 1_000
 """Past states that stay provable unless the node is an archive."""
+BLOCKS_KEPT_MIN = VERSIONS_KEPT
+"""A pruning node keeps the block of each state that it can prove."""
+PINS_MAX = 4
+"""Copies that are made at once at different heights; each holds back what all later ones need too."""
+COMPACTED_KEYS_MIN = 100_000
+"""Deletions after which compaction is worth its reads: about a minute of 500 transactions a second."""
 
 
 class LedgerStore(Records):
@@ -48,19 +55,23 @@ class LedgerStore(Records):
         proofs: What quorums signed of it.
     """
 
-    def __init__(self, database: Database, *, archive: bool = False) -> None:
+    def __init__(self, database: Database, *, archive: bool = False, blocks_kept: int = 0) -> None:
         """Open the ledger that is there, or an empty one.
 
         Args:
             database: Where it lies.
-            archive: Keep each past state.
+            archive: Keep each past state; then all blocks are kept too.
+            blocks_kept: Older ones are pruned; at least `BLOCKS_KEPT_MIN`, or 0: all are kept.
 
         Raises:
             StorageError: It is damaged, or of a format that this program does not know.
         """
+        assert blocks_kept == 0 or (blocks_kept >= BLOCKS_KEPT_MIN and not archive)
         super().__init__(database)
         self._database = database
         self._archive = archive
+        self._blocks_kept = blocks_kept
+        self._pins: dict[Height, Checkpoint] = {}
         self.proofs = ProofStore(database)
         open_format(database)
         self._horizon = super().horizon()
@@ -71,6 +82,8 @@ class LedgerStore(Records):
         except AssertionError as error:  # a tile was there when the block was committed: the disk has lost it
             raise damaged(str(error)) from error
         self._state = StateTree(database, STATE_PREFIX)
+        self._compacted = self._horizon
+        self._deleted = self._turn = 0
         if self._newest is not None:
             if self._log.root() != self._newest.log_root:
                 raise damaged("the log does not have the root of the newest block's checkpoint")
@@ -209,21 +222,79 @@ class LedgerStore(Records):
         """The lowest height whose state is provable."""
         return Height(self._state.oldest)
 
-    def prune_state(self, keys_max: int = 20_000) -> int:
-        """Forget states older than the last 1,000, a bounded piece at a time. Call it after each commit, or when idle.
+    @property
+    def pins(self) -> list[Height]:
+        """Heights whose copies are being made, ascending."""
+        return sorted(self._pins)
 
-        A crash before the batch is written leaves all of it for the next call.
+    def pin(self, height: Height) -> None:
+        """Keep what a copy at this height needs, until `unpin` or a restart.
+
+        Raises:
+            Refused: It is pruned already, or not executed yet.
+        """
+        assert len(self._pins) < PINS_MAX or height in self._pins, "whoever pins counts"
+        checkpoint = self.checkpoint(height)
+        if height < max(self.oldest_block, self.oldest_state) or checkpoint is None:
+            raise Refused(f"a copy can't be made at height {height}: it is pruned or not executed", "state.pruned")
+        self._pins[height] = checkpoint
+
+    def unpin(self, height: Height) -> None:
+        """The copy is made, or given up."""
+        self._pins.pop(height, None)
+
+    def prune(self, keys_max: int = 20_000) -> int:
+        """Forget old states and, if so configured, old blocks, a bounded piece of each. Call it after each commit.
+
+        A crash before a batch is written leaves all of it for the next call.
 
         Returns:
             How many keys were deleted.
         """
-        oldest = self.height - VERSIONS_KEPT + 1
+        return self.prune_state(keys_max) + self.prune_blocks(keys_max)
+
+    def prune_state(self, keys_max: int = 20_000) -> int:
+        """Forget states older than the last 1,000, but none that is pinned.
+
+        Returns:
+            How many keys were deleted.
+        """
+        oldest = min(self.height - VERSIONS_KEPT + 1, *self._pins, self.height)
         if self._archive or oldest <= self._state.oldest:
             return 0
         pruning = self._state.prune(oldest, keys_max)
         self._database.write(pruning.puts, pruning.deletes, sync=False)
         self._state.pruned(pruning)
+        self._deleted += len(pruning.deletes)
         return len(pruning.deletes)
+
+    def prune_blocks(self, keys_max: int = 20_000) -> int:
+        """Forget blocks and entries beyond those that are kept; see `node.store_pruning`.
+
+        Returns:
+            How many keys were deleted.
+        """
+        if not self._blocks_kept or self._newest is None:
+            return 0
+        if self._newest.height - self._blocks_kept < self._horizon.oldest_block:
+            return 0
+        needed = self._pins.values()
+        pruning = find_prunable(self._database, self._newest, self._blocks_kept, needed, keys_max)
+        if pruning is None:
+            return 0
+        self._database.write(pruning.puts, pruning.deletes, sync=False)
+        self._horizon = pruning.horizon
+        self._log.forgotten_before(pruning.horizon.first_leaf)
+        self._deleted += len(pruning.deletes)
+        return len(pruning.deletes)
+
+    def take_compactable(self) -> list[tuple[bytes, bytes]]:
+        """Ranges of keys, start and stop, whose room is worth giving back now; then it counts anew."""
+        if self._deleted < COMPACTED_KEYS_MIN:
+            return []
+        ranges = compactable(self._compacted, self._horizon, self._state.oldest, self._turn)
+        self._compacted, self._deleted, self._turn = self._horizon, 0, self._turn + 1
+        return ranges
 
 
 def _put_transactions(puts: dict[bytes, bytes], execution: Execution, first_leaf: int) -> None:

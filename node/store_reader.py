@@ -7,8 +7,12 @@ Nothing here writes, and nothing proves; `node.store` grows a ledger, `node.copi
 from collections.abc import Iterator
 
 from chain.checkpoint import Checkpoint
+from chain.codec import decode
 from chain.consensus.block import Block
 from chain.errors import InvalidMessage, Refused
+from chain.pb import ledger_pb2 as pb
+from chain.proven import ENTRY_BYTES_MAX
+from chain.snapshot import remembered_from_ms
 from chain.storage import Reader
 from chain.types import BlockId, Digest, Height, Millis, Network, TransactionId
 from node.errors import StorageError
@@ -64,7 +68,7 @@ class Records:
             Refused: It is pruned, or was never here: this node began later.
         """
         oldest = self.horizon().oldest_block
-        if height < oldest:
+        if 0 < height < oldest:
             raise Refused(f"block {height} is pruned here; the oldest held is {oldest}. Ask an archive", "block.pruned")
 
     def remembered(self, time_ms: Millis) -> Iterator[tuple[TransactionId, Millis]]:
@@ -143,12 +147,49 @@ class Records:
         stop = numbered(b"E", first_leaf + count)
         return [raw for _, raw in self._reader.range(numbered(b"E", first_leaf), stop)]
 
+    def tail_from(self, checkpoint: Checkpoint, first_leaf: int) -> int | None:
+        """The newest entry whose transaction has surely expired at a checkpoint; 0 if there is none.
+
+        Entries' times rise with their indices, so a bisection finds it.
+
+        Args:
+            checkpoint: Of an executed block.
+            first_leaf: Index of the first entry that is held.
+
+        Returns:
+            None if that entry is pruned.
+
+        Raises:
+            StorageError: An entry is missing or damaged.
+        """
+        from_ms = remembered_from_ms(checkpoint)
+        low, high = first_leaf, checkpoint.log_size
+        while low < high:
+            middle = (low + high) // 2
+            entry = self.entry(middle)
+            if entry is None:
+                raise damaged(f"entry {middle} is missing")
+            if _time_of(entry) < from_ms:
+                low = middle + 1
+            else:
+                high = middle
+        if low == first_leaf:
+            return 0 if low == 0 else None
+        return low - 1
+
     def block_entries(self, height: Height) -> list[bytes]:
         """The entries of an executed block, in order."""
         outcome, checkpoint = self.outcome(height), self.checkpoint(height)
         if outcome is None or checkpoint is None:
             return []
         return self.entries(outcome.first_leaf, checkpoint.log_size - outcome.first_leaf)
+
+
+def _time_of(entry: bytes) -> int:
+    try:
+        return decode(pb.Entry, entry, ENTRY_BYTES_MAX).time_ms
+    except InvalidMessage as error:
+        raise damaged(error.reason) from error
 
 
 def decode_checkpoint(raw: bytes) -> Checkpoint:
