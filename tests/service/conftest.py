@@ -2,15 +2,11 @@
 """Stores on SQLite and on a PostgreSQL that is started once for a run."""
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 import postgres
+import pytest
 from store_rig import Rig
 
 

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Services as a process: they listen, stop without cutting off, and say why they can't start."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import APIRouter
+
+from cli import language, output
+from cli.exits import Exit
+from cli.main import run as command
+from service.app import Part
+from service.errors import ConfigError, ListenError
+from service.serve import Ground, Service, run
+from service.settings import parse_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def slow(entered: threading.Event) -> Part:
+    router = APIRouter(tags=["slow"])
+
+    @router.get("/slow", operation_id="getSlow", summary="Answer after a while")
+    async def answer() -> dict[str, str]:
+        entered.set()
+        await asyncio.sleep(1)
+        return {"answer": "whole"}
+
+    return Part("slow", [router])
+
+
+@contextmanager
+def signalled(work: Callable[[], None]) -> Iterator[list[BaseException]]:
+    """Run something beside the services, which stop when it has ended."""
+    errors: list[BaseException] = []
+
+    def act() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - handed to the test
+            errors.append(error)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    yield errors
+    thread.join(20)
+
+
+def test_services_answer_on_their_own_ports_and_let_requests_under_way_end() -> None:
+    ports, entered = [free_port(), free_port()], threading.Event()
+    services = [
+        Service(f"test-{name}", port, needs_store=False, build=lambda _ground, _address: [slow(entered)])
+        for name, port in zip(("one", "two"), ports, strict=True)
+    ]
+    listening, answers = threading.Event(), list[httpx.Response]()
+
+    def work() -> None:
+        assert listening.wait(10)
+        for port in ports:
+            assert httpx.get(f"http://localhost:{port}/health", timeout=10).json() == {"status": "ok"}
+        waiting = threading.Thread(
+            target=lambda: answers.append(httpx.get(f"http://localhost:{ports[0]}/slow", timeout=10))
+        )
+        waiting.start()
+        assert entered.wait(10)
+        os.kill(os.getpid(), signal.SIGTERM)
+        waiting.join(10)
+
+    with signalled(work) as errors:
+        run(services, Ground(parse_settings("", {}), None), lambda _: listening.set())
+    assert errors == []
+    assert answers[0].json() == {"answer": "whole"}
+    assert "server" not in answers[0].headers
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://localhost:{ports[0]}/health", timeout=2)
+
+
+def test_port_that_is_taken_and_one_for_two_services_are_refused() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        services = [Service(name, port, needs_store=False, build=lambda *_: []) for name in ("one", "two")]
+        ground = Ground(parse_settings("", {}), None)
+        with pytest.raises(ListenError, match="end what does"):
+            run(services[:1], ground, print)
+        with pytest.raises(ConfigError, match="the same listen address"):
+            run(services, ground, print)
+
+
+def test_failure_of_a_part_to_start_reaches_the_caller_and_frees_the_port() -> None:
+    async def start(_app: object) -> None:
+        raise ConnectionError("no node answers")
+
+    port = free_port()
+    broken = Service("broken", port, needs_store=False, build=lambda *_: [Part("broken", start=start)])
+    for _ in range(2):
+        with pytest.raises(ConnectionError, match="no node answers"):
+            run([broken], Ground(parse_settings("", {}), None), print)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("ZHIXIN_SERVE_STORE_FOLDER", str(tmp_path / "data"))
+    monkeypatch.setenv("ZHIXIN_SERVE_STORE_KEYS", str(tmp_path / "keys"))
+    monkeypatch.setenv("ZHIXIN_SERVE_STORE_ALLOW_PLAIN", "true")
+    language.select("en")
+    yield tmp_path
+    output.use_json(on=False)
+    language.select("en")
+
+
+def outcome(capsys: pytest.CaptureFixture[str], *argv: str, code: Exit = Exit.DONE) -> dict[str, object]:
+    assert command([*argv, "--json"]) == code
+    found: dict[str, object] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_store_commands_make_check_back_up_end_epochs_rotate_and_restore(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert outcome(capsys, "store", "check") == {
+        "persons": 0,
+        "audit_entries": 0,
+        "epoch": 1,
+        "erasures_pending": 0,
+    }
+    old = str(outcome(capsys, "store", "backup", "--to", str(home / "backups"))["backup"])
+    assert outcome(capsys, "store", "end-epoch", "--to", str(home / "backups"))["epoch"] == 2
+    assert outcome(capsys, "store", "rotate-index") == {"rows": 0}
+    assert len(str(outcome(capsys, "store", "rotate-key")["key"])) == 16
+    assert outcome(capsys, "store", "check")["audit_entries"] == 2
+    new = max((home / "backups").iterdir())
+    monkeypatch.setenv("ZHIXIN_SERVE_STORE_FOLDER", str(home / "fresh"))
+    assert "has ended" in str(outcome(capsys, "store", "restore", old, code=Exit.WORLD)["error"])
+    assert outcome(capsys, "store", "restore", old, "--keys-from", str(new)) == {"persons": 0}
+    assert "error" in outcome(capsys, "store", "restore", str(home / "missing"), code=Exit.INPUT)
+
+
+def test_commands_about_bad_settings_or_keys_say_what_is_wrong(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "bad.toml").write_text("[htp]")
+    found = outcome(capsys, "store", "check", "--settings", str(home / "bad.toml"), code=Exit.INPUT)
+    assert "did you mean" in str(found["error"])
+    found = outcome(capsys, "serve", "all", "--settings", str(home / "bad.toml"), code=Exit.INPUT)
+    assert "did you mean" in str(found["error"])
+    monkeypatch.delenv("ZHIXIN_SERVE_STORE_ALLOW_PLAIN")
+    found = outcome(capsys, "store", "check", code=Exit.INPUT)
+    assert "ZHIXIN_PASSPHRASE" in str(found["error"])
+
+
+def test_serve_names_the_services_that_exist() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "serve", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "styles" in done.stdout
+    assert "all" in done.stdout
