@@ -118,7 +118,7 @@ class Newcomer:
             LedgerReady: A snapshot is taken.
             StorageError: It can't be stored.
         """
-        sources = self._make_sources()
+        sources: Sources | None = None
         seen, seen_s = Height(-1), time.monotonic()
         try:
             self._node.pause_ranges(paused=self._node.reach().height == 0 and self._may_join)
@@ -126,13 +126,18 @@ class Newcomer:
                 own = self._node.reach()
                 if own.height in {0, seen}:
                     still_s = time.monotonic() - seen_s if own.height == seen else 0.0
+                    sources = sources or self._make_sources()
                     await self._look(sources, own, is_stuck=still_s >= STUCK_SECONDS)
                     self._node.pause_ranges(paused=False)
+                elif sources is not None:
+                    await sources.close()
+                    sources = None
                 if own.height != seen:
                     seen, seen_s = own.height, time.monotonic()
                 await asyncio.sleep(STILL_SECONDS if own.height else FIRST_SECONDS)
         finally:
-            await sources.close()
+            if sources is not None:
+                await sources.close()
 
     @property
     def _may_join(self) -> bool:

@@ -90,6 +90,7 @@ async def _run(node: Node, home: Home) -> int:
         if isinstance(opened, NodeExit):
             return opened
         node = opened
+        tune_collector()
 
 
 def _end(group: BaseExceptionGroup[Exception], home: Home) -> NodeExit:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node's part in snapshots, put together: it gives them to its peers, and takes one when it needs one."""
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -172,7 +173,10 @@ class Syncing:
 
 
 class Installation:
-    """A database beside the node's own that is filled from verified parts; a `node.joining.Installation`."""
+    """A database beside the node's own that is filled from verified parts; a `node.joining.Installation`.
+
+    A node that stops gives it up while a thread may still be at work on it, so each call has its turn.
+    """
 
     def __init__(self, path: Path, head: SnapshotHead, closings: Sequence[ClosingCheckpoint]) -> None:
         """Make it; the folder is not there yet.
@@ -181,6 +185,8 @@ class Installation:
             InvalidProof: The closing checkpoints are not those of the head's epoch.
             StorageError: It can't be made.
         """
+        self._turn = threading.Lock()
+        self._is_open = True
         self._database = LevelDatabase(path)
         try:
             self._installer = Installer(self._database, head, closings)
@@ -189,23 +195,35 @@ class Installation:
             raise
 
     def add_state(self, part: Subtree | Children) -> None:
-        """Store what stands at a place of the state."""
-        self._installer.add_state(part)
+        """Store what stands at a place of the state; nothing once it is given up."""
+        with self._turn:
+            if self._is_open:
+                self._installer.add_state(part)
 
     def add_tail(self, part: TailPart) -> None:
-        """Store entries; they come in order."""
-        self._installer.add_tail(part)
+        """Store entries; they come in order. Nothing once it is given up."""
+        with self._turn:
+            if self._is_open:
+                self._installer.add_tail(part)
 
     def finish(self) -> None:
-        """Make it a ledger, durably, and close it.
+        """Make it a ledger, durably, and close it; nothing once it is given up.
 
         Raises:
             InvalidProof: The head's block does not belong to its entries.
             StorageError: The disk failed.
         """
-        self._installer.finish()
-        self._database.close()
+        with self._turn:
+            if self._is_open:
+                self._installer.finish()
+                self._close()
 
     def abandon(self) -> None:
         """Close it as it is: the next start removes it."""
+        with self._turn:
+            if self._is_open:
+                self._close()
+
+    def _close(self) -> None:
+        self._is_open = False
         self._database.close()

@@ -3,6 +3,7 @@
 
 import asyncio
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from chain.errors import InvalidMessage, Refused
 from chain.ledger import Ledger
 from chain.memory import MemoryDatabase
 from chain.pb import ledger_pb2
-from chain.snapshot import SnapshotHead
+from chain.snapshot import Children, SnapshotHead
+from chain.tree_build import Subtree
 from chain.types import BlsKey, Epoch, Height, Network, sha256
 from node import copies as copies_module
 from node.config import Config, Home, StorageConfig, SyncConfig
@@ -21,6 +23,7 @@ from node.copies import Copies
 from node.disk import Disk, open_disk
 from node.errors import TransportError
 from node.exchange import declare_ready, finish_exchange, new_ledger
+from node.install import Installer
 from node.joining import Joiner
 from node.leveldb import LevelDatabase
 from node.modules import ledger_modules
@@ -441,6 +444,33 @@ def test_newcomer_killed_midway_starts_with_its_old_ledger_and_joins_anew(newcom
     disk = open_home(newcomers.home, newcomers.ledger)
     assert (disk.store.height, disk.exchanged) == (newcomers.ledger.store.height, True)
     disk.close()
+
+
+async def test_newcomer_stopped_midway_closes_its_database_only_when_no_thread_is_at_work_on_it(
+    newcomers: Newcomers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work, may_end = threading.Event(), threading.Event()
+    ended: list[str] = []
+    add_state = Installer.add_state
+
+    def slow(installer: Installer, part: Subtree | Children) -> None:
+        at_work.set()
+        may_end.wait(20)
+        add_state(installer, part)
+        ended.append("stored")
+
+    close = LevelDatabase.close
+    monkeypatch.setattr(Installer, "add_state", slow)
+    monkeypatch.setattr(LevelDatabase, "close", lambda database: (ended.append("closed"), close(database)))
+    joining = asyncio.create_task(newcomers.joiner(newcomers.sources(Giver("a", newcomers.ledger))).run(1))
+    await asyncio.to_thread(at_work.wait, 20)
+    joining.cancel()
+    await asyncio.sleep(0.05)
+    assert not ended
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await joining
+    assert ended == ["stored", "closed"]
 
 
 @pytest.mark.parametrize("done", range(5))
