@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from node.store import VERSIONS_KEPT
 from tests.crash.history import check
 from tests.crash.load import Clients
 from tests.crash.names import NAMES
@@ -67,6 +68,7 @@ class Drill:
         self._say = say
         self._locks = [asyncio.Lock() for _ in network.homes]
         self._watchers: dict[int, asyncio.Task[None]] = {}
+        self._height = 0
         self.tally = Tally()
         self.stopping = False
 
@@ -167,7 +169,7 @@ class Drill:
         """One node, now and then two, now and then one again while it starts."""
         network, draw = self._network, self._random
         victims = draw.sample(range(len(network.homes)), 2 if draw.random() < 0.15 else 1)
-        height = await network.height()
+        height = self._height = await network.height()
         await asyncio.sleep(draw.uniform(0, LIFE_SECONDS_MAX))
         began = time.monotonic()
         for victim in victims:
@@ -198,7 +200,8 @@ class Drill:
                 await network.kill(index)
                 self.tally.kills += 1
             if draw.random() < 0.5:
-                plan = self._plan(draw.choice(tuple(Act)), draw.choice(COMMON), draw.randint(1, 12))
+                names = COMMON if self._height <= VERSIONS_KEPT else (*COMMON, *["ledger.prune"] * 3)
+                plan = self._plan(draw.choice(tuple(Act)), draw.choice(names), draw.randint(1, 12))
                 await network.start(index, [plan])
                 network.mortal.add(index)
                 self._watchers[index] = asyncio.create_task(self._watch(index, plan))
