@@ -19,7 +19,7 @@ from chain.tree_page import NOTHING, SLOTS, Slot
 from chain.tree_update import DIGITS, Keys
 from chain.types import sha256
 from node.errors import StorageError
-from node.fsck_blocks import ENTRY_BYTES_MAX
+from node.fsck_ids import ENTRY_BYTES_MAX
 from node.fsck_tree import below, parse_page
 from node.store_keys import NETWORK_KEY, STATE_PREFIX, TIP_KEY, BlockOutcome, numbered
 

@@ -17,8 +17,8 @@ from chain.errors import InvalidMessage
 from chain.genesis import Genesis
 from chain.storage import Reader
 from node.errors import StorageError
-from node.fsck_blocks import BlocksCheck, Span
-from node.fsck_findings import PROBLEMS_MAX, EnoughFound, Findings, Kind, Problem, Progress
+from node.fsck_blocks import BlocksCheck
+from node.fsck_findings import PROBLEMS_MAX, EnoughFound, Findings, Kind, Problem, Progress, Span
 from node.fsck_proofs import ProofsCheck
 from node.fsck_tree import TreeCheck
 from node.store_keys import EVERYTHING, FORMAT, FORMAT_KEY, HORIZON_KEY, INSTALL_KEY, NETWORK_KEY, TIP_KEY, Horizon

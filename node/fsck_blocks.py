@@ -7,54 +7,24 @@ the entries and compared with each checkpoint's root and with the stored tiles.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from chain.checkpoint import Checkpoint, ValidatorSet
 from chain.codec import decode
 from chain.consensus.block import Block
 from chain.errors import InvalidMessage
 from chain.log import leaf_hash
-from chain.log_tiles import TILE_BITS, TILE_WIDTH, Log
+from chain.log_tiles import TILE_WIDTH
 from chain.pb import ledger_pb2 as pb
 from chain.storage import Reader
-from chain.transaction import HEADER_BYTES_MAX, Header
+from chain.transaction import Header
 from chain.types import HASH_BYTES, TRANSACTION_BYTES_MAX, TRANSACTION_LIFETIME_MS_MAX, BlockId, Network, sha256
-from node.fsck_findings import Cursor, Findings, Progress, count_of
-from node.store_keys import HORIZON_KEY, LOG_PREFIX, TIP_KEY, BlockOutcome, Place, body_key, numbered
+from node.fsck_findings import Cursor, Findings, Progress, Span
+from node.fsck_ids import ENTRY_BYTES_MAX, IdsCheck
+from node.fsck_log import Leaf, LogCheck
+from node.store_keys import HORIZON_KEY, TIP_KEY, BlockOutcome, Place, body_key, numbered
 
-_END = (1 << 64) - 1
 _PLACE_BYTES = 20
-ENTRY_BYTES_MAX = HEADER_BYTES_MAX + 1024
-"""A header and what an entry adds to it: numbers and a failure's code."""
-_TILE_ROW_BYTES = TILE_WIDTH * HASH_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """What part of the ledger's past a database holds.
-
-    Attributes:
-        first_block: The oldest block held.
-        first_leaf: The oldest entry held.
-        tip: The newest block's checkpoint.
-    """
-
-    first_block: int
-    first_leaf: int
-    tip: Checkpoint
-
-
-@dataclass(slots=True)
-class _Leaf:
-    """An entry on its way into the log.
-
-    Attributes:
-        hash: None where the entry is missing.
-    """
-
-    index: int
-    hash: bytes | None
 
 
 class BlocksCheck:
@@ -79,21 +49,14 @@ class BlocksCheck:
         self._roots = _state_roots(reader)
         self._state_root: tuple[int, bytes] | None = None
         self._next_root = next(self._roots, None)
-        self._counts = {b"H": 0, b"D": 0, b"T": 0, b"R": 0}
-        self._leaf = span.first_leaf
-        self._log: Log | None = None
-        self._edge: Sequence[list[list[bytes]]] = ()
-        self._tile: tuple[int, bytes] = (-1, b"")
+        self._ids = IdsCheck(reader, findings, span, progress)
+        self._log = LogCheck(reader, findings, span.first_leaf)
         self._parent: Block | None = None
         self.closings: dict[int, tuple[int, ValidatorSet | None]] = {}
 
     def run(self) -> None:
         """Check all blocks, then what is left over."""
         span = self._span
-        try:
-            self._log = Log(self._reader, LOG_PREFIX, span.first_leaf)
-        except AssertionError:
-            self._findings.missing(LOG_PREFIX, "the log's tiles left of the oldest entry are not all stored")
         self._check_earlier_entries()
         for height in range(span.first_block, span.tip.height + 1):
             if height % 500 == 0:
@@ -101,8 +64,8 @@ class BlocksCheck:
             self._check_block(height)
         for cursor in (self._blocks, self._outcomes, self._checkpoints, self._sets, self._bodies, self._entries):
             cursor.finish()
-        self._check_tiles()
-        self._check_surplus()
+        self._log.finish()
+        self._ids.finish()
 
     def _cursor(self, kind: bytes, name: str) -> Cursor:
         start, stop = numbered(kind, self._span.first_block), bytes((kind[0] + 1,))
@@ -121,9 +84,9 @@ class BlocksCheck:
             self._parent = None
         skipped = frozenset(() if outcome is None else outcome.skipped)
         count = self._count_entries(height, None if outcome is None else block, skipped, checkpoint)
-        if outcome is not None and outcome.first_leaf != self._leaf:
+        if outcome is not None and outcome.first_leaf != self._log.size:
             self._findings.wrong(
-                numbered(b"O", height), f"its first entry is {outcome.first_leaf}; the entries so far are {self._leaf}"
+                numbered(b"O", height), f"its first entry is {outcome.first_leaf}; there are {self._log.size} so far"
             )
         transactions = self._check_bodies(height, block, skipped)
         self._check_entries(height, count, [] if outcome is None else transactions, checkpoint)
@@ -190,7 +153,7 @@ class BlocksCheck:
         if found is None:
             self._findings.missing(b"H" + block.id, f"the id of the block at height {block.height} is not stored")
             return
-        self._counts[b"H"] += 1
+        self._ids.counts[b"H"] += 1
         if found != block.height.to_bytes(8):
             self._findings.wrong(b"H" + block.id, f"does not say that the block stands at height {block.height}")
 
@@ -199,7 +162,7 @@ class BlocksCheck:
     ) -> int:
         """How many entries a block has, from whatever is there."""
         listed = None if block is None else len(block.digests) - len(skipped)
-        certified = None if checkpoint is None else checkpoint.log_size - self._leaf
+        certified = None if checkpoint is None else checkpoint.log_size - self._log.size
         if listed is not None and certified is not None and listed != certified:
             self._findings.wrong(
                 numbered(b"O", height),
@@ -221,10 +184,10 @@ class BlocksCheck:
             if place is None:
                 self._findings.missing(b"D" + digest, f"the digest of transaction {position} of block {height}")
             elif place == key[1:]:
-                self._counts[b"D"] += 1
+                self._ids.counts[b"D"] += 1
             elif not key[1:] < place < body_key(self._span.tip.height + 1, 0)[1:]:
                 self._findings.wrong(b"D" + digest, f"does not name block {height} or a later one that lists it too")
-                self._counts[b"D"] += 1
+                self._ids.counts[b"D"] += 1
             if position not in skipped:
                 executed.append((position, raw or b""))
         return executed
@@ -236,23 +199,23 @@ class BlocksCheck:
         span = self._span
         last = span.tip if span.first_block > span.tip.height else None
         stop = self._first_leaf_of_blocks() if last is None else last.log_size
-        if stop < self._leaf:
-            self._findings.wrong(HORIZON_KEY, f"the oldest entry held is not {self._leaf}: the oldest block has {stop}")
-        while self._leaf < min(stop, span.tip.log_size):
-            leaves: list[_Leaf] = []
-            for index in range(self._leaf, min(self._leaf + TILE_WIDTH, stop)):
+        if stop < self._log.size:
+            self._findings.wrong(HORIZON_KEY, f"the oldest entry held is not {self._log.size}: a block has {stop}")
+        while self._log.size < min(stop, span.tip.log_size):
+            leaves: list[Leaf] = []
+            for index in range(self._log.size, min(self._log.size + TILE_WIDTH, stop)):
                 leaf, entry = self._read_entry(index)
                 leaves.append(leaf)
                 if entry is not None:
                     self._check_id(index, entry, None)
-            self._append(leaves, last if leaves[-1].index + 1 == stop else None, span.tip.height)
+            self._log.append(leaves, last if leaves[-1].index + 1 == stop else None, span.tip.height)
 
     def _first_leaf_of_blocks(self) -> int:
         """Index of the oldest block's first entry: by its checkpoint and its size, else by its outcome."""
         height = self._span.first_block
         block, outcome, checkpoint = (self._reader.get(numbered(kind, height)) for kind in (b"B", b"O", b"C"))
         if height == 1 or outcome is None:
-            return self._leaf
+            return self._log.size
         first_leaf = int.from_bytes(outcome[:8])
         if block is not None and checkpoint is not None:
             with contextlib.suppress(InvalidMessage):
@@ -264,9 +227,9 @@ class BlocksCheck:
         self, height: int, count: int, transactions: list[tuple[int, bytes]], checkpoint: Checkpoint | None
     ) -> None:
         """Compare a block's entries with its transactions, and the log with its checkpoint."""
-        leaves: list[_Leaf] = []
+        leaves: list[Leaf] = []
         for position in range(count):
-            index = self._leaf + position
+            index = self._log.size + position
             leaf, entry = self._read_entry(index)
             leaves.append(leaf)
             if entry is None:
@@ -281,18 +244,18 @@ class BlocksCheck:
             if raw and not _has_header(raw, entry.header):
                 # Entry and transaction are each checked against their own hash, so this is the record that is wrong.
                 self._findings.wrong(numbered(b"O", height), f"gives transaction {place} the entry of another one")
-        self._append(leaves, checkpoint, height)
+        self._log.append(leaves, checkpoint, height)
 
-    def _read_entry(self, index: int) -> tuple[_Leaf, pb.Entry | None]:
+    def _read_entry(self, index: int) -> tuple[Leaf, pb.Entry | None]:
         key = numbered(b"E", index)
         raw = self._entries.take(key)
         if raw is None:
-            return _Leaf(index, None), None
+            return Leaf(index, None), None
         try:
-            return _Leaf(index, leaf_hash(raw)), decode(pb.Entry, raw, ENTRY_BYTES_MAX)
+            return Leaf(index, leaf_hash(raw)), decode(pb.Entry, raw, ENTRY_BYTES_MAX)
         except InvalidMessage as error:
             self._findings.wrong(key, f"is no entry: {error.reason}")
-            return _Leaf(index, leaf_hash(raw)), None
+            return Leaf(index, leaf_hash(raw)), None
 
     def _check_id(self, index: int, entry: pb.Entry, position: int | None) -> None:
         """Compare the records of a transaction's id with its entry."""
@@ -302,7 +265,7 @@ class BlocksCheck:
         if raw is None:
             self._findings.missing(key, f"the id of the transaction of entry {index} is not stored")
         else:
-            self._counts[b"T"] += 1
+            self._ids.counts[b"T"] += 1
             place = Place.decode(raw)
             if (
                 len(raw) != _PLACE_BYTES
@@ -325,61 +288,9 @@ class BlocksCheck:
         if found is None:
             self._findings.missing(key, f"the transaction of entry {index} could be executed again")
             return
-        self._counts[b"R"] += 1
+        self._ids.counts[b"R"] += 1
         if found:
             self._findings.wrong(key, "holds a value")
-
-    def _append(self, leaves: list[_Leaf], checkpoint: Checkpoint | None, height: int) -> None:
-        """Append a block's leaves to the log and compare its root; where it differs, the tiles say which entry did."""
-        before, self._leaf = self._leaf, self._leaf + len(leaves)
-        if self._log is None:
-            return
-        stored = [self._stored_hash(leaf.index) for leaf in leaves]
-        computed = [leaf.hash or tile or bytes(HASH_BYTES) for leaf, tile in zip(leaves, stored, strict=True)]
-        append = self._log.append_hashes(computed)
-        if checkpoint is not None and append.root != checkpoint.log_root:
-            append = self._log.append_hashes([tile or own for tile, own in zip(stored, computed, strict=True)])
-            if append.root != checkpoint.log_root or append.size != checkpoint.log_size:
-                self._findings.wrong(
-                    numbered(b"C", height), f"its log root is not that of the {before + len(leaves)} entries stored"
-                )
-                self._log = None  # every later root would differ too
-                return
-            for leaf, tile in zip(leaves, stored, strict=True):
-                if leaf.hash not in {None, tile}:
-                    self._findings.wrong(numbered(b"E", leaf.index), "does not have the hash that the log has for it")
-        for key, value in append.puts.items():
-            if len(value) == _TILE_ROW_BYTES:
-                self._check_tile(key, value)
-        self._log.applied(append)
-        self._edge = append.edge
-
-    def _stored_hash(self, index: int) -> bytes | None:
-        """What the stored tile has for a leaf."""
-        tile, column = divmod(index, TILE_WIDTH)
-        if self._tile[0] != tile:
-            self._tile = (tile, self._reader.get(_tile_key(0, tile)) or b"")
-        found = self._tile[1][column * HASH_BYTES : (column + 1) * HASH_BYTES]
-        return found if len(found) == HASH_BYTES else None
-
-    def _check_tile(self, key: bytes, value: bytes) -> None:
-        stored = self._reader.get(key)
-        if stored is None:
-            self._findings.missing(key, "a tile of the log is not stored")
-        elif stored != value:
-            self._findings.wrong(key, "a tile of the log does not hold the hashes of its entries")
-
-    def _check_tiles(self) -> None:
-        """Compare the tiles at the log's right edge, and name those that it does not have."""
-        if self._log is not None:
-            for level, rows in enumerate(self._edge):
-                if rows[0]:
-                    tile = (self._leaf >> level * TILE_BITS) >> TILE_BITS
-                    self._check_tile(_tile_key(level, tile), b"".join(rows[0]))
-        for key, _ in self._reader.range(LOG_PREFIX, bytes((LOG_PREFIX[0] + 1,))):
-            tile, width = int.from_bytes(key[2:]), self._leaf >> key[1] * TILE_BITS if len(key) == 10 else 0
-            if tile * TILE_WIDTH >= width:
-                self._findings.surplus(key, f"a tile that a log of {self._leaf} entries does not have")
 
     # ---------------------------------------------------------------- validators and state
 
@@ -410,47 +321,6 @@ class BlocksCheck:
                 b"Sr" + height.to_bytes(8), f"the root of the state at height {height} is not stored"
             )
 
-    # ---------------------------------------------------------------- what is too much
-
-    def _check_surplus(self) -> None:
-        """Records by hash that no block or entry refers to; those of deleted blocks wait for their deletion."""
-        self._progress("ids", 0, 4)
-        for done, kind in enumerate((b"H", b"D", b"T", b"R")):
-            start, stop = kind, bytes((kind[0] + 1,))
-            if kind == b"R":
-                start = numbered(b"R", self._span.tip.time_ms)
-            if count_of(self._reader, start, stop) > self._counts[kind]:
-                for key, raw in self._reader.range(start, stop):
-                    if not self._is_wanted(kind, key, raw):
-                        self._findings.surplus(key, "no block or entry has it")
-            self._progress("ids", done + 1, 4)
-
-    def _is_wanted(self, kind: bytes, key: bytes, raw: bytes) -> bool:
-        """Whether a record by hash is one that a block or entry has, or that is still to be deleted."""
-        height = int.from_bytes(raw[:8])
-        if kind == b"H":
-            block = self._reader.get(numbered(b"B", height))
-            return height < self._span.first_block or (block is not None and sha256(block) == key[1:])
-        if kind == b"D":
-            body = self._reader.get(b"X" + raw)
-            return height < self._span.first_block or (body is not None and sha256(body) == key[1:])
-        if kind == b"R":
-            found = self._reader.get(b"T" + key[9:])
-            return found is not None and self._has_entry(int.from_bytes(found[:8]), key[9:], int.from_bytes(key[1:9]))
-        return height < self._span.first_leaf or self._has_entry(height, key[1:], None)
-
-    def _has_entry(self, index: int, transaction_id: bytes, expires_at_ms: int | None) -> bool:
-        """Whether the entry with this index is that transaction's."""
-        raw = self._reader.get(numbered(b"E", index))
-        if raw is None:
-            return index < self._span.first_leaf
-        try:
-            header = decode(pb.Entry, raw, ENTRY_BYTES_MAX).header
-            expires = Header.decode(header).expires_at_ms
-        except InvalidMessage:
-            return True  # the entry is named already
-        return sha256(header) == transaction_id and expires_at_ms in {None, expires}
-
 
 def _state_roots(reader: Reader) -> Iterator[tuple[int, bytes]]:
     """The versions of the state that are held, ascending, with their roots."""
@@ -464,7 +334,3 @@ def _has_header(raw: bytes, header: bytes) -> bool:
         return decode(pb.Transaction, raw, TRANSACTION_BYTES_MAX).header == header
     except InvalidMessage:
         return True  # its digest is wrong, which is named already
-
-
-def _tile_key(level: int, tile: int) -> bytes:
-    return LOG_PREFIX + level.to_bytes(1) + tile.to_bytes(8)

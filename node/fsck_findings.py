@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from chain.checkpoint import Checkpoint
 from chain.storage import Reader
 
 PROBLEMS_MAX = 100
@@ -53,6 +54,21 @@ class Problem:
     def advice(self) -> str:
         """What to do about it."""
         return _ADVICE[self.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What part of the ledger's past a database holds.
+
+    Attributes:
+        first_block: The oldest block held.
+        first_leaf: The oldest entry held.
+        tip: The newest block's checkpoint.
+    """
+
+    first_block: int
+    first_leaf: int
+    tip: Checkpoint
 
 
 class EnoughFound(Exception):

@@ -15,8 +15,7 @@ from chain.genesis import Genesis
 from chain.pb import ledger_pb2 as pb
 from chain.storage import Reader
 from chain.types import sha256
-from node.fsck_blocks import Span
-from node.fsck_findings import Findings, Progress
+from node.fsck_findings import Findings, Progress, Span
 from node.store_keys import numbered
 
 RECORD_BYTES_MAX = 64 * 1024
