@@ -6,6 +6,7 @@ in the sense that a read is a small piece of work: it never holds the thread for
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -60,6 +61,7 @@ class LedgerService:
         self._store = store
         self._fatal = fatal
         self._compactor = None if compact is None else Compactor(compact)
+        self._wanted_heights: Callable[[], Sequence[Height]] = tuple
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._buckets: dict[str, tuple[quota.Bucket, int]] = {}
 
@@ -87,10 +89,25 @@ class LedgerService:
     def _execute(self, block: Block, transactions: Sequence[SignedTransaction]) -> Execution:
         execution = self._ledger.execute(block, transactions)
         self._ledger.commit(execution)
+        self._pin_wanted()
         self._store.prune(PRUNED_KEYS_MAX)
         if self._compactor is not None:
             self._compactor.add(self._store.take_compactable())
         return execution
+
+    def keep(self, wanted_heights: Callable[[], Sequence[Height]]) -> None:
+        """From now on keep what copies at these heights need; asked in the ledger's thread, after each block."""
+        self._wanted_heights = wanted_heights
+
+    def _pin_wanted(self) -> None:
+        wanted = self._wanted_heights()
+        for height in self._store.pins:
+            if height not in wanted:
+                self._store.unpin(height)
+        for height in wanted:
+            # One that a peer asked for just as it was pruned can't be kept any more; it learns so when it goes on.
+            with contextlib.suppress(Refused):
+                self._store.pin(height)
 
     async def certify(self, certified: CertifiedCheckpoint, checkpoint: Checkpoint) -> None:
         """Store a checkpoint's certificate."""

@@ -124,6 +124,7 @@ class Node:
             fatal=self._fail,
             now=now,
         )
+        self._service.keep(self._syncing.snapshots.heights)
         self.transport = Transport(self._keys.identity, config.peer, self._receive, self._syncing.add_to)
         self.admission = Admission(
             self._genesis.network,

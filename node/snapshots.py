@@ -9,11 +9,10 @@ the time is an argument.
 from dataclasses import dataclass, replace
 
 from chain.types import Height, Millis
+from node.store import PINS_MAX
 
 OFFERED = 2
 """A newcomer that began just before the newest was taken can finish the one before."""
-PINS_MAX = 4
-"""Two that are offered, two more that somebody is still taking: bounds what stays on disk on others' account."""
 PROGRESS_MS_MAX = 30_000
 """Who has asked for nothing so long is gone: three times what a client waits for one answer."""
 TAKEN_TIMES = 6
@@ -37,7 +36,7 @@ class _Pin:
 
 
 class Snapshots:
-    """The pinned states. Written by one thread; `floor` may be read by others."""
+    """The pinned states. Written by one thread; `heights` may be read by others."""
 
     def __init__(self, every_blocks: int, kept_ms: int) -> None:
         self._every_blocks = every_blocks
@@ -84,9 +83,9 @@ class Snapshots:
         """How many states stay."""
         return len(self._pins)
 
-    def floor(self) -> Height | None:
-        """The lowest height whose state, blocks and entries must stay; None if none must."""
-        return min((pin.height for pin in self._pins), default=None)
+    def heights(self) -> tuple[Height, ...]:
+        """Of all states that stay, ascending."""
+        return tuple(sorted(pin.height for pin in self._pins))
 
     def _is_taken(self, pin: _Pin, now: Millis) -> bool:
         if pin.asked_ms is None:

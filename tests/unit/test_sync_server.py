@@ -17,9 +17,11 @@ from chain.pb import ledger_pb2
 from chain.types import BlsKey, Height, Millis, Network
 from node.copies import Copies
 from node.errors import StorageError
+from node.ledger_service import LedgerService
 from node.metrics import Metrics
 from node.pb import sync_service_pb2 as pb
-from node.snapshots import OFFERED, PINS_MAX, PROGRESS_MS_MAX, TAKEN_TIMES, Snapshots
+from node.snapshots import OFFERED, PROGRESS_MS_MAX, TAKEN_TIMES, Snapshots
+from node.store import PINS_MAX
 from node.sync_server import WAITING_MAX, SyncService
 from node.transport import Peer
 from tests.certified_ledger import CertifiedLedger
@@ -251,11 +253,11 @@ def at(ms: int) -> Millis:
 
 def test_first_certified_state_is_offered_and_the_next_ones_so_many_blocks_apart() -> None:
     snapshots = Snapshots(100, KEPT_MS)
-    assert (snapshots.offered(), snapshots.floor()) == ((), None)
+    assert (snapshots.offered(), snapshots.heights()) == ((), ())
     for height in range(7, 420):
         snapshots.certified(Height(height), at(height))
     assert snapshots.offered() == (307, 407)
-    assert snapshots.floor() == 307
+    assert snapshots.heights() == (307, 407)
     assert len(snapshots.offered()) == OFFERED
 
 
@@ -263,7 +265,7 @@ def test_state_that_nobody_takes_is_let_go_after_its_time_and_a_new_one_is_offer
     snapshots = Snapshots(100, KEPT_MS)
     snapshots.certified(Height(5), at(0))
     snapshots.expire(at(KEPT_MS - 1))
-    assert snapshots.floor() == 5
+    assert snapshots.heights() == (5,)
     snapshots.certified(Height(9), at(KEPT_MS))
     assert snapshots.offered() == (9,), "a slow network has something to offer at any time"
 
@@ -274,11 +276,11 @@ def test_state_that_is_taken_stays_while_its_taker_goes_on_and_not_beyond_the_li
     now = 0
     while now < TAKEN_TIMES * KEPT_MS:
         snapshots.expire(at(now))
-        assert snapshots.floor() == 5, now
+        assert snapshots.heights() == (5,), now
         snapshots.asked(Height(5), at(now))
         now += PROGRESS_MS_MAX - 1
     snapshots.expire(at(TAKEN_TIMES * KEPT_MS))
-    assert snapshots.floor() is None
+    assert snapshots.heights() == ()
 
 
 def test_state_whose_taker_has_gone_is_let_go() -> None:
@@ -286,9 +288,9 @@ def test_state_whose_taker_has_gone_is_let_go() -> None:
     snapshots.certified(Height(5), at(0))
     snapshots.asked(Height(5), at(KEPT_MS - 1))
     snapshots.expire(at(KEPT_MS + PROGRESS_MS_MAX - 2))
-    assert snapshots.floor() == 5
+    assert snapshots.heights() == (5,)
     snapshots.expire(at(KEPT_MS + PROGRESS_MS_MAX - 1))
-    assert snapshots.floor() is None
+    assert snapshots.heights() == ()
 
 
 def test_older_snapshot_that_is_taken_outlives_two_newer_ones() -> None:
@@ -296,7 +298,7 @@ def test_older_snapshot_that_is_taken_outlives_two_newer_ones() -> None:
     for height in (1, 11, 21, 31, 41):
         snapshots.asked(Height(1), at(height))
         snapshots.certified(Height(height), at(height))
-    assert snapshots.floor() == 1
+    assert snapshots.heights()[0] == 1
     assert snapshots.count <= PINS_MAX
 
 
@@ -311,3 +313,23 @@ def test_states_that_peers_ask_for_at_will_are_bounded_and_never_offered() -> No
     assert snapshots.offered() == (100, 110), "what peers ask for keeps no snapshot from being taken"
     snapshots.expire(at(1 + PROGRESS_MS_MAX))
     assert snapshots.count == 2
+
+
+async def test_states_that_are_wanted_are_pinned_before_anything_is_pruned_and_let_go_after() -> None:
+    ledger = CertifiedLedger(MemoryDatabase())
+    ledger.grow(5)
+    wanted: list[tuple[Height, ...]] = [(Height(3), Height(5))]
+    failures: list[BaseException] = []
+    service = LedgerService(ledger.ledger, ledger.store, failures.append)
+    service.keep(lambda: wanted[-1])
+    pruned_with: list[list[Height]] = []
+    prune = ledger.store.prune
+    ledger.store.prune = lambda keys_max: (pruned_with.append(ledger.store.pins), prune(keys_max))[1]
+    twin = CertifiedLedger(MemoryDatabase())
+    twin.grow(7)
+    for execution in twin.executions[5:]:
+        await service.execute(execution.block, execution.transactions)
+        wanted.append((Height(5), Height(99)))
+    service.stop()
+    assert pruned_with == [[3, 5], [5]], "one that can't be kept is passed over"
+    assert not failures
