@@ -24,6 +24,9 @@ VALUE_BYTES_MAX = 64 * 1024
 FOUND_MAX = 200
 """Rows that a search hands out: more means that the value tells nobody apart."""
 
+_HELD = "zhixin_held"
+"""Persons that a transaction holds; a session lives as long as its transaction."""
+
 Column: TypeAlias = InstrumentedAttribute[bytes | None]
 
 
@@ -50,8 +53,10 @@ class People:
         person_id = new_id()
         wrapped = self._wrap(person_id, epoch, 1, cipher.new_key())
         digest = person_digest(person_id)
-        session.add(Person(id=person_id, digest=digest, epoch=epoch, key_version=1, wrapped_key=wrapped))
+        person = Person(id=person_id, digest=digest, epoch=epoch, key_version=1, wrapped_key=wrapped)
+        session.add(person)
         session.flush()
+        session.info.setdefault(_HELD, {})[person_id] = person  # nobody else sees it yet
         return person_id
 
     def exists(self, session: Session, person_id: str) -> bool:
@@ -74,11 +79,11 @@ class People:
         person = self._held(session, row.person_id)
         content = None if value is None else unicodedata.normalize("NFC", value).encode()
         assert content is None or len(content) <= VALUE_BYTES_MAX, "callers bound what they take"
-        key = self._unwrap(person)
-        setattr(row, column.key, None if content is None else cipher.seal(key, content, _where(row, column)))
+        was_empty = getattr(row, column.key) is None
+        sealed = None if content is None else cipher.seal(self._unwrap(person), content, _where(row, column))
+        setattr(row, column.key, sealed)
         session.add(row)
-        session.flush()
-        self._index(session, row, column, value)
+        self._index(session, row, column, value, was_empty=was_empty)
 
     def open(self, session: Session, row: PersonalRow, column: Column) -> str | None:
         """Read a sealed value.
@@ -151,14 +156,16 @@ class People:
         """Make the index entries of some rows anew, under the index key in use."""
         for row in rows:
             for column in sealed_columns(model):
-                self._index(session, row, column, self.open(session, row, column))
+                self._index(session, row, column, self.open(session, row, column), was_empty=False)
 
-    def _index(self, session: Session, row: PersonalRow, column: Column, value: str | None) -> None:
+    def _index(self, session: Session, row: PersonalRow, column: Column, value: str | None, *, was_empty: bool) -> None:
+        """Replace a value's index entry; where the column was empty there is none to delete."""
         if _normal(column) is None:
             return
         table = row.__tablename__
-        entries = (BlindEntry.table == table) & (BlindEntry.column == column.key) & (BlindEntry.row == row.id)
-        session.execute(delete(BlindEntry).where(entries))
+        if not was_empty:
+            entries = (BlindEntry.table == table) & (BlindEntry.column == column.key) & (BlindEntry.row == row.id)
+            session.execute(delete(BlindEntry).where(entries))
         if value is None:
             return
         version = self._ring.index_version
@@ -167,7 +174,6 @@ class People:
             table=table, column=column.key, row=row.id, version=version, digest=digest, person_id=row.person_id
         )
         session.add(entry)
-        session.flush()
 
     def _versions(self) -> list[int]:
         """Index keys that entries may have been made with: the one in use, and while it is exchanged the one before."""
@@ -181,11 +187,15 @@ class People:
         return cipher.keyed_digest(key, "zhixin/blind/1", kind, table, column.key, normalise(kind, value))
 
     def _held(self, session: Session, person_id: str) -> Person:
-        """A person's row, held so that nobody erases it before this transaction ends."""
+        """A person's row, held so that nobody erases it before this transaction ends; asked for once in each."""
+        held: dict[str, Person] = session.info.setdefault(_HELD, {})
+        if person_id in held:
+            return held[person_id]
         query = select(Person).where(Person.id == person_id).with_for_update(read=True, key_share=True)
         person = session.scalar(query)
         if person is None:
             raise PersonErased(person_id)
+        held[person_id] = person
         return person
 
     def _epoch(self, session: Session) -> int:
