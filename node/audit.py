@@ -24,7 +24,7 @@ from chain.storage import Database, Reader
 from chain.types import BlockId, Millis
 from node.audit_faults import Damaged, Fault, compare, fail, fail_missing
 from node.audit_history import History
-from node.audit_log import edge_tiles
+from node.audit_log import edge_at
 from node.audit_marks import check_edges, check_marks
 from node.audit_proofs import Epochs, check_certified, check_finalization
 from node.audit_read import StoredBlock, stored_blocks
@@ -33,7 +33,7 @@ from node.audit_scratch import Scratch, Span, compare_tables, copy_state, is_cop
 from node.audit_work import SignedRecord, Workers, Wrong, check_piece, pieces_of
 from node.modules import ledger_modules
 from node.store import LedgerStore
-from node.store_keys import numbered
+from node.store_keys import BlockOutcome, numbered
 
 CHUNK_TRANSACTIONS = 1_024
 """A chunk of blocks ends with the block that reaches this: enough pieces for some processes."""
@@ -172,6 +172,7 @@ class _Audit:
         self._reported = 0.0
         self.blocks = self.transactions = self.entries = self.certificates = self.records = self.certified_height = 0
         self.followed = 0
+        self._above, self._size_before = -1, 0
 
     def run(self, scope: Scope) -> None:
         """Everything, in order; ends with `Damaged` at the first fault."""
@@ -222,14 +223,20 @@ class _Audit:
 
     def _follow(self, scope: Scope, epochs: Epochs) -> None:
         """Check the blocks for whose execution no state is held, by all that needs none."""
-        start, base = scope.start, scope.base
-        assert start is not None
+        first, base = scope.follow_from, scope.base
         assert base is not None
-        if start.height == base.height:
+        self._above, self._size_before = base.height, base.log_size
+        if first is None:
             return
-        self._scratch.write(edge_tiles(self._reader, start))
-        history = History(self._genesis.network, self._scratch, start.log_size)
-        for block in self._checked(start.height + 1, base.height, start.block_id, start.time_ms, epochs):
+        key = numbered(b"O", first)
+        outcome = self._reader.get(key)
+        if outcome is None:
+            fail_missing(key)
+        self._above, self._size_before = first - 1, BlockOutcome.decode(outcome).first_leaf
+        # The first block's checkpoint proves this edge, once its entries are added.
+        self._scratch.write(edge_at(self._reader, self._size_before))
+        history = History(self._genesis.network, self._scratch, self._size_before)
+        for block in self._checked(first, base.height, None, Millis(0), epochs):
             _, derived = history.step(block, self._reader)
             self._scratch.write(derived)
             self.followed += 1
@@ -238,7 +245,7 @@ class _Audit:
     # ------------------------------------------------------------ reading ahead
 
     def _checked(
-        self, first: int, last: int, parent_id: BlockId, time_ms: Millis, epochs: Epochs
+        self, first: int, last: int, parent_id: BlockId | None, time_ms: Millis, epochs: Epochs
     ) -> Iterator[StoredBlock]:
         """Blocks in order, each once the signatures of all before it are checked."""
         for chunk in self._chunks(first, last, parent_id, time_ms, epochs):
@@ -252,7 +259,9 @@ class _Audit:
             if chunk.damage is not None:
                 raise chunk.damage
 
-    def _chunks(self, first: int, last: int, parent_id: BlockId, time_ms: Millis, epochs: Epochs) -> Iterator[_Chunk]:
+    def _chunks(
+        self, first: int, last: int, parent_id: BlockId | None, time_ms: Millis, epochs: Epochs
+    ) -> Iterator[_Chunk]:
         """Chunks in order, some ahead; a fault met on reading comes after the blocks before it."""
         ahead: deque[_Chunk] = deque()
         for chunk in self._read(stored_blocks(self._reader, first, last, parent_id, time_ms), epochs):
@@ -326,7 +335,7 @@ class _Audit:
     def _report(self, scope: Scope) -> None:
         now = time.monotonic()
         done = self.followed + self.blocks
-        total = scope.last - (0 if scope.start is None else scope.start.height)
+        total = scope.last - (scope.first if scope.follow_from is None else scope.follow_from) + 1
         if now - self._reported >= REPORT_EVERY_SECONDS or done == total:
             self._reported = now
             self._progress(Progress(done, total, self.transactions))
@@ -369,10 +378,10 @@ class _Audit:
 
     def _finish(self, scope: Scope, epochs: Epochs) -> None:
         """Compare what does not lie in the order of blocks, and look for what should not be there."""
-        base, start = scope.base, scope.start
+        base = scope.base
         span = Span(
-            above=-1 if start is None else start.height,
-            log_size=0 if start is None else start.log_size,
+            above=self._above,
+            log_size=self._size_before,
             last=scope.last,
             is_tip=scope.is_tip,
             state_above=-1 if base is None or base.height == scope.forgotten else base.height,

@@ -28,13 +28,13 @@ def tile_key(level: int, tile: int) -> bytes:
     return LOG_PREFIX + level.to_bytes(1) + tile.to_bytes(8)
 
 
-def edge_tiles(reader: Reader, checkpoint: Checkpoint) -> dict[bytes, bytes]:
-    """The tiles at the right edge of the log as it was at a checkpoint, proven by its root.
+def edge_at(reader: Reader, size: int) -> dict[bytes, bytes]:
+    """The tiles at the right edge of the log as it was with so many entries; what proves them is the caller's affair.
 
     Raises:
-        Damaged: One is missing or too short, or they do not make up the root.
+        Damaged: One is missing or too short.
     """
-    size, found = checkpoint.log_size, {}
+    found: dict[bytes, bytes] = {}
     level = 0
     while size >> level * TILE_BITS:
         count = size >> level * TILE_BITS
@@ -44,10 +44,20 @@ def edge_tiles(reader: Reader, checkpoint: Checkpoint) -> dict[bytes, bytes]:
             if raw is None:
                 fail_missing(key)
             if len(raw) < width * HASH_BYTES:
-                fail(key, f"the tile is too short: the log had {size} entries at height {checkpoint.height}")
+                fail(key, f"the tile is too short for a log of {size} entries")
             found[key] = raw[: width * HASH_BYTES]
         level += 1
-    if Log(reader, LOG_PREFIX, size).root() != checkpoint.log_root:
+    return found
+
+
+def edge_tiles(reader: Reader, checkpoint: Checkpoint) -> dict[bytes, bytes]:
+    """The tiles at the right edge of the log as it was at a checkpoint, proven by its root.
+
+    Raises:
+        Damaged: One is missing or too short, or they do not make up the root.
+    """
+    found = edge_at(reader, checkpoint.log_size)
+    if Log(reader, LOG_PREFIX, checkpoint.log_size).root() != checkpoint.log_root:
         key = next(iter(found), tile_key(0, 0))
         fail(key, f"the tiles at the log's edge do not make up its root at height {checkpoint.height}")
     return found

@@ -42,8 +42,8 @@ class Scope:
         first: The first block that is executed.
         last: The last one; first - 1 if there is none.
         base: The checkpoint before the first block; None if that is genesis.
-        start: The checkpoint after which blocks are followed without being executed, up to the base; the base itself if
-            there are none. None with genesis.
+        follow_from: The first of the blocks up to the base, itself among them, that are checked by what needs no
+            execution; None if none are.
         tip: The newest stored block's checkpoint, or one of height 0.
         forgotten: States before this height are not held.
         horizon: How far back blocks and entries are held.
@@ -52,7 +52,7 @@ class Scope:
     first: int
     last: int
     base: Checkpoint | None
-    start: Checkpoint | None
+    follow_from: int | None
     tip: Checkpoint
     forgotten: int
     horizon: Horizon
@@ -107,8 +107,8 @@ def find_scope(reader: Reader, genesis: Genesis, first: int | None, last: int | 
             f"with --from {oldest} or later"
         )
     base = _base(reader, begin - 1)
-    start = base if first is not None or is_whole else _base(reader, horizon.oldest_block)
-    return Scope(begin, end, base, start, tip, forgotten, horizon)
+    follow_from = None if first is not None or is_whole else int(horizon.oldest_block)
+    return Scope(begin, end, base, follow_from, tip, forgotten, horizon)
 
 
 def oldest_base(horizon: Horizon, forgotten: int) -> int:

@@ -15,12 +15,14 @@ from chain.tree import StateTree
 from cli import output
 from cli.exits import Exit
 from cli.main import run
+from node import store
 from node.audit import AuditReport, Progress, audit
 from node.audit_faults import Fault, compare, first_difference
 from node.audit_scope import Scope, ScopeError
 from node.audit_work import InlineWorkers, SignedRecord, check_piece, open_workers, pieces_of
 from node.errors import ConfigError
 from node.leveldb import LevelDatabase
+from node.store import LedgerStore
 from node.store_keys import FORMAT_KEY, INSTALL_KEY, NETWORK_KEY, STATE_PREFIX, numbered
 from tests.certified_ledger import CertifiedLedger
 from tests.ledger_copy import copy_at
@@ -152,13 +154,39 @@ def test_ledger_that_joined_by_a_snapshot_is_audited_from_its_oldest_block() -> 
     assert isinstance(joined.database, MemoryDatabase)
     grown_on = joined.database.pairs()
     report = run_audit(grown_on)
-    assert (report.fault, report.blocks, report.followed) == (None, 6, 0)
+    assert (report.fault, report.blocks, report.followed) == (None, 6, 1)
     assert scope_of(report).base is not None
     assert scope_of(report).base.height == 16
     with pytest.raises(ScopeError, match="start with --from 17 or later"):
         run_audit(grown_on, first=1)
     later = run_audit(pruned(grown_on, 20))
-    assert (later.fault, later.followed, later.blocks) == (None, 4, 2)
+    assert (later.fault, later.followed, later.blocks) == (None, 5, 2)
+
+
+def test_ledger_whose_blocks_are_pruned_is_audited_from_its_oldest_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "BLOCKS_KEPT_MIN", 10)
+    database = prune_blocks(CertifiedLedger(MemoryDatabase(), block_ms=30_000), 10)
+    report = audit(database, MADE.genesis, MemoryDatabase(), InlineWorkers())
+    assert (report.fault, scope_of(report).horizon.oldest_block, scope_of(report).last) == (None, 30, 40)
+    assert (report.followed, report.blocks) == (1, 10)
+    later = audit(MemoryDatabase(pruned(database.pairs(), 36)), MADE.genesis, MemoryDatabase(), InlineWorkers())
+    assert (later.fault, later.followed, later.blocks) == (None, 7, 4)
+    key = next(key for key in sorted(database.pairs()) if key[:1] == b"X")
+    for gone in (key, numbered(b"B", 33), numbered(b"E", LedgerStore(database).first_leaf)):
+        left = {name: value for name, value in database.pairs().items() if name != gone}
+        assert audit(MemoryDatabase(left), MADE.genesis, MemoryDatabase(), InlineWorkers()).fault is not None
+
+
+def prune_blocks(ledger: CertifiedLedger, kept: int) -> MemoryDatabase:
+    """Forty blocks, an epoch closed among the older ones, and all but the last ones forgotten."""
+    ledger.grow(14)
+    ledger.append(*ledger.replace_validator("roads", 1))
+    ledger.grow(25, first=15)
+    assert isinstance(ledger.database, MemoryDatabase)
+    pruning = LedgerStore(ledger.database, blocks_kept=kept)
+    while pruning.prune_blocks():
+        pass
+    return ledger.database
 
 
 def test_workers_in_processes_of_their_own_find_the_same(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from chain.types import BlsKey, Network
 from cli import output
 from cli.exits import Exit
 from cli.main import run
-from node import backup, backup_folder
+from node import backup, backup_folder, store
 from node.audit import audit
 from node.audit_faults import Damaged
 from node.audit_work import InlineWorkers
@@ -200,10 +200,35 @@ def test_copy_of_a_snapshot_is_backed_up_from_its_oldest_block(source: Home, tmp
     assert verify(tmp_path / "backup").horizon.oldest_block == 16
     with open_reader(put_back(tmp_path / "backup", tmp_path / "home")) as reader:
         report = audit(reader, MADE.genesis, MemoryDatabase(), InlineWorkers())
-        assert (report.fault, report.followed) == (None, 9)
+        assert (report.fault, report.followed) == (None, 10)
         restored = everything(reader)
     stored = pairs_of(joined)
     assert {k for k in stored if k[:1] in b"DEHLTMR"} == {k for k in restored if k[:1] in b"DEHLTMR"}
+
+
+def test_pruned_ledger_is_backed_up_from_its_oldest_block_and_the_backup_keeps_what_is_pruned_later(
+    source: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "BLOCKS_KEPT_MIN", 10)
+    ledger = CertifiedLedger(MemoryDatabase(), block_ms=30_000)
+    ledger.grow(30)
+    prune(ledger, 15)
+    first = make(source, tmp_path / "backup", pairs_of(ledger))
+    assert (first.oldest_block, first.height) == (16, 30)
+    ledger.open()
+    ledger.grow(9, first=30)
+    prune(ledger, 10)
+    second = make(source, tmp_path / "backup", pairs_of(ledger))
+    assert (second.oldest_block, second.height) == (16, 39)
+    with open_reader(put_back(tmp_path / "backup", tmp_path / "home")) as reader:
+        report = audit(reader, MADE.genesis, MemoryDatabase(), InlineWorkers())
+    assert (report.fault, report.followed) == (None, 24)
+
+
+def prune(ledger: CertifiedLedger, kept: int) -> None:
+    pruning = store.LedgerStore(ledger.database, blocks_kept=kept)
+    while pruning.prune_blocks():
+        pass
 
 
 def test_newest_certified_height_is_where_a_backup_ends(source: Home, tmp_path: Path) -> None:
