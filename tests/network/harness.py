@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from identity.pb import identity_pb2
 from node.certificates import certificate_name, from_pem
 from node.config import CLIENT_PORT_OFFSET, PORTS_PER_NODE
 from node.keys import Purpose, load_key
-from node.testnet import create_testnet
+from node.testnet import Testnet, create_testnet
 
 START_SECONDS = 40
 """Importing takes a second on a free machine and ten on a busy one."""
@@ -60,9 +60,15 @@ class Processes:
     `homes` begins with the founding validators'; a test that makes another node's home appends it.
     """
 
-    def __init__(self, directory: Path, validators: int = 4, spare: int = SPARE_NODES) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        validators: int = 4,
+        spare: int = SPARE_NODES,
+        make: Callable[[Path, int, int], Testnet] = create_testnet,
+    ) -> None:
         self.base_port = free_base_port(validators + spare)
-        self.net = create_testnet(directory / "net", validators, self.base_port)
+        self.net = make(directory / "net", validators, self.base_port)
         self.homes = list(self.net.homes)
         self.raw_genesis = self.net.genesis.read_bytes()
         self.genesis = genesis.load(self.raw_genesis)

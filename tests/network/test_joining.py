@@ -12,24 +12,41 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import grpc
 import pytest
 from harness import Processes, Registrar
 
+from benchmarks.filled_network import filled_network
 from chain import bls, receipt
 from chain.checkpoint import Checkpoint
 from chain.codec import encode
 from chain.ed25519 import Ed25519Signer
+from chain.ledger import Ledger
 from chain.pb import ledger_pb2
 from chain.receipt import Verifier
-from chain.transaction import Operation, SignedTransaction, build
-from chain.types import Millis
+from chain.transaction import Operation, SignedTransaction, build, decode
+from chain.types import Height, Millis
 from client.pb import node_service_pb2 as pb
 from membership.pb import membership_pb2
+from node import testnet
 from node.certificates import from_pem
-from node.config import ClientConfig, Config, Home, KeysConfig, PeerConfig, SyncConfig, load_config, render_config
+from node.config import (
+    ClientConfig,
+    Config,
+    Home,
+    KeysConfig,
+    PeerConfig,
+    StorageConfig,
+    SyncConfig,
+    load_config,
+    render_config,
+)
 from node.exits import NodeExit
 from node.keys import KeyPair, Purpose, load_key
+from node.leveldb import LevelDatabase
+from node.modules import ledger_modules
 from node.setup import make_home
+from node.store import LedgerStore
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 
@@ -253,3 +270,53 @@ async def test_validators_replaced_one_by_one_by_newcomers_under_load_and_genesi
     processes.start(index)
     seen = await catch_up(registrar, index, with_node=FOUNDERS + 1)
     assert (seen.role, seen.epoch) == (pb.ROLE_FOLLOWER, FOUNDERS + 1)
+
+
+FILLED_BLOCKS = 1_500
+KEPT_BLOCKS = 1_000
+STALE_HEIGHT = 100
+
+
+def execute_first_blocks(processes: Processes, index: int, count: int) -> None:
+    """Give a node the ledger that it had when it was shut down long ago."""
+    with LevelDatabase(processes.homes[0].ledger) as theirs, LevelDatabase(processes.homes[index].ledger) as own:
+        store = LedgerStore(theirs)
+        ledger = Ledger(LedgerStore(own), processes.genesis, *ledger_modules())
+        for height in range(1, count + 1):
+            block = store.block(Height(height))
+            assert block is not None
+            ledger.commit(ledger.execute(block, [decode(raw) for raw in store.transactions(Height(height))]))
+
+
+async def test_nodes_that_no_peer_can_serve_by_blocks_any_more_say_so_and_recover_by_themselves(tmp_path: Path) -> None:
+    def make(directory: Path, _validators: int, base_port: int) -> testnet.Testnet:
+        return filled_network(directory, 300, base_port, empty_blocks=FILLED_BLOCKS)
+
+    processes = Processes(tmp_path, FOUNDERS, SPARE, make)
+    registrar = Registrar(processes)
+    stale, fresh = (add_node(processes, is_validator=False) for _ in range(2))
+    execute_first_blocks(processes, stale, STALE_HEIGHT)
+    for home in processes.net.homes:
+        config = load_config(home, {})
+        home.config.write_text(render_config(replace(config, storage=StorageConfig(blocks_kept=KEPT_BLOCKS))))
+    for index in (stale, fresh):
+        trust(processes, index, at=(0, 1, 2, 3))
+    try:
+        processes.start(0, 1, 2, 3)
+        for index in range(FOUNDERS):
+            await until(registrar, index, lambda status: status.oldest_block > STALE_HEIGHT + 1)
+        processes.start(stale, fresh)
+        for index in (stale, fresh):
+            joined = await until(registrar, index, lambda status: status.executed_height > FILLED_BLOCKS)
+            assert joined.oldest_block > FILLED_BLOCKS
+            (behind,) = lines(processes, index, "sync.behind")
+            assert behind["peers_hold_blocks_from"] > STALE_HEIGHT + 1
+            one = registrar.attestation()
+            assert await registrar.submit(index, [one]) == {one.id}
+        assert lines(processes, stale, "sync.behind")[0]["height"] == STALE_HEIGHT
+        async with registrar.stub(fresh) as stub:
+            call = stub.Blocks(pb.BlocksRequest(from_height=STALE_HEIGHT))
+            with pytest.raises(grpc.aio.AioRpcError, match=r"block\.pruned"):
+                await call.read()
+    finally:
+        processes.stop_all()
