@@ -118,18 +118,14 @@ class Copies:
         if first_leaf is None:
             raise Refused("the entries that a copy at this height needs are pruned", "log.pruned")
         size = checkpoint.log_size
-        witness = None
-        if first_leaf:
-            witness = (self._entry(first_leaf), self._log.prove_inclusion(first_leaf, size))
-        return encode_head(
-            certified,
-            block.raw,
-            self.records.transactions(height),
-            first_leaf,
-            self._log.left_edge(first_leaf),
-            self._log.prove_consistency(first_leaf, size),
-            witness,
-        )
+        try:
+            witness = (self._entry(first_leaf), self._log.prove_inclusion(first_leaf, size)) if first_leaf else None
+            left_edge = self._log.left_edge(first_leaf)
+            consistency = self._log.prove_consistency(first_leaf, size)
+        except AssertionError as error:  # a tile is missing that was there when the block was committed
+            raise damaged(str(error)) from error
+        transactions = self.records.transactions(height)
+        return encode_head(certified, block.raw, transactions, first_leaf, left_edge, consistency, witness)
 
     def state(self, height: Height, path: bytes) -> bytes:
         """What stands at a place of the state: bytes of StatePart, see `chain.snapshot.verify_part`.
@@ -188,7 +184,11 @@ class Copies:
             entries.append(raw)
         if not entries:
             raise damaged(f"entry {first_leaf} is missing")
-        return encode_tail(first_leaf, entries, self._log.prove_range(first_leaf, len(entries), size))
+        try:
+            path = self._log.prove_range(first_leaf, len(entries), size)
+        except AssertionError as error:  # a tile is missing that was there when the block was committed
+            raise damaged(str(error)) from error
+        return encode_tail(first_leaf, entries, path)
 
     def block(self, height: Height) -> bytes:
         """An executed block with all of its transactions: bytes of BlockWithBodies.
