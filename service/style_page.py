@@ -25,11 +25,11 @@ _PLACES = (
     Place("style.in-workplace", f"{PATH}/workplace", count=3),
     Place("style.in-kiosk", f"{PATH}/kiosk"),
 )
-SITE = Site("style.title", PATH, _PLACES, scripts=("style-page.js",))
+SITE = Site("style.title", PATH, _PLACES, scripts=("htmx.js", "style-page.js"))
 _SITES = {
     "": SITE,
-    "workplace": Site("style.title", PATH, _PLACES, layout="workplace", scripts=("style-page.js",)),
-    "kiosk": Site("style.title", PATH, _PLACES, size="kiosk", scripts=("style-page.js",)),
+    "workplace": Site("style.title", PATH, _PLACES, layout="workplace", scripts=("htmx.js", "style-page.js")),
+    "kiosk": Site("style.title", PATH, _PLACES, size="kiosk", scripts=("htmx.js", "style-page.js")),
 }
 _COLUMNS = (
     Column("name", "style.column-name", sortable=True),

@@ -42,6 +42,7 @@ class Column:
 class Head:
     """One column as a template shows it."""
 
+    key: str
     title: str
     numeric: bool
     sorted: Sorted | None
@@ -162,7 +163,7 @@ def _head(request: Request, column: Column, order: Order) -> Head:
         sorted_by = "descending" if order.descending else "ascending"
     turned = f"-{column.key}" if sorted_by == "ascending" else column.key
     link = address_with(request, sort=turned, page=None) if column.sortable else None
-    return Head(column.title, column.numeric, sorted_by, link)
+    return Head(column.key, column.title, column.numeric, sorted_by, link)
 
 
 def _harmless(cell: object) -> object:

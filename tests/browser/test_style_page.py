@@ -235,16 +235,31 @@ def test_page_without_scripts_is_readable_and_claims_no_check(visit: Open, langu
     expect(page.locator("[data-copy]").first).to_be_hidden()
 
 
-def test_table_is_sorted_and_paged_by_its_links(visit: Open) -> None:
-    seen = visit(language="en")
-    page = seen.open("/_styles?lang=en")
+@pytest.mark.parametrize("scripts", [True, False])
+def test_table_is_sorted_and_paged_by_its_links(visit: Open, scripts: bool) -> None:
+    page = visit(language="en", java_script_enabled=scripts).open("/_styles")
+    page.locator("html").evaluate("html => { html.dataset.same = 'yes' }")
     page.get_by_role("link", name="Delay").click()
     expect(page.locator("th[aria-sort=ascending]")).to_have_text("Delay")
     assert page.locator("#validators tbody td:last-child").all_inner_texts() == ["3\u00a0ms", "4\u00a0ms", "5\u00a0ms"]
+    assert page.url.endswith("/_styles?sort=delay")
+    assert (page.locator("html").get_attribute("data-same") == "yes") is scripts, "swapped in place, or loaded"
     page.get_by_role("link", name="Next").click()
-    assert page.locator("#validators tbody td:last-child").all_inner_texts() == ["11\u00a0ms"]
     expect(page.get_by_text("4–4 of 4")).to_be_visible()
+    assert page.locator("#validators tbody td:last-child").all_inner_texts() == ["11\u00a0ms"]
     expect(page.get_by_role("link", name="Next")).to_have_count(0)
+    page.go_back()
+    expect(page.get_by_text("1–3 of 4")).to_be_visible()
+
+
+def test_table_swapped_in_place_keeps_the_focus_of_the_keyboard(visit: Open) -> None:
+    page = visit(language="en").open("/_styles")
+    page.get_by_role("link", name="Delay").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("th[aria-sort=ascending]")).to_have_text("Delay")
+    expect(page.get_by_role("link", name="Delay")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("th[aria-sort=descending]")).to_have_text("Delay")
 
 
 def test_table_is_exported_whole(visit: Open, tmp_path: Path) -> None:

@@ -107,7 +107,8 @@ function updateAgo(): void {
 
 function enhanceDrop(zone: HTMLElement): void {
   const input = zone.querySelector<HTMLInputElement>("input[type=file]");
-  if (input === null) return;
+  if (input === null || zone.dataset["ready"] === "yes") return;
+  zone.dataset["ready"] = "yes";
   const over = (event: DragEvent, is: boolean): void => {
     event.preventDefault();
     zone.classList.toggle("over", is);
@@ -132,5 +133,5 @@ export function enhance(within: ParentNode): void {
 
 enhance(document);
 setInterval(updateAgo, AGO_EVERY_MS);
-document.addEventListener("htmx:after:swap", () => enhance(document));
+document.addEventListener("htmx:after:swap", () => enhance(document)); // what is enhanced already is left alone
 document.querySelector<HTMLElement>("[data-focus]")?.focus();
