@@ -3,14 +3,14 @@
  * BLS signatures of validators: ciphersuite BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_, keys in G1, signatures in G2.
  *
  * The curve is @noble/curves'; what makes a signature scheme of it stands here: keys and signatures have their one
- * encoding and lie in their subgroup, and identity keys, signatures and aggregates are refused. Aggregates over one message
- * are sound only for keys whose possession was proven.
+ * encoding and lie in their subgroup, and identity keys, signatures and aggregates are refused. Aggregates over one
+ * message are sound only for keys whose possession was proven.
  *
  * Source: draft-irtf-cfrg-bls-signature-06, sections 2 and 3.3; RFC 9380 for hashing to the curve.
  */
 
 import { bls12_381 } from "@noble/curves/bls12-381.js";
-import { type Bytes, join, sha256, toHex, utf8 } from "./bytes.js";
+import { type Bytes, join, joinAll, sha256, toHex, utf8 } from "./bytes.js";
 import { invalidSignature } from "./errors.js";
 import type { Work } from "./steps.js";
 
@@ -81,14 +81,15 @@ export function* fastAggregateVerify(publicKeys: readonly Bytes[], message: Byte
 /**
  * Check possession proofs, all at once.
  *
- * Each equation e(generator, signature) = e(key, H(message)) is raised to a factor of its own, drawn from all of them by
- * hashing, and the product of all is checked: one final exponentiation instead of one for each.
+ * Each equation e(generator, signature) = e(key, H(message)) is raised to a factor of its own, drawn from all of them
+ * by hashing, and the product of all is checked: one final exponentiation instead of one for each.
  *
  * @returns The index of a claim that does not hold, or null if all do.
  * @throws LedgerError - `signature.invalid`: a key or signature is malformed or the identity.
  */
 export function* findFalsePossession(claims: readonly Claim[]): Work<number | null> {
-  const seed = sha256(join(...claims.flatMap(({ publicKey, message, signature }) => [publicKey, signature, sha256(message)])));
+  const hashes = claims.map(({ publicKey, message, signature }) => sha256(join(publicKey, signature, sha256(message))));
+  const seed = sha256(joinAll(hashes));
   const equations: Equation[] = [];
   let total = G2.ZERO;
   for (const [i, claim] of claims.entries()) {

@@ -14,7 +14,10 @@ const NOT_HEX = /[^0-9a-f]/;
 export const sha256 = (data: Bytes): Bytes => hash(data);
 
 /** Byte strings after one another. */
-export function join(...parts: readonly Bytes[]): Bytes {
+export const join = (...parts: readonly Bytes[]): Bytes => joinAll(parts);
+
+/** The same for any number of them: a call takes only so many arguments. */
+export function joinAll(parts: readonly Bytes[]): Bytes {
   let size = 0;
   for (const part of parts) size += part.length;
   const joined = new Uint8Array(size);
@@ -61,4 +64,5 @@ export const utf8 = (text: string): Bytes => new TextEncoder().encode(text);
  *
  * @throws TypeError - The bytes are not UTF-8.
  */
-export const fromUtf8 = (data: Bytes): string => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data);
+export const fromUtf8 = (data: Bytes): string =>
+  new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data);

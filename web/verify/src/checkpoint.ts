@@ -127,9 +127,10 @@ export function* verifyCheckpoint(
   });
   const { validators } = set;
   const quorum = quorumOf(validators.length);
-  const inputs = { bitmap: short(certified.bitmap), signers: countOf(certified.bitmap), validators: validators.length, quorum };
+  const { bitmap } = certified;
+  const inputs = { bitmap: short(bitmap), signers: countOf(bitmap), validators: validators.length, quorum };
   const members = yield* step("quorum", place, inputs, () => {
-    const found = decodeBitmap(certified.bitmap, validators.length);
+    const found = decodeBitmap(bitmap, validators.length);
     if (found.length < quorum) {
       throw invalidCertificate(`${found.length} of ${validators.length} validators signed; a quorum is ${quorum}`);
     }
@@ -137,7 +138,8 @@ export function* verifyCheckpoint(
   });
   const keys = members.map((member) => (validators[member] as Validator).blsKey);
   const message = join(utf8("zhixin/1/checkpoint\0"), network, certified.checkpoint);
-  const signed = { checkpoint: short(sha256(certified.checkpoint)), aggregate: short(certified.aggregate), keys: keys.length };
+  const digest = short(sha256(certified.checkpoint));
+  const signed = { checkpoint: digest, aggregate: short(certified.aggregate), keys: keys.length };
   yield* step("signature", place, signed, () => verifyAggregate(keys, message, certified.aggregate));
   return checkpoint;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The verifier for pages: it works in a worker, so that a page never freezes, and in slices on the page's own thread where
- * workers are refused. Either way it loads the same one script, once.
+ * The verifier for pages: it works in a worker, so that a page never freezes, and in slices on the page's own thread
+ * where workers are refused. Either way it loads the same one script, once.
  */
 
 import type { Bytes } from "./bytes.js";
@@ -213,7 +213,8 @@ class PageEngine implements Engine {
 }
 
 /** This module's own error: the script has a class of its own by that name. */
-const errorOf = ({ code, reason }: Refusal): Error => (code === null ? new Error(reason) : new LedgerError(code, reason));
+const errorOf = ({ code, reason }: Refusal): Error =>
+  code === null ? new Error(reason) : new LedgerError(code, reason);
 
 /** Load the script into the page itself, once. */
 function loadScript(scriptUrl: string): Promise<ScriptApi> {

@@ -2,9 +2,9 @@
 /**
  * The genesis file: what a network is made of, and the one thing that a verifier must be given by hand.
  *
- * The file is JSON; `network` is SHA-256 of its bytes as they stand. The founding validators' possession proofs cover the
- * founding digest: SHA-256 of the document's canonical JSON with each proof emptied. What peers need of one another (the
- * TLS certificates) is checked for its shape only: no receipt rests on it.
+ * The file is JSON; `network` is SHA-256 of its bytes as they stand. The founding validators' possession proofs cover
+ * the founding digest: SHA-256 of the document's canonical JSON with each proof emptied. What peers need of one another
+ * (the TLS certificates) is checked for its shape only: no receipt rests on it.
  *
  * Source: docs/protocol.md, sections 1 and 5.
  */
@@ -30,7 +30,6 @@ const FIELDS = ["format", "name", "time_ms", "validators", "sections"];
 const VALIDATOR_FIELDS = ["organisation", "bls_key", "possession", "tls_certificate", "address"];
 const PLACE = { part: "genesis", index: 0 } as const;
 
-// eslint-disable-next-line no-control-regex, no-misleading-character-class -- these are what it looks for
 const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/;
 const ADDRESS = /^[^ \t\n\r\f\v]+:([1-9][0-9]{0,4})$/;
 const CERTIFICATES = /-----BEGIN (?:X509 )?CERTIFICATE-----/g;
@@ -50,8 +49,8 @@ export interface Genesis {
 
 export interface GenesisOptions {
   /**
-   * The network's id, if it is known from elsewhere: 32 bytes. Another file is refused, and the possession proofs of this
-   * very file are taken as checked by whoever gave the id.
+   * The network's id, if it is known from elsewhere: 32 bytes. Another file is refused, and the possession proofs of
+   * this very file are taken as checked by whoever gave the id.
    */
   readonly network?: Bytes;
   readonly onStep?: Observer;
@@ -67,7 +66,7 @@ interface Founder extends Validator {
  * Read a genesis file and verify its possession proofs.
  *
  * @param raw - The file's bytes, as they stand.
- * @throws LedgerError - `genesis.invalid`: no network can start from it, or it is another network's than the one asked for.
+ * @throws LedgerError - `genesis.invalid`: no network can start from it, or it is not that of the network asked for.
  */
 export const loadGenesis = (raw: Bytes, options: GenesisOptions = {}): Genesis =>
   run(genesisSteps(raw, options.network), options.onStep);
@@ -108,7 +107,8 @@ function read(raw: Bytes): { document: JsonObject; founders: Founder[]; name: st
   if (typeof timeMs !== "bigint" || timeMs <= 0n || timeMs > BigInt(Number.MAX_SAFE_INTEGER)) {
     throw invalidGenesis("time_ms: write the start of the network in milliseconds since 1970, UTC");
   }
-  for (const [module, section] of objectOf(members.get("sections"), "sections")) objectOf(section, `sections.${module}`);
+  const sections = objectOf(members.get("sections"), "sections");
+  for (const [module, section] of sections) objectOf(section, `sections.${module}`);
   const listed = members.get("validators");
   if (!Array.isArray(listed) || !isBetween(listed.length, VALIDATORS_MAX)) {
     throw invalidGenesis(`validators: list 1 to ${VALIDATORS_MAX}`);
@@ -121,7 +121,8 @@ function read(raw: Bytes): { document: JsonObject; founders: Founder[]; name: st
 }
 
 function* verifyPossessions(document: JsonObject, founders: readonly Founder[]): Work<void> {
-  const emptied = (document.get("validators") as JsonObject[]).map((validator) => new Map(validator).set("possession", ""));
+  const listed = document.get("validators") as JsonObject[];
+  const emptied = listed.map((validator) => new Map(validator).set("possession", ""));
   const digest = sha256(canonical(new Map(document).set("validators", emptied)));
   const claims = founders.map(({ blsKey, organisation, possession }) => ({
     publicKey: blsKey,
@@ -176,7 +177,8 @@ function checkFields(value: JsonObject, fields: readonly string[], where: string
 function checkDistinct(field: string, values: readonly string[]): void {
   values.forEach((value, i) => {
     const first = values.indexOf(value);
-    if (first !== i) throw invalidGenesis(`validators[${i}].${field} is that of validators[${first}]; each has its own`);
+    if (first === i) return;
+    throw invalidGenesis(`validators[${i}].${field} is that of validators[${first}]; each has its own`);
   });
 }
 

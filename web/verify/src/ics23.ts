@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Presence and absence proofs of state keys: ICS-23 `CommitmentProof` for `SmtSpec`, in the exact shapes of this ledger.
+ * Presence and absence proofs of state keys: ICS-23 `CommitmentProof` for `SmtSpec`, in the exact shapes of this
+ * ledger.
  *
- * Directions are pinned to the bits of the hashed key: so a proof shows where its leaf lies, and two leaves with nothing
- * between them show that a key is absent. Nothing is compared in the order of raw keys, which would prove "absence" of
- * present ones.
+ * Directions are pinned to the bits of the hashed key: so a proof shows where its leaf lies, and two leaves with
+ * nothing between them show that a key is absent. Nothing is compared in the order of raw keys, which would prove
+ * "absence" of present ones.
  *
  * Source: docs/protocol.md, section 4; ICS-23, `SmtSpec`.
  */
@@ -52,7 +53,9 @@ export function verifyIcs23(proofBytes: Bytes, root: Bytes, key: Bytes, value: B
     return;
   }
   if (exist === undefined) throw invalidProof("not a proof of presence");
-  if (!equal(exist.key, key) || !equal(exist.value, value)) throw invalidProof("the proof is about another key or value");
+  if (!equal(exist.key, key) || !equal(exist.value, value)) {
+    throw invalidProof("the proof is about another key or value");
+  }
   verifyPresence(exist, root);
 }
 
@@ -111,7 +114,9 @@ function verifyAbsence(proof: NonExistenceMessage, root: Bytes, key: Bytes): voi
   let left: Level[] | null = null;
   let right: Level[] | null = null;
   if (proof.left !== undefined) {
-    if (compare(sha256(proof.left.key), keyHash) >= 0) throw invalidProof("the left neighbour does not lie left of the key");
+    if (compare(sha256(proof.left.key), keyHash) >= 0) {
+      throw invalidProof("the left neighbour does not lie left of the key");
+    }
     left = verifyPresence(proof.left, root);
   }
   if (proof.right !== undefined) {

@@ -166,7 +166,7 @@ class Inflater {
   }
 }
 
-/** A canonical code; gaps are left only in one of a single code of one bit, or of none, and only where `mayHaveGaps`. */
+/** A canonical code. Only a set of one code of one bit, or of none, may leave gaps, and only where `mayHaveGaps`. */
 function codeOf(lengths: readonly number[], mayHaveGaps: boolean): Code {
   const counts = new Array<number>(CODE_BITS_MAX + 1).fill(0);
   for (const length of lengths) counts[length] = (counts[length] as number) + 1;

@@ -2,13 +2,14 @@
 /**
  * Follows a network from its genesis by closing checkpoints alone, and refuses what contradicts what it has seen.
  *
- * A `TrustAnchor` is a value: each step returns a new one, and a refused step leaves the old one as it was. Starting from
- * genesis assumes that no past set ever lost a quorum of its keys; so keep the newest anchor (`toString`, `parse`).
+ * A `TrustAnchor` is a value: each step returns a new one, and a refused step leaves the old one as it was. Starting
+ * from genesis assumes that no past set ever lost a quorum of its keys; so keep the newest anchor (`toString`,
+ * `parse`).
  *
  * Source: docs/protocol.md, sections 5 and 6.
  */
 
-import { type Bytes, equal, fromHex, HASH_BYTES, sha256, toHex, utf8 } from "./bytes.js";
+import { type Bytes, EMPTY, equal, fromHex, HASH_BYTES, sha256, toHex, utf8 } from "./bytes.js";
 import {
   type Checkpoint,
   closesEpoch,
@@ -21,7 +22,7 @@ import { invalidCertificate, invalidMessage } from "./errors.js";
 import * as messages from "./messages.js";
 import type { CertifiedMessage, ClosingMessage } from "./messages.js";
 import { decode, encode } from "./protobuf.js";
-import { type Place, step, type Work } from "./steps.js";
+import { type Place, short, step, type Work } from "./steps.js";
 import { parse as parseJson } from "./strict_json.js";
 
 export const ANCHOR_FORMAT = "zhixin-anchor/1";
@@ -32,7 +33,7 @@ export const CLOSINGS_MAX = 1024;
 const CLOSINGS_BYTES_MAX = CLOSINGS_MAX * 16 * 1024;
 const ANCHOR_DEPTH_MAX = 4;
 
-const NOTHING: CertifiedMessage = { checkpoint: new Uint8Array(0), bitmap: new Uint8Array(0), aggregate: new Uint8Array(0) };
+const NOTHING: CertifiedMessage = { checkpoint: EMPTY, bitmap: EMPTY, aggregate: EMPTY };
 
 /** An epoch that a client knows: who votes in it, and what came before. */
 export interface EpochStart {
@@ -139,8 +140,9 @@ export class TrustAnchor {
  * @param anchor - What is believed now.
  * @param closings - Of the anchor's newest epoch and those after it, ascending, without gaps.
  * @returns The anchor in the epoch after the last closing checkpoint.
- * @throws LedgerError - A step skips an epoch, goes back in height, time or log size, is not signed by a quorum of the set
- * that the step before named, closes nothing, carries another set than it names, or contradicts the newest checkpoint seen.
+ * @throws LedgerError - A step skips an epoch, goes back in height, time or log size, has no quorum of the set
+ * that the step before named, closes nothing, carries another set than it names, or contradicts the newest checkpoint
+ * seen.
  */
 export function* advanceSteps(
   anchor: TrustAnchor,
@@ -151,7 +153,7 @@ export function* advanceSteps(
   for (const [i, closing] of closings.entries()) {
     const here = { ...place, index: place.index + i };
     const checkpoint = yield* check(current, closing.certified ?? NOTHING, here);
-    const named = { expected: toHex(checkpoint.nextValidators).slice(0, 8), found: toHex(sha256(closing.next)).slice(0, 8) };
+    const named = { expected: short(checkpoint.nextValidators), found: short(sha256(closing.next)) };
     const validators = yield* step("next-validators", here, named, () => {
       if (!closesEpoch(checkpoint)) {
         throw invalidCertificate(`the checkpoint at height ${checkpoint.height} does not close its epoch`);
@@ -208,8 +210,8 @@ export function remember(anchor: TrustAnchor, checkpoint: Checkpoint): TrustAnch
 function checkOrder(earlier: Checkpoint, later: Checkpoint): void {
   if (later.height <= earlier.height) {
     throw invalidCertificate(
-      `a checkpoint of epoch ${later.epoch} at height ${later.height}, though one of epoch ${earlier.epoch} stands at ` +
-        String(earlier.height),
+      `a checkpoint of epoch ${later.epoch} at height ${later.height}, ` +
+        `though one of epoch ${earlier.epoch} stands at ${earlier.height}`,
       "certificate.contradiction",
     );
   }

@@ -47,7 +47,10 @@ export const CertifiedCheckpoint = schema("CertifiedCheckpoint", {
   bitmap: bytes(2),
   aggregate: bytes(3),
 });
-export const ClosingCheckpoint = schema("ClosingCheckpoint", { certified: one(1, CertifiedCheckpoint), next: bytes(2) });
+export const ClosingCheckpoint = schema("ClosingCheckpoint", {
+  certified: one(1, CertifiedCheckpoint),
+  next: bytes(2),
+});
 export const Closings = schema("Closings", { closings: many(1, ClosingCheckpoint) });
 
 export const Inclusion = schema("Inclusion", {

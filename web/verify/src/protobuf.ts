@@ -8,7 +8,7 @@
  * Source: docs/protocol.md, section 1; protobuf's encoding specification.
  */
 
-import { type Bytes, EMPTY, fromUtf8, join, utf8 } from "./bytes.js";
+import { type Bytes, EMPTY, fromUtf8, joinAll, utf8 } from "./bytes.js";
 import { invalidMessage } from "./errors.js";
 
 const VARINT = 0;
@@ -43,7 +43,12 @@ export interface Schema<F extends Fields> {
 export type Message<S> =
   S extends Schema<infer F> ? { -readonly [K in keyof F]: F[K] extends Field<infer T> ? T : never } : never;
 
-const field = <T>(number: number, kind: Kind | Schema<Fields>, repeated = false, oneof: string | null = null): Field<T> => ({
+const field = <T>(
+  number: number,
+  kind: Kind | Schema<Fields>,
+  repeated = false,
+  oneof: string | null = null,
+): Field<T> => ({
   number,
   kind,
   repeated,
@@ -100,7 +105,7 @@ export function encode<F extends Fields>(kind: Schema<F>, message: Message<Schem
       parts.push(content);
     }
   }
-  return join(...parts);
+  return joinAll(parts);
 }
 
 const isVarint = (kind: Kind | Schema<Fields>): boolean => kind === "uint32" || kind === "uint64" || kind === "enum";

@@ -30,7 +30,6 @@ export const OPERATION_TYPE_BYTES_MAX = 128;
 
 /** Ed25519, P-256, WebAuthn ES256. */
 const PUBLIC_KEY_BYTES: Readonly<Record<number, number>> = { 1: 32, 2: 33, 3: 33 };
-// eslint-disable-next-line no-control-regex -- ASCII begins with control characters
 const ASCII = /^[\u0000-\u007f]*$/;
 
 /** A signer as the header names it. */
@@ -103,7 +102,8 @@ export function* verifyInclusions(
   }
   const verified: { inclusions: Inclusion[]; failures: Failure[] } = { inclusions: [], failures: [] };
   for (const [index, inclusion] of inclusions.entries()) {
-    const outcome = yield* within(`inclusions[${index}]`, verifyOne(inclusion, inclusions[index - 1], checkpoint, index));
+    const work = verifyOne(inclusion, inclusions[index - 1], checkpoint, index);
+    const outcome = yield* within(`inclusions[${index}]`, work);
     if ("failedOperation" in outcome) verified.failures.push(outcome);
     else verified.inclusions.push(outcome);
   }
@@ -123,7 +123,8 @@ export function* verifyStates(states: readonly StateProofMessage[], checkpoint: 
   for (const [index, { key, value: shown, proof }] of states.entries()) {
     const before = states[index - 1];
     const value = shown.length === 0 ? null : shown;
-    const inputs = { key: short(sha256(key)), value: value === null ? "" : short(sha256(value)), root: short(checkpoint.stateRoot) };
+    const digest = value === null ? "" : short(sha256(value));
+    const inputs = { key: short(sha256(key)), value: digest, root: short(checkpoint.stateRoot) };
     const check = value === null ? "absence" : "presence";
     yield* within(
       `states[${index}]`,
@@ -171,8 +172,9 @@ function* verifyOne(
     if (before !== undefined && !isBefore(before, inclusion)) {
       throw invalidReceipt("it is out of order, or stands twice");
     }
-    const decoded = { operation: decodeOperation(inclusion.operation), entry: decode(messages.Entry, inclusion.entry, ENTRY_BYTES_MAX) };
-    return { ...decoded, header: decodeHeader(decoded.entry.header) };
+    const decoded = decodeOperation(inclusion.operation);
+    const entry = decode(messages.Entry, inclusion.entry, ENTRY_BYTES_MAX);
+    return { operation: decoded, entry, header: decodeHeader(entry.header) };
   });
   const leaf = leafHash(inclusion.operation);
   const inTransaction = {
@@ -183,8 +185,8 @@ function* verifyOne(
     root: short(header.operationsRoot),
   };
   yield* step("operation", place, inTransaction, () => {
-    const { operation_index, operation_path } = inclusion;
-    verifyInclusion(leaf, BigInt(operation_index), BigInt(header.operationCount), operation_path, header.operationsRoot);
+    const [index, count] = [BigInt(inclusion.operation_index), BigInt(header.operationCount)];
+    verifyInclusion(leaf, index, count, inclusion.operation_path, header.operationsRoot);
   });
   const entryLeaf = leafHash(inclusion.entry);
   const inLog = {
@@ -240,7 +242,9 @@ function decodeHeader(raw: Bytes): Header {
   const signers = message.signers.map(({ scheme, public_key }) => {
     const size = PUBLIC_KEY_BYTES[scheme];
     if (size === undefined) throw invalidMessage(`unknown signature scheme ${scheme}`);
-    if (public_key.length !== size) throw invalidMessage(`a public key of scheme ${scheme} has ${public_key.length} bytes`);
+    if (public_key.length !== size) {
+      throw invalidMessage(`a public key of scheme ${scheme} has ${public_key.length} bytes`);
+    }
     return { scheme, publicKey: public_key };
   });
   signers.forEach((signer, i) => {

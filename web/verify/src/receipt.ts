@@ -74,8 +74,9 @@ export interface VerifiedState extends State {
  * @param receipt - Its protobuf bytes, its JSON, or its compact text, as text or as a file's bytes.
  * @param anchor - Of a genesis, or a kept one.
  * @returns What it proves, and the anchor to keep.
- * @throws LedgerError - It does not prove what it claims, is too old or of a past epoch (`receipt.*`, `proof.*`); something in
- * it is not canonical (`message.invalid`); a checkpoint is not certified or contradicts what is known (`certificate.*`).
+ * @throws LedgerError - It does not prove what it claims, is too old or of a past epoch (`receipt.*`, `proof.*`); part of
+ * it is not canonical (`message.invalid`); a checkpoint is not certified or contradicts what is known
+ * (`certificate.*`).
  */
 export const verifyReceipt = (receipt: ReceiptInput, anchor: TrustAnchor, options: ObservedOptions = {}): Verified =>
   run(receiptSteps(receipt, anchor, options), options.onStep);
@@ -110,7 +111,7 @@ export const advance = (anchor: TrustAnchor, closings: Bytes, onStep?: Observer)
 /** `verifyReceipt` as a computation that can pause. */
 export function* receiptSteps(input: ReceiptInput, trusted: TrustAnchor, options: VerifyOptions = {}): Work<Verified> {
   const { stateAgeMsMax, nowMs } = options;
-  if (stateAgeMsMax !== undefined && nowMs === undefined) throw new TypeError("a maximum age needs the time now: nowMs");
+  if (stateAgeMsMax !== undefined && nowMs === undefined) throw new TypeError("a maximum age needs the time: nowMs");
   const message = yield* step("decode", RECEIPT, { bytes: input.length }, () =>
     decode(messages.Receipt, decodeAny(input).receipt, RECEIPT_BYTES_MAX),
   );
@@ -129,7 +130,7 @@ export function* receiptSteps(input: ReceiptInput, trusted: TrustAnchor, options
   const states = yield* verifyStates(message.states, checkpoint);
   const counts = { operations: inclusions.length, refused: failures.length, states: states.length };
   return yield* step("content", RECEIPT, counts, () => {
-    if (message.inclusions.length === 0 && message.states.length === 0) throw invalidReceipt("the receipt proves nothing");
+    if (message.inclusions.length + message.states.length === 0) throw invalidReceipt("the receipt proves nothing");
     return {
       timeMs: safe(checkpoint.timeMs),
       epoch: safe(epoch),

@@ -12,7 +12,8 @@ import * as base45 from "./base45.js";
 import { type Bytes, fromHex, utf8 } from "./bytes.js";
 import { invalidMessage } from "./errors.js";
 import { inflate } from "./inflate.js";
-import { type CertifiedMessage, type ClosingMessage, type InclusionMessage, Receipt, type StateProofMessage } from "./messages.js";
+import * as messages from "./messages.js";
+import type { CertifiedMessage, ClosingMessage, InclusionMessage, StateProofMessage } from "./messages.js";
 import { encode } from "./protobuf.js";
 import { type Json, type JsonObject, parse } from "./strict_json.js";
 
@@ -28,9 +29,8 @@ export const JSON_BYTES_MAX = 3 * RECEIPT_BYTES_MAX;
 const DEPTH_MAX = 8;
 const UINT32_MAX = 0xffffffffn;
 const OPENING_BRACE = 0x7b;
-const LINE_ENDS = /[\r\n]+$/;
-// eslint-disable-next-line no-control-regex -- ASCII begins with control characters
-const ASCII = /^[\u0000-\u007f]*$/;
+const LINE_ENDS = [0x0a, 0x0d];
+const ASCII_MAX = 0x7f;
 
 export type Encoding = "protobuf" | "json" | "compact";
 
@@ -49,24 +49,22 @@ export function decodeAny(input: ReceiptInput): { receipt: Bytes; encoding: Enco
   if (data[0] === OPENING_BRACE) return { receipt: fromJson(data), encoding: "json" };
   const prefix = utf8(COMPACT_PREFIX);
   if (prefix.every((byte, i) => data[i] === byte)) {
-    const text = Array.from(data, (byte) => String.fromCharCode(byte)).join("");
-    return { receipt: fromCompact(text.replace(LINE_ENDS, "")), encoding: "compact" };
+    return { receipt: fromCompact(data), encoding: "compact" };
   }
   return { receipt: data, encoding: "protobuf" };
 }
 
-/**
- * Read a receipt from compact text; its protobuf bytes.
- *
- * @throws LedgerError - Another prefix, not Base45, not exactly one deflate stream, or it inflates beyond 64 KiB.
- */
-export function fromCompact(text: string): Bytes {
-  if (!ASCII.test(text)) throw invalidMessage("a compact receipt is ASCII text");
-  if (!text.startsWith(COMPACT_PREFIX)) throw invalidMessage(`a compact receipt begins with ${COMPACT_PREFIX}`);
-  if (text.length > COMPACT_CHARACTERS_MAX) {
-    throw invalidMessage(`a compact receipt has at most ${COMPACT_CHARACTERS_MAX} characters, not ${text.length}`);
+/** Read a receipt from compact text, whose prefix is there; its protobuf bytes. */
+function fromCompact(data: Bytes): Bytes {
+  let size = data.length;
+  while (LINE_ENDS.includes(data[size - 1] as number)) size -= 1;
+  if (size > COMPACT_CHARACTERS_MAX) {
+    throw invalidMessage(`a compact receipt has at most ${COMPACT_CHARACTERS_MAX} characters, not ${size}`);
   }
-  return inflate(base45.decode(text.slice(COMPACT_PREFIX.length)), COMPACT_BYTES_MAX);
+  const characters = data.subarray(COMPACT_PREFIX.length, size);
+  if (characters.some((byte) => byte > ASCII_MAX)) throw invalidMessage("a compact receipt is ASCII text");
+  const text = Array.from(characters, (byte) => String.fromCharCode(byte)).join("");
+  return inflate(base45.decode(text), COMPACT_BYTES_MAX);
 }
 
 /**
@@ -75,14 +73,14 @@ export function fromCompact(text: string): Bytes {
  * @param data - UTF-8.
  * @throws LedgerError - Not JSON, another format, a member missing, unknown or of a wrong kind.
  */
-export function fromJson(data: Bytes): Bytes {
+function fromJson(data: Bytes): Bytes {
   const receipt = members(
     parse(data, JSON_BYTES_MAX, DEPTH_MAX),
     ["format", "inclusions", "states", "checkpoint", "epochs"],
     "the receipt",
   );
   if (receipt.get("format") !== FORMAT) throw invalidMessage(`format: expected "${FORMAT}"`);
-  return encode(Receipt, {
+  return encode(messages.Receipt, {
     inclusions: items(receipt, "inclusions").map((item, i) => inclusionOf(item, `inclusions[${i}]`)),
     states: items(receipt, "states").map((item, i) => stateOf(item, `states[${i}]`)),
     checkpoint: certifiedOf(receipt.get("checkpoint"), "checkpoint"),

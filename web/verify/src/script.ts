@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The one script that browsers load, made a classic one by bundling: as a worker it answers `client.ts`; in a page that may
- * have no worker it offers the same as `zhixinVerify`.
+ * The one script that browsers load, made a classic one by bundling: as a worker it answers `client.ts`; in a page that
+ * may have no worker it offers the same as `zhixinVerify`.
  */
 
 import * as api from "./index.js";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * A verifier that answers requests one after another and keeps the newest anchor: what a worker runs, and a page that has
- * none. Requests and answers are plain values that cross a thread's border.
+ * A verifier that answers requests one after another and keeps the newest anchor: what a worker runs, and a page that
+ * has none. Requests and answers are plain values that cross a thread's border.
  */
 
 import { type Bytes, equal } from "./bytes.js";
@@ -25,7 +25,11 @@ export interface Start {
 export type Request =
   | ({ readonly method: "start" } & Start)
   | { readonly method: "advance"; readonly closings: Bytes }
-  | { readonly method: "verifyReceipt" | "verifyStateReceipt"; readonly receipt: ReceiptInput; readonly options: VerifyOptions };
+  | {
+      readonly method: "verifyReceipt" | "verifyStateReceipt";
+      readonly receipt: ReceiptInput;
+      readonly options: VerifyOptions;
+    };
 
 /** What the service knows after an answer, and what it was asked. The anchor is text, to be kept. */
 export interface Answer {

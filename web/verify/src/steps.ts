@@ -2,8 +2,9 @@
 /**
  * Checking as a sequence of steps that a page can show one by one, and that can pause between any two.
  *
- * Each check is a generator: it yields a `Step` when one is done, and nothing where a long computation may pause. The same
- * generator runs to its end at once in Node.js and in a worker, and in slices where it shares a thread with a page.
+ * Each check is a generator: it yields a `Step` when one is done, and nothing where a long computation may pause. The
+ * same generator runs to its end at once in Node.js and in a worker, and in slices where it shares a thread with a
+ * page.
  */
 
 import { type Bytes, toHex } from "./bytes.js";

@@ -7,7 +7,7 @@
  * Source: RFC 8259; RFC 7493 (I-JSON), section 2.
  */
 
-import { type Bytes, fromUtf8, join, utf8, compare } from "./bytes.js";
+import { type Bytes, compare, fromUtf8, join, joinAll, utf8 } from "./bytes.js";
 import { invalidMessage } from "./errors.js";
 
 export type Json = null | boolean | bigint | string | Json[] | JsonObject;
@@ -61,7 +61,7 @@ export function canonical(value: Json): Bytes {
 
 function listed(open: string, items: readonly Bytes[], close: string): Bytes {
   const comma = utf8(",");
-  return join(utf8(open), ...items.flatMap((item, i) => (i === 0 ? [item] : [comma, item])), utf8(close));
+  return joinAll([utf8(open), ...items.flatMap((item, i) => (i === 0 ? [item] : [comma, item])), utf8(close)]);
 }
 
 class Parser {

@@ -6,7 +6,9 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import * as bls from "../dist/bls.js";
+import { sha256, utf8 } from "../dist/bytes.js";
 import { fromHex, LedgerError, run } from "../dist/index.js";
+import { canonical, parse } from "../dist/strict_json.js";
 
 const VECTORS = new URL("../../../tests/vectors/wycheproof/bls_sig_g2_pop_verify_test.json", import.meta.url);
 const CASES = JSON.parse(readFileSync(VECTORS)).testGroups.flatMap(({ publicKey, tests }) =>
@@ -52,14 +54,28 @@ test("points that are not compressed are refused", () => {
   assert.throws(() => bls.validateKey(key), LedgerError);
 });
 
-test("a batch of claims names the one that does not hold, also when two wrong ones cancel out in their sum", () => {
-  // Two valid signatures over other messages than claimed, exchanged: their sum is right, each of them is wrong.
-  const [one, other] = CASES.filter(({ result, sig }) => result === "valid" && sig.length === 192);
-  const claims = [one, other].map(({ publicKey, msg, sig }) => ({
-    publicKey,
-    message: fromHex(msg),
-    signature: fromHex(sig),
-  }));
-  // The vectors sign under another tag than possession proofs do, so each is a wrong claim here.
-  assert.equal(run(bls.findFalsePossession(claims)), 0);
+function claimsOfGenesis() {
+  const emptied = { ...GENESIS, validators: GENESIS.validators.map((one) => ({ ...one, possession: "" })) };
+  const digest = sha256(canonical(parse(utf8(JSON.stringify(emptied)), 1 << 20, 16)));
+  return GENESIS.validators.map(({ bls_key, organisation, possession }) => {
+    const publicKey = fromHex(bls_key);
+    const message = bls.possessionMessage(digest, organisation, publicKey);
+    return { publicKey, message, signature: fromHex(possession) };
+  });
+}
+
+test("possession proofs that hold are found to, all at once", () => {
+  assert.equal(run(bls.findFalsePossession(claimsOfGenesis())), null);
+});
+
+test("two exchanged proofs are found, though the sum of all is as it was", () => {
+  const claims = claimsOfGenesis();
+  [claims[1].signature, claims[3].signature] = [claims[3].signature, claims[1].signature];
+  assert.equal(run(bls.findFalsePossession(claims)), 1);
+});
+
+test("a signature under the tag of votes is no possession proof", () => {
+  const { publicKey, msg, sig } = CASES.find(({ result }) => result === "valid");
+  const claim = { publicKey, message: fromHex(msg), signature: fromHex(sig) };
+  assert.equal(run(bls.findFalsePossession([claim])), 0);
 });
