@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is built, from which file, and how large it may get: kilobytes (1,000 bytes) after gzip, with all it imports.
 //
-// `classic` makes one plain script without imports (for workers: in-app browsers know no module workers); `alone` marks
-// what is loaded beside a page and not with it. A template names an entry with static("shell.js").
+// `classic` makes one plain script without imports (for workers: in-app browsers know no module workers).
+// A template names an entry with static("shell.js").
 
 /** Script and style of one page together: it opens on a slow phone within seconds. */
 export const PAGE_KB_MAX = 60;
@@ -10,10 +10,16 @@ export const PAGE_KB_MAX = 60;
 /** What each page loads. */
 export const SHELL = ["shell.css", "shell.js"];
 
+/** What each kind of page loads beside the shell, the verifier included where it checks something. */
+export const PAGES = {
+  "style page": ["htmx.js", "style-page.js"],
+};
+
 export const ENTRIES = {
   "shell.css": { from: "styles/shell.css", kbMax: 12 },
   "shell.js": { from: "pages/shell.ts", kbMax: 6 },
   "htmx.js": { from: "pages/htmx.ts", kbMax: 16 },
   "style-page.js": { from: "pages/style-page.ts", kbMax: 10 },
-  "mark.svg": { from: "images/mark.svg", kbMax: 2, alone: true },
+  "verifier.js": { from: "verify/src/script.ts", kbMax: 45, classic: true },
+  "mark.svg": { from: "images/mark.svg", kbMax: 2 },
 };
