@@ -6,10 +6,11 @@ Ordering knows nothing of execution, and execution nothing of ordering.  Source:
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from chain.checkpoint import Checkpoint, ValidatorSet
+from chain.checkpoint import Checkpoint, ClosingCheckpoint, ValidatorSet
 from chain.consensus.block import Block
+from chain.snapshot import SnapshotHead
 from chain.transaction import SignedTransaction
 from chain.types import BlockId, Digest, Epoch, Height, Millis
 
@@ -63,6 +64,29 @@ class StateAnswer:
     proof: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class StatePlace:
+    """A part of a snapshot: what stands at a place of its state.
+
+    Attributes:
+        path: A byte per hexadecimal digit of the hashed keys; empty for all of it.
+        expected: The hash that must stand there.
+    """
+
+    path: bytes
+    expected: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TailPlace:
+    """A part of a snapshot: entries of its log from one on."""
+
+    first_leaf: int
+
+
+SnapshotPlace: TypeAlias = StatePlace | TailPlace
+
+
 class Application(Protocol):
     """A deterministic ledger: the same blocks yield the same checkpoints everywhere."""
 
@@ -102,4 +126,51 @@ class Application(Protocol):
 
     def query(self, key: bytes, height: Height | None = None) -> StateAnswer:
         """Read a state key with proof, at the tip or at a height still held."""
+        ...
+
+    def list_snapshots(self) -> Sequence[Checkpoint]:
+        """Checkpoints at which a copy can begin, the newest first."""
+        ...
+
+    def load_head(self, height: Height) -> bytes:
+        """The head of a snapshot, for somebody else's `offer_snapshot`; see `chain.snapshot.verify_head`.
+
+        Raises:
+            Refused: There is no such snapshot.
+        """
+        ...
+
+    def load_part(self, height: Height, place: SnapshotPlace) -> bytes:
+        """A part of a snapshot, for somebody else's `apply_part`.
+
+        Raises:
+            Refused: There is no such snapshot, or no such place in it.
+        """
+        ...
+
+    def offer_snapshot(self, head: SnapshotHead, closings: Sequence[ClosingCheckpoint]) -> Sequence[SnapshotPlace]:
+        """Begin to become a copy; only an application that has executed nothing can.
+
+        Args:
+            head: Verified.
+            closings: Verified: of every epoch that closed up to there, ascending.
+
+        Returns:
+            Which parts to apply first.
+
+        Raises:
+            Refused: Blocks have been executed here.
+        """
+        ...
+
+    def apply_part(self, place: SnapshotPlace, raw: bytes) -> Sequence[SnapshotPlace]:
+        """Verify a part that somebody loaded, and store it. Parts of the log are applied in their order.
+
+        Returns:
+            Which parts follow from it. When none is left to apply, the tip is the snapshot's block.
+
+        Raises:
+            InvalidMessage: It is no part.
+            InvalidProof: It is not what stands at that place; ask somebody else.
+        """
         ...

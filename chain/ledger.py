@@ -10,8 +10,8 @@ Source: docs/protocol.md, sections 2, 4 and 8.
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from chain.application import Execution, StateAnswer, Tip
-from chain.checkpoint import Checkpoint, ValidatorSet
+from chain.application import Execution, SnapshotPlace, StateAnswer, StatePlace, TailPlace, Tip
+from chain.checkpoint import Checkpoint, ClosingCheckpoint, ValidatorSet
 from chain.consensus.block import Block
 from chain.errors import InvalidGenesis, Refused
 from chain.executor import Executor, Outcome, is_in_window
@@ -19,8 +19,10 @@ from chain.genesis import Genesis
 from chain.log_tiles import LogAppend
 from chain.module import Authority, Registry
 from chain.remembered import Remembered
+from chain.snapshot import Children, SnapshotHead, TailPart, verify_part, verify_tail
 from chain.transaction import SignedTransaction
 from chain.tree import TreeUpdate
+from chain.tree_build import Subtree
 from chain.types import (
     BLOCK_BYTES_MAX,
     BLOCK_TRANSACTIONS_MAX,
@@ -39,7 +41,51 @@ READS_CACHED_MAX = 20_000
 """State reads remembered over blocks, some 10 MB: the records of the keys that are at work."""
 
 
-class LedgerStore(Protocol):
+class SnapshotStore(Protocol):
+    """What a copy is loaded from, and put into."""
+
+    def list_snapshots(self) -> Sequence[Checkpoint]:
+        """Checkpoints at which a copy can begin, the newest first."""
+        ...
+
+    def load_head(self, height: Height) -> bytes:
+        """The head of the copy at this height.
+
+        Raises:
+            Refused: There is none.
+        """
+        ...
+
+    def load_state(self, height: Height, path: bytes) -> bytes:
+        """What stands at a place of the state.
+
+        Raises:
+            Refused: There is no such state or place.
+        """
+        ...
+
+    def load_tail(self, height: Height, first_leaf: int) -> bytes:
+        """Entries from one on.
+
+        Raises:
+            Refused: There is no such entry.
+        """
+        ...
+
+    def begin_copy(self, head: SnapshotHead, closings: Sequence[ClosingCheckpoint]) -> None:
+        """Throw the genesis state away, to become a copy."""
+        ...
+
+    def add_part(self, part: Subtree | Children | TailPart) -> None:
+        """Store a verified part."""
+        ...
+
+    def finish_copy(self) -> None:
+        """All parts are there: be the ledger that was copied."""
+        ...
+
+
+class LedgerStore(SnapshotStore, Protocol):
     """What the ledger keeps: blocks, log, state and remembered ids. `append_log` and `update_state` change nothing."""
 
     def network(self) -> Network | None:
@@ -103,6 +149,8 @@ class Ledger:
         self._executor = Executor(genesis.network, registry, authority)
         self._reads: dict[bytes, bytes | None] = {}
         self._prepared: tuple[BlockId, LogAppend, TreeUpdate] | None = None
+        self._copied: Checkpoint | None = None
+        self._places_left = 0
         found = store.network()
         if found is None:
             store.initialise(genesis.network, store.update_state(self._executor.genesis(genesis), Height(0)))
@@ -112,14 +160,18 @@ class Ledger:
                 "use the genesis file that it was made with, or an empty database",
                 "genesis.other-network",
             )
-        newest = store.newest()
+        self._open()
+
+    def _open(self) -> None:
+        """Stand where the store does."""
+        newest, genesis = self._store.newest(), self._genesis
         self._tip = Tip(Height(0), BlockId(genesis.network), genesis.time_ms, Epoch(0))
         epoch = FIRST_EPOCH
         if newest is not None:
             self._tip = Tip(newest.height, newest.block_id, newest.time_ms, newest.epoch)
             epoch = Epoch(newest.epoch + 1) if newest.closes_epoch else newest.epoch
-        self._validators = ValidatorSet(epoch, authority.validator_set(self.read))
-        self._remembered = Remembered(store.remembered(self._tip.time_ms))
+        self._validators = ValidatorSet(epoch, self._authority.validator_set(self.read))
+        self._remembered = Remembered(self._store.remembered(self._tip.time_ms))
 
     @property
     def validators(self) -> ValidatorSet:
@@ -242,6 +294,74 @@ class Ledger:
             raise Refused(f"height {at} is not executed yet; the newest is {self._tip.height}", "state.no-such-height")
         value, proof = self._store.prove_state(key, Height(at))
         return StateAnswer(Height(at), value, proof)
+
+    def list_snapshots(self) -> Sequence[Checkpoint]:
+        """Checkpoints at which a copy can begin, the newest first."""
+        return self._store.list_snapshots()
+
+    def load_head(self, height: Height) -> bytes:
+        """The head of a snapshot.
+
+        Raises:
+            Refused: There is no such snapshot.
+        """
+        return self._store.load_head(height)
+
+    def load_part(self, height: Height, place: SnapshotPlace) -> bytes:
+        """A part of a snapshot.
+
+        Raises:
+            Refused: There is no such snapshot, or no such place in it.
+        """
+        if isinstance(place, TailPlace):
+            return self._store.load_tail(height, place.first_leaf)
+        return self._store.load_state(height, place.path)
+
+    def offer_snapshot(self, head: SnapshotHead, closings: Sequence[ClosingCheckpoint]) -> Sequence[SnapshotPlace]:
+        """Begin to become a copy.
+
+        Raises:
+            Refused: Blocks have been executed here.
+        """
+        if self._tip.height:
+            raise Refused(f"{self._tip.height} blocks have been executed here already", "ledger.refused")
+        checkpoint = head.checkpoint
+        places: list[SnapshotPlace] = [StatePlace(b"", checkpoint.state_root)]
+        if head.first_leaf < checkpoint.log_size:
+            places.append(TailPlace(head.first_leaf))
+        self._store.begin_copy(head, closings)
+        self._copied = checkpoint
+        self._places_left = len(places)
+        return places
+
+    def apply_part(self, place: SnapshotPlace, raw: bytes) -> Sequence[SnapshotPlace]:
+        """Verify a part that somebody loaded, and store it.
+
+        Raises:
+            InvalidMessage: It is no part.
+            InvalidProof: It is not what stands at that place; ask somebody else.
+        """
+        checkpoint = self._copied
+        assert checkpoint is not None, "parts belong to a snapshot that was offered"
+        following: list[SnapshotPlace] = []
+        if isinstance(place, TailPlace):
+            tail = verify_tail(raw, place.first_leaf, checkpoint)
+            self._store.add_part(tail)
+            if tail.next_leaf < checkpoint.log_size:
+                following.append(TailPlace(tail.next_leaf))
+        else:
+            part = verify_part(raw, place.path, place.expected, checkpoint.height)
+            self._store.add_part(part)
+            if isinstance(part, Children):
+                following += [StatePlace(path, expected) for path, expected in part.below()]
+        self._places_left += len(following) - 1
+        if not self._places_left:
+            self._store.finish_copy()
+            # Durable from here on; a crash before this line leaves a copy to begin anew.
+            self._copied = None
+            self._reads.clear()
+            self._open()
+        return following
 
     def _is_known(self, transaction: SignedTransaction, time_ms: Millis) -> bool:
         """Whether any signer is known at the tip."""

@@ -30,6 +30,10 @@ class Database(Reader, Protocol):
         """
         ...
 
+    def flush(self) -> None:
+        """Everything written so far, synced or not, survives a crash from here on."""
+        ...
+
     def snapshot(self) -> Reader:
         """A view that later writes do not change."""
         ...

@@ -13,6 +13,7 @@ from itertools import islice
 from chain.checkpoint import Checkpoint
 from chain.storage import Database, Reader
 from chain.tree import StateTree
+from chain.types import BLOCK_TRANSACTIONS_MAX
 from node.audit_faults import compare
 from node.audit_log import edge_tiles, remembered_at
 from node.audit_state import KEYS, StoredRecords, root_record, version_of, walk_state
@@ -57,6 +58,9 @@ class Scratch:
         for key, value in puts.items():
             (self._handed if key[0] in AT_ONCE else kept)[key] = value
         self._database.write(kept, deletes, sync=False)
+
+    def flush(self) -> None:
+        """Nothing of it survives anything."""
 
     def snapshot(self) -> Reader:
         """A view that later writes do not change."""
@@ -142,6 +146,7 @@ class Span:
 
     Attributes:
         above: Blocks up to this height were not executed; -1 if it began with genesis.
+        has_older_ids: Whether what is known of the ids of entries before them is here, too.
         log_size: Of the log there.
         last: The last height that was executed.
         is_tip: Whether that is the stored ledger's newest.
@@ -150,6 +155,7 @@ class Span:
     """
 
     above: int
+    has_older_ids: bool
     log_size: int
     last: int
     is_tip: bool
@@ -212,6 +218,11 @@ def _is_outside(key: bytes, expected: bytes | None, found: bytes | None, span: S
     if found is None or kind == b"R":
         return False
     height = int.from_bytes(found[8:16] if kind == b"T" else found[:8])
+    if kind == b"T" and span.has_older_ids and 0 <= height <= span.above:
+        # Their blocks are not held: the entry's place is known, and between what the position in the block lies.
+        if expected is None or expected[:16] != found[:16] or len(found) != len(expected):
+            return False
+        return int.from_bytes(expected[16:]) <= int.from_bytes(found[16:]) < BLOCK_TRANSACTIONS_MAX
     if expected is not None and kind != b"D":
         return False
     is_later = not span.is_tip and height > span.last

@@ -13,7 +13,6 @@ Source: docs/protocol.md, section 7.
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Protocol
 
 from chain.certificate import Certificate
 from chain.checkpoint import CertifiedCheckpoint, Checkpoint, ClosingCheckpoint
@@ -49,21 +48,13 @@ WIPED_KEYS = 20_000
 """Of an unfinished copy, in one batch: some megabytes."""
 _EVERY_KEY = (b"", b"\xff" * 64)
 
-__all__ = ["Fillable", "Installer", "unfinished", "wipe"]
-
-
-class Fillable(Database, Protocol):
-    """A database that can be told to make durable what was written without a sync."""
-
-    def flush(self) -> None:
-        """Everything written so far survives a crash from here on."""
-        ...
+__all__ = ["Installer", "unfinished", "wipe"]
 
 
 class Installer:
     """Makes one copy of a ledger."""
 
-    def __init__(self, database: Fillable, head: SnapshotHead, closings: Sequence[ClosingCheckpoint]) -> None:
+    def __init__(self, database: Database, head: SnapshotHead, closings: Sequence[ClosingCheckpoint]) -> None:
         """Begin; what an unfinished copy left is thrown away.
 
         Args:

@@ -11,19 +11,24 @@ Satisfies `chain.ledger.LedgerStore`; `append_log` and `update_state` say what a
 from collections.abc import Sequence
 
 from chain.application import Execution
-from chain.checkpoint import Checkpoint, ValidatorSet
+from chain.checkpoint import Checkpoint, ClosingCheckpoint, ValidatorSet
 from chain.consensus.events import Executed
 from chain.errors import InvalidMessage, Refused
 from chain.log_tiles import Log, LogAppend
+from chain.snapshot import Children, SnapshotHead, TailPart
 from chain.storage import Database
 from chain.tree import StateTree, TreeUpdate
+from chain.tree_build import Subtree
 from chain.types import Height, Millis, Network
+from node.copies import Copies
+from node.install import Installer
 from node.store_format import open_format
 from node.store_keys import (
     EVERYTHING,
     FORMAT,
     FORMAT_KEY,
     HORIZON_KEY,
+    INSTALL_KEY,
     LOG_PREFIX,
     NETWORK_KEY,
     STATE_PREFIX,
@@ -72,9 +77,16 @@ class LedgerStore(Records):
         self._archive = archive
         self._blocks_kept = blocks_kept
         self._pins: dict[Height, Checkpoint] = {}
+        self._deleted = self._turn = 0
+        self._installer: Installer | None = None
         self.proofs = ProofStore(database)
+        self._open()
+
+    def _open(self) -> None:
+        """Stand where the database does."""
+        database = self._database
         open_format(database)
-        self._horizon = super().horizon()
+        self._horizon = self._compacted = super().horizon()
         self._newest = self.tip()
         size = 0 if self._newest is None else self._newest.log_size
         try:
@@ -82,8 +94,6 @@ class LedgerStore(Records):
         except AssertionError as error:  # a tile was there when the block was committed: the disk has lost it
             raise damaged(str(error)) from error
         self._state = StateTree(database, STATE_PREFIX)
-        self._compacted = self._horizon
-        self._deleted = self._turn = 0
         if self._newest is not None:
             if self._log.root() != self._newest.log_root:
                 raise damaged("the log does not have the root of the newest block's checkpoint")
@@ -162,6 +172,48 @@ class LedgerStore(Records):
         """Keys of ids that no block after this time can hold. Those before the newest block's are gone already."""
         start = 0 if self._newest is None else self._newest.time_ms
         return [key for key, _ in self._database.range(numbered(b"R", start), numbered(b"R", time_ms))]
+
+    # ---------------------------------------------------------------- copies
+
+    def list_snapshots(self) -> list[Checkpoint]:
+        """Checkpoints at which a copy can begin, the newest first."""
+        return self._copies().offers()
+
+    def load_head(self, height: Height) -> bytes:
+        """The head of the copy at this height; see `node.copies`."""
+        return self._copies().head(height)
+
+    def load_state(self, height: Height, path: bytes) -> bytes:
+        """What stands at a place of the state; see `node.copies`."""
+        return self._copies().state(height, path)
+
+    def load_tail(self, height: Height, first_leaf: int) -> bytes:
+        """Entries from one on; see `node.copies`."""
+        return self._copies().tail(height, first_leaf)
+
+    def begin_copy(self, head: SnapshotHead, closings: Sequence[ClosingCheckpoint]) -> None:
+        """Throw the genesis state away, to become a copy; a crash from here on leaves an unfinished one."""
+        assert self.height == 0, "a ledger that has blocks does not become a copy"
+        self._database.write({INSTALL_KEY: head.checkpoint.encode()})
+        self._installer = Installer(self._database, head, closings)
+
+    def add_part(self, part: Subtree | Children | TailPart) -> None:
+        """Store a verified part."""
+        assert self._installer is not None, "a copy is begun before parts are added"
+        if isinstance(part, TailPart):
+            self._installer.add_tail(part)
+        else:
+            self._installer.add_state(part)
+
+    def finish_copy(self) -> None:
+        """Be the ledger that was copied; durable when this returns."""
+        assert self._installer is not None, "a copy is begun before it is finished"
+        self._installer.finish()
+        self._installer = None
+        self._open()
+
+    def _copies(self) -> Copies:
+        return Copies(self._database.snapshot())
 
     # ---------------------------------------------------------------- reading
 

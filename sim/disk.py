@@ -53,6 +53,10 @@ class SimDisk:
         self._undo.append({key: self._current.get(key) for key in (*puts, *deletes)})
         self._current.write(puts, deletes)
 
+    def flush(self) -> None:
+        """Make everything durable."""
+        self._undo.clear()
+
     def snapshot(self) -> Reader:
         """A copy as of now."""
         return self._current.snapshot()

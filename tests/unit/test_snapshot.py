@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from chain.application import Application
 from chain.certificate import BlsScheme
 from chain.checkpoint import Checkpoint, ClosingCheckpoint
 from chain.codec import encode
@@ -598,6 +599,59 @@ def test_older_block_that_does_not_belong_there_is_refused(source: Source) -> No
         installer.add_block(*good, source.made.certificates[lower])
     installer.add_block(*good, source.made.certificates[below])
     installer.finish()
+
+
+# ---------------------------------------------------------------- through the application's interface
+
+
+def newcomer(source: Source, database: MemoryDatabase) -> Ledger:
+    registry, authority = ledger_modules()
+    return Ledger(LedgerStore(database), source.made.genesis, registry, authority)
+
+
+def apply_all(giver: Application, taker: Application, source: Source, snapshot: Checkpoint) -> int:
+    """Load every part from one and apply it to the other; how many there were."""
+    head = source.check_head(giver.load_head(snapshot.height))
+    ahead = list(taker.offer_snapshot(head, source.closings(snapshot.height)))
+    count = 0
+    while ahead:
+        place = ahead.pop(0)
+        ahead += taker.apply_part(place, giver.load_part(snapshot.height, place))
+        count += 1
+    return count
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_application_that_applies_every_part_of_a_snapshot_goes_on_from_its_tip(source: Source) -> None:
+    database = MemoryDatabase()
+    taker = newcomer(source, database)
+    snapshot = source.made.ledger.list_snapshots()[3]
+    assert apply_all(source.made.ledger, taker, source, snapshot) > 10
+    assert (taker.tip().height, taker.tip().block_id) == (snapshot.height, snapshot.block_id)
+    again = newcomer(source, database)
+    for ledger in (taker, again):
+        execution = source.made.executions[snapshot.height]
+        assert ledger.execute(execution.block, execution.transactions) == execution
+    assert again.query(b"membership/organisation/roads").value
+
+
+def test_application_refuses_a_wrong_part_and_takes_the_right_one_afterwards(source: Source) -> None:
+    taker = newcomer(source, MemoryDatabase())
+    snapshot = source.made.ledger.list_snapshots()[0]
+    state, tail = taker.offer_snapshot(source.head(snapshot.height), source.closings(snapshot.height))
+    right = source.made.ledger.load_part(snapshot.height, state)
+    with pytest.raises(InvalidProof):
+        taker.apply_part(state, source.made.ledger.load_part(Height(snapshot.height - 1), state))
+    taker.apply_part(state, right)
+    with pytest.raises(InvalidMessage):
+        taker.apply_part(tail, right)
+    taker.apply_part(tail, source.made.ledger.load_part(snapshot.height, tail))
+    assert taker.tip().height == snapshot.height
+
+
+def test_application_that_has_executed_blocks_becomes_no_copy(source: Source) -> None:
+    with pytest.raises(Refused):
+        source.made.ledger.offer_snapshot(source.head(BLOCKS), source.closings(BLOCKS))
 
 
 # ---------------------------------------------------------------- what is offered
