@@ -24,9 +24,9 @@ from chain.storage import Database, Reader
 from chain.types import BlockId, Millis
 from node.audit_faults import Damaged, Fault, compare, fail, fail_missing
 from node.audit_history import History
-from node.audit_log import edge_at
+from node.audit_log import edge_at, places_before
 from node.audit_marks import check_edges, check_marks
-from node.audit_proofs import Epochs, check_certified, check_finalization
+from node.audit_proofs import Epochs, certified_bytes, check_certified, check_finalization
 from node.audit_read import StoredBlock, stored_blocks
 from node.audit_scope import Scope, ScopeError, find_scope
 from node.audit_scratch import Scratch, Span, compare_tables, copy_state, is_copied, seed
@@ -214,9 +214,11 @@ class _Audit:
         raw = self._reader.get(key)
         if raw is None:
             return
-        check_certified(base.height, raw, base.encode())
         record = SignedRecord(base.height, key, raw, epochs.validators(key, base.epoch).encode())
         wrong = check_piece(self._genesis.network, [record])
+        if wrong is None:  # then it is the other record that is wrong, if they differ
+            compare(numbered(b"C", base.height), certified_bytes(base.height, raw), base.encode())
+        check_certified(base.height, raw, base.encode())
         if wrong is not None:
             fail(key, wrong.reason)
         self.certificates, self.certified_height = 1, base.height
@@ -235,6 +237,7 @@ class _Audit:
         self._above, self._size_before = first - 1, BlockOutcome.decode(outcome).first_leaf
         # The first block's checkpoint proves this edge, once its entries are added.
         self._scratch.write(edge_at(self._reader, self._size_before))
+        self._scratch.write(dict(places_before(self._reader, base, scope.first_leaf, self._size_before)))
         history = History(self._genesis.network, self._scratch, self._size_before)
         for block in self._checked(first, base.height, None, Millis(0), epochs):
             _, derived = history.step(block, self._reader)
@@ -381,6 +384,7 @@ class _Audit:
         base = scope.base
         span = Span(
             above=self._above,
+            has_older_ids=scope.follow_from is not None,
             log_size=self._size_before,
             last=scope.last,
             is_tip=scope.is_tip,

@@ -18,9 +18,9 @@ from chain.pb import ledger_pb2 as pb
 from chain.proven import ENTRY_BYTES_MAX
 from chain.storage import Reader
 from chain.transaction import Header
-from chain.types import HASH_BYTES, TRANSACTION_LIFETIME_MS_MAX, TransactionId
+from chain.types import HASH_BYTES, TRANSACTION_LIFETIME_MS_MAX, Height, TransactionId
 from node.audit_faults import fail, fail_missing
-from node.store_keys import LOG_PREFIX, numbered
+from node.store_keys import LOG_PREFIX, Place, numbered
 
 
 def tile_key(level: int, tile: int) -> bytes:
@@ -131,6 +131,40 @@ def remembered_at(reader: Reader, checkpoint: Checkpoint, first_leaf: int) -> It
             yield header.id, header.expires_at_ms
         wanted -= 1
     if wanted >= first_leaf:
+        fail_missing(numbered(b"E", wanted))
+
+
+def places_before(
+    reader: Reader, checkpoint: Checkpoint, first_leaf: int, stop_leaf: int
+) -> Iterator[tuple[bytes, bytes]]:
+    """What is known of the places of transactions whose entries are held and whose blocks are not.
+
+    Args:
+        reader: Of the ledger's database.
+        checkpoint: Of a later block; its root proves the entries.
+        first_leaf: The first entry held.
+        stop_leaf: The first entry of the oldest block.
+
+    Yields:
+        Keys and values of the records by transaction id, each with the position among its block's entries: the least
+        that its position in the block can be.
+
+    Raises:
+        Damaged: An entry is missing, or is not the one that the log has.
+    """
+    if first_leaf >= stop_leaf:
+        return
+    tiles, wanted = ProvenTiles(reader, checkpoint), first_leaf
+    for key, raw in reader.range(numbered(b"E", first_leaf), numbered(b"E", stop_leaf)):
+        if key != numbered(b"E", wanted):
+            fail_missing(numbered(b"E", wanted))
+        if leaf_hash(raw) != tiles.leaf(wanted):
+            fail(key, "the entry does not have the hash that the log has in its place")
+        header = decode_entry(key, raw)[1]
+        entry = pb.Entry.FromString(raw)
+        yield b"T" + header.id, Place(wanted, Height(entry.height), entry.position).encode()
+        wanted += 1
+    if wanted < stop_leaf:
         fail_missing(numbered(b"E", wanted))
 
 

@@ -105,12 +105,24 @@ def check_certified(height: int, raw: bytes, checkpoint: bytes) -> None:
     Raises:
         Damaged: It is another one.
     """
-    key = numbered(b"Q", height)
+    certified = _decode_certified(height, raw)
+    compare(numbered(b"Q", height), encode(replace(certified, checkpoint=checkpoint).to_pb()), raw)
+
+
+def certified_bytes(height: int, raw: bytes) -> bytes:
+    """The checkpoint's bytes within a certified checkpoint's record.
+
+    Raises:
+        Damaged: The record is none.
+    """
+    return _decode_certified(height, raw).checkpoint
+
+
+def _decode_certified(height: int, raw: bytes) -> CertifiedCheckpoint:
     try:
-        certified = CertifiedCheckpoint.from_pb(decode(pb.CertifiedCheckpoint, raw, CERTIFICATE_RECORD_BYTES_MAX))
+        return CertifiedCheckpoint.from_pb(decode(pb.CertifiedCheckpoint, raw, CERTIFICATE_RECORD_BYTES_MAX))
     except InvalidMessage as error:
-        fail(key, error.reason)
-    compare(key, encode(replace(certified, checkpoint=checkpoint).to_pb()), raw)
+        fail(numbered(b"Q", height), error.reason)
 
 
 def check_finalization(height: int, raw: bytes, block: Block) -> None:

@@ -23,7 +23,7 @@ from node.audit_work import InlineWorkers, SignedRecord, check_piece, open_worke
 from node.errors import ConfigError
 from node.leveldb import LevelDatabase
 from node.store import LedgerStore
-from node.store_keys import FORMAT_KEY, INSTALL_KEY, NETWORK_KEY, STATE_PREFIX, numbered
+from node.store_keys import FORMAT_KEY, HORIZON_KEY, INSTALL_KEY, NETWORK_KEY, STATE_PREFIX, Horizon, Place, numbered
 from tests.certified_ledger import CertifiedLedger
 from tests.ledger_copy import copy_at
 
@@ -175,6 +175,20 @@ def test_ledger_whose_blocks_are_pruned_is_audited_from_its_oldest_block(monkeyp
     for gone in (key, numbered(b"B", 33), numbered(b"E", LedgerStore(database).first_leaf)):
         left = {name: value for name, value in database.pairs().items() if name != gone}
         assert audit(MemoryDatabase(left), MADE.genesis, MemoryDatabase(), InlineWorkers()).fault is not None
+
+
+def test_record_of_a_block_that_is_pruned_is_still_checked_if_it_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "BLOCKS_KEPT_MIN", 10)
+    pairs = prune_blocks(CertifiedLedger(MemoryDatabase(), block_ms=30_000), 10).pairs()
+    oldest = Horizon.decode(pairs[HORIZON_KEY]).oldest_block
+    older = [key for key in pairs if key[:1] == b"T" and Place.decode(pairs[key]).height < oldest]
+    older += [key for key in pairs if key[:1] == b"V" and key < numbered(b"V", oldest)]
+    assert {key[:1] for key in older} == {b"T", b"V"}
+    for key in older:
+        altered = {**pairs, key: pairs[key][:5] + bytes([pairs[key][5] ^ 1]) + pairs[key][6:]}
+        fault = audit(MemoryDatabase(altered), MADE.genesis, MemoryDatabase(), InlineWorkers()).fault
+        assert fault is not None
+        assert fault.record == key.hex()
 
 
 def prune_blocks(ledger: CertifiedLedger, kept: int) -> MemoryDatabase:
