@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import structlog
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import generate_latest
@@ -21,8 +22,8 @@ from starlette.responses import JSONResponse, Response
 from chain.errors import LedgerError, Refused
 from client.errors import TransportError
 from service import problems
-from service.envelope import Envelope, ErrorPage, Metrics, answer
-from service.errors import PersonErased, StorageError
+from service.envelope import Envelope, ErrorPage, Metrics, answer, request_id_of
+from service.errors import KeyFileError, PersonErased, StorageError
 from service.forgery import Forms
 from service.gate import Gate
 from service.idempotency import Idempotency, Replays
@@ -30,6 +31,8 @@ from service.language import language_of, translate
 from service.openapi import describe
 from service.problems import Problem, ProblemKind, kind_of_status
 from service.settings import Address, Settings
+
+log = structlog.get_logger(__name__)
 
 Hook: TypeAlias = Callable[[FastAPI], Awaitable[None]]
 Check: TypeAlias = Callable[[], Awaitable[bool]]
@@ -191,7 +194,8 @@ def _handle_errors(app: FastAPI) -> None:
     async def erased(request: Request, _error: Exception) -> Response:
         return answer(Problem(problems.ERASED), request)
 
-    async def store(request: Request, _error: Exception) -> Response:
+    async def store(request: Request, error: Exception) -> Response:
+        log.error("store.failed", request=request_id_of(request.scope), reason=str(error))
         return answer(Problem(problems.STORE, headers={"Retry-After": "2"}), request)
 
     app.add_exception_handler(Problem, problem)
@@ -201,6 +205,7 @@ def _handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(TransportError, unavailable)
     app.add_exception_handler(PersonErased, erased)
     app.add_exception_handler(StorageError, store)
+    app.add_exception_handler(KeyFileError, store)
 
 
 def _ground(parts: Sequence[Part], metrics: Metrics, kinds: Mapping[str, ProblemKind]) -> APIRouter:

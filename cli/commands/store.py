@@ -83,12 +83,15 @@ def end_epoch(to: FolderOption, settings: SettingsOption = None) -> None:
 
 
 @command(app, "rotate-key", t("store.rotate-key.help"))
-def rotate_key(settings: SettingsOption = None) -> None:
+def rotate_key(
+    passphrase: Annotated[str, typer.Option("--new-passphrase", help=t("store.option.new-passphrase"))] = "",
+    settings: SettingsOption = None,
+) -> None:
     """Exchange the key-encryption key; also how its passphrase is changed."""
     with explained():
         chosen = load_settings(settings).store
     with _opened(settings) as store, explained():
-        wrapping = new_wrapping(chosen, os.environ)
+        wrapping = new_wrapping(chosen, os.environ, passphrase)
         store.rotate_wrapping(wrapping)
     emit({"key": wrapping.name}, t("store.key-rotated", key=wrapping.name))
 

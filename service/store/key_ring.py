@@ -54,6 +54,7 @@ class KeyRing:
     def __init__(self, folder: Path, open_wrapping: Callable[[str], KeyEncryptionKey]) -> None:
         self.folder = folder
         self._open_wrapping = open_wrapping
+        self._wrapping: KeyEncryptionKey | None = None
         self._stamp = (0, 0)
         self.reload()
 
@@ -156,8 +157,15 @@ class KeyRing:
                 if path.stem != f"kek-{content.wrapping}":
                     destroy(path)
 
+    def _find(self, name: str) -> KeyEncryptionKey:
+        """A key-encryption key by name; the one in use is at hand, also where only its maker knows its passphrase."""
+        if self._wrapping is None or self._wrapping.name != name:
+            self._wrapping = self._open_wrapping(name)
+        return self._wrapping
+
     def _replace(self, content: _Content, wrapping: KeyEncryptionKey | None = None) -> None:
-        _write(self.folder, content, wrapping or self._open_wrapping(content.wrapping))
+        self._wrapping = wrapping or self._find(content.wrapping)
+        _write(self.folder, content, self._wrapping)
         self.reload()
 
     def _read(self) -> _Content:
@@ -167,7 +175,7 @@ class KeyRing:
             if document["format"] != FORMAT:
                 raise KeyFileError(f"{path} is not a {FORMAT} file")
             store, name = str(document["store"]), str(document["wrapping"])
-            wrapping = self._open_wrapping(name)
+            wrapping = self._find(name)
             keys: dict[tuple[Purpose, int], bytes] = {}
             for item in document["keys"]:
                 purpose, version = Purpose(item["purpose"]), int(item["version"])

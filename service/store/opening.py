@@ -60,13 +60,18 @@ def open_ring(settings: StoreSettings, environment: Mapping[str, str]) -> KeyRin
     return KeyRing(Path(settings.keys), _wrappings(settings, Path(settings.keys), passphrase))
 
 
-def new_wrapping(settings: StoreSettings, environment: Mapping[str, str]) -> FileKey:
-    """A new key-encryption key in a file, for `Store.rotate_wrapping`; under the passphrase that is set now.
+def new_wrapping(settings: StoreSettings, environment: Mapping[str, str], passphrase_file: str = "") -> FileKey:
+    """A new key-encryption key in a file, for `Store.rotate_wrapping`.
+
+    Args:
+        settings: Name the keys' folder.
+        environment: May hold ZHIXIN_PASSPHRASE.
+        passphrase_file: Holds the passphrase of the new key; empty: it has the one that is set now.
 
     Raises:
         KeyFileError: No passphrase where one is needed, or the disk does not take the file.
     """
-    passphrase = load_passphrase(settings.passphrase_file, environment)
+    passphrase = load_passphrase(passphrase_file or settings.passphrase_file, environment)
     return make_file_key(Path(settings.keys), passphrase, allow_plain=settings.allow_plain)
 
 
@@ -81,16 +86,8 @@ def _make_keys(engine: Engine, settings: StoreSettings, folder: Path, passphrase
 
 
 def _wrappings(settings: StoreSettings, folder: Path, passphrase: bytes | None) -> Callable[[str], KeyEncryptionKey]:
-    """Opens key-encryption keys by name, each once: stretching a passphrase takes a tenth of a second."""
-    opened: dict[str, FileKey] = {}
-
-    def find(name: str) -> KeyEncryptionKey:
-        if name not in opened:
-            opened.clear()
-            opened[name] = load_file_key(folder, name, passphrase, allow_plain=settings.allow_plain)
-        return opened[name]
-
-    return find
+    """Opens key-encryption keys by name."""
+    return lambda name: load_file_key(folder, name, passphrase, allow_plain=settings.allow_plain)
 
 
 def _match(store: Store) -> None:

@@ -82,9 +82,10 @@ class Store:
         self.engine.dispose()
 
     async def answers(self) -> bool:
-        """Whether the database can be asked now; for readiness."""
+        """Whether the database can be asked and the keys be read now; for readiness."""
 
         def ask() -> bool:
+            self.ring.reload()
             with self.read() as session:
                 return session.scalar(select(StoreMark.id)) is not None
 

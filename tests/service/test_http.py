@@ -120,7 +120,7 @@ def test_every_problem_has_words_in_both_languages_and_a_line_in_the_list() -> N
         for kind in problems.KINDS:
             assert kind.title(language)
             assert translate(language, f"problem.{kind.code}.detail", limit=1, seconds=1, count=1, failed="x")
-    subprocess.run([sys.executable, ROOT / "tests" / "check_service_codes.py"], check=True, timeout=60)
+    subprocess.run([sys.executable, ROOT / "tests" / "check_service_docs.py"], check=True, timeout=60)
 
 
 def test_every_kind_that_the_module_defines_is_in_its_table() -> None:

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Personal data in the private store: sealed where it lies, found by who holds the keys, opened nowhere else."""
 
+import asyncio
+import json
 import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +22,8 @@ from service.store.key_ring import KeyRing, Purpose
 from service.store.models import Person
 from service.store.normal import Normal, normalise
 from service.store.opening import new_wrapping
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_sealed_value_opens_and_is_found_however_it_is_written(rig: Rig) -> None:
@@ -175,6 +182,22 @@ def test_key_encryption_key_rotated_while_another_process_works_nothing_is_lost(
     assert name_of(rig.open(settings), second) == "李四"
 
 
+def test_passphrase_changed_with_the_key_opens_the_store_and_the_old_one_does_not(rig: Rig) -> None:
+    settings = replace(rig.settings(), allow_plain=False)
+    store, other = rig.open(settings, ZHIXIN_PASSPHRASE="old"), rig.open(settings, ZHIXIN_PASSPHRASE="old")
+    _, row = add(store, "张三", "13900001111")
+    new = rig.folder / "new"
+    new.write_text("new\n")
+    new.chmod(0o600)
+    store.rotate_wrapping(new_wrapping(settings, {"ZHIXIN_PASSPHRASE": "old"}, str(new)))
+    assert name_of(store, row) == name_of(other, row) == "张三"
+    with pytest.raises(KeyFileError, match="wrong passphrase"):
+        rig.open(settings, ZHIXIN_PASSPHRASE="old")
+    with pytest.raises(KeyFileError, match="wrong passphrase"):
+        asyncio.run(other.answers())
+    assert name_of(rig.open(settings, ZHIXIN_PASSPHRASE="new"), row) == "张三"
+
+
 def test_key_rotation_broken_off_before_the_ring_is_replaced_leaves_the_old_key_in_use(rig: Rig) -> None:
     settings = rig.settings()
     _, row = add(rig.open(settings), "张三", "13900001111")
@@ -306,6 +329,13 @@ def test_keys_without_passphrase_or_in_an_open_folder_are_not_made(sqlite_rig: R
     with pytest.raises(KeyFileError, match="ZHIXIN_PASSPHRASE"):
         sqlite_rig.open(strict)
     assert sqlite_rig.open(strict, ZHIXIN_PASSPHRASE="secret")
+
+
+def test_benchmark_of_the_store_names_its_figures() -> None:
+    argv = [sys.executable, "-m", "benchmarks.store", "--persons", "20"]  # apart: its table is in no migration
+    figures = json.loads(subprocess.run(argv, cwd=ROOT, capture_output=True, check=True, timeout=120).stdout)
+    assert {"seal_us", "unseal_us", "write_form_us", "find_us", "erase_us", "end_epoch_us_each"} <= figures.keys()
+    assert all(figure > 0 for figure in figures.values())
 
 
 @pytest.mark.parametrize("size", [0, 1, 27, 28, 29, 1000])

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/service-codes.md and the table of settings in docs/services.md equal the program; with --write, make it so."""
+
+import argparse
+import re
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CODES = ROOT / "docs" / "service-codes.md"
+GUIDE = ROOT / "docs" / "services.md"
+
+sys.path.insert(0, str(ROOT))
+
+from service.language import translate  # noqa: E402 - after the path is set
+from service.problems import KINDS  # noqa: E402 - likewise
+from service.settings import Settings  # noqa: E402 - likewise
+
+HEAD = """# Codes of the services
+
+Each refusal and failure over HTTP is a problem document (RFC 9457) whose `code` never changes its meaning; `title` and
+`detail` are in the language that was asked for. `/problems/<code>` of each service explains one. What the ledger
+itself refuses carries its own code beside it, in `ledger_code`; [codes.md](codes.md) lists those. This page is
+made by `tests/check_service_docs.py --write`, and a test keeps it in step with the program.
+
+| code | status | meaning |
+|---|---|---|
+"""
+
+
+def codes() -> str:
+    """The whole page of codes."""
+    rows = []
+    for kind in sorted(KINDS, key=lambda kind: kind.code):
+        places = {"limit": "…", "seconds": "…", "count": "…", "failed": "…"}
+        detail = translate("en", f"problem.{kind.code}.detail", **places)
+        rows.append(f"| `{kind.code}` | {kind.status} | {kind.title('en')}. {detail} |")
+    return HEAD + "\n".join(rows) + "\n"
+
+
+def settings() -> str:
+    """One row for each setting, with its default and its reason."""
+    rows = ["| setting | default | why |", "|---|---|---|"]
+    for section in fields(Settings):
+        if section.name == "addresses":
+            continue
+        values = section.default_factory()
+        for item in fields(values):
+            default = getattr(values, item.name)
+            is_number = isinstance(default, int) and not isinstance(default, bool)
+            text = f"{default:,}" if is_number else str(default).lower() if default != () else ""
+            why = item.metadata["why"].replace("|", "\\|")
+            rows.append(f"| `{section.name}.{item.name}` | {text or 'empty'} | {why} |")
+    return "\n".join(rows)
+
+
+def guide(text: str) -> str:
+    """The guide with its table filled in."""
+    pattern = re.compile(r"(<!-- settings -->\n).*?(<!-- /settings -->)", re.DOTALL)
+    filled, count = pattern.subn(lambda found: f"{found[1]}\n{settings()}\n\n{found[2]}", text)
+    if count != 1:
+        raise SystemExit(f"{GUIDE} has no place for the settings")
+    return filled
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write the pages")
+    should_write = parser.parse_args().write
+    stale = False
+    for path, fresh in ((CODES, codes()), (GUIDE, guide(GUIDE.read_text("utf-8")))):
+        if should_write:
+            path.write_text(fresh, "utf-8")
+        elif path.read_text("utf-8") != fresh:
+            print(f"{path} is stale: run tests/check_service_docs.py --write", file=sys.stderr)
+            stale = True
+    return int(stale)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
