@@ -207,12 +207,7 @@ def _is_outside(key: bytes, expected: bytes | None, found: bytes | None, span: S
     """Whether a difference is owed to blocks before or after those that were executed."""
     kind = key[:1]
     if kind == b"S":
-        version = version_of(key)
-        if key == KEYS.stale(0):
-            return not (expected or found)  # genesis makes nothing stale; the list is empty, and no pruning deletes it
-        if version is None:
-            return key == KEYS.oldest and span.state_above >= 0
-        return version <= span.state_above or (not span.is_tip and version > span.last)
+        return _is_state_outside(key, expected, found, span)
     if kind == b"L":
         return _is_tile_outside(key, expected, found, span)
     if found is None or kind == b"R":
@@ -227,6 +222,15 @@ def _is_outside(key: bytes, expected: bytes | None, found: bytes | None, span: S
         return False
     is_later = not span.is_tip and height > span.last
     return is_later or (expected is None and 0 <= height <= span.above)
+
+
+def _is_state_outside(key: bytes, expected: bytes | None, found: bytes | None, span: Span) -> bool:
+    if key == KEYS.stale(0):
+        return not (expected or found)  # genesis makes nothing stale; the list is empty, and no pruning deletes it
+    version = version_of(key)
+    if version is None:
+        return key == KEYS.oldest and span.state_above >= 0
+    return version <= span.state_above or (not span.is_tip and version > span.last)
 
 
 def _is_tile_outside(key: bytes, expected: bytes | None, found: bytes | None, span: Span) -> bool:
