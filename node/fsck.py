@@ -63,17 +63,32 @@ def check(
         _read(findings, lambda: _check_unknown(reader, findings))
         span = _read(findings, lambda: _check_meta(reader, findings, genesis))
         if span is not None:
-            blocks = _read(findings, lambda: BlocksCheck(reader, findings, genesis.network, span, progress))
-            if blocks is not None:
-                _read(findings, blocks.run)
+            blocks = _read(findings, lambda: _check_blocks(reader, findings, genesis, span, progress))
             closings = {} if blocks is None else blocks.closings
             proofs = ProofsCheck(reader, findings, genesis, span, progress)
             _read(findings, lambda: proofs.run(closings, signatures=signatures))
         tip = 0 if span is None else span.tip.height
-        _read(findings, lambda: TreeCheck(reader, findings, tip, progress).run())
+        _read(findings, lambda: _check_tree(reader, findings, tip, progress))
     except EnoughFound:
         pass
     return findings.problems
+
+
+def _check_blocks(reader: Reader, findings: Findings, genesis: Genesis, span: Span, progress: Progress) -> BlocksCheck:
+    """Check blocks and what hangs on them; a second time, slowly, where the quick way shows that something is wrong."""
+    blocks = BlocksCheck(reader, findings, genesis.network, span, progress, exact=False)
+    blocks.run()
+    if blocks.must_be_exact:
+        BlocksCheck(reader, findings, genesis.network, span, progress, exact=True).run()
+    return blocks
+
+
+def _check_tree(reader: Reader, findings: Findings, tip: int, progress: Progress) -> None:
+    """The same for the state."""
+    tree = TreeCheck(reader, findings, tip, progress, exact=False)
+    tree.run()
+    if tree.must_be_exact:
+        TreeCheck(reader, findings, tip, progress, exact=True).run()
 
 
 def _read(findings: Findings, work: Callable[[], T]) -> T | None:

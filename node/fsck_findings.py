@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from chain.checkpoint import Checkpoint
 from chain.storage import Reader
+from chain.types import sha256
 
 PROBLEMS_MAX = 100
 """One fault commonly shows in several places; whoever has seen so many has seen enough."""
@@ -149,6 +150,23 @@ class Cursor:
         while self._next is not None:
             self._findings.surplus(self._next[0], f"{self._name} that nothing refers to")
             self._next = next(self._pairs, None)
+
+
+class Sum:
+    """A digest of a set of records that does not depend on their order; by chance two sets never have the same."""
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def add(self, *parts: bytes) -> None:
+        """Take one record in."""
+        self._value += int.from_bytes(sha256(b"".join(parts)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sum) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
 
 
 def count_of(reader: Reader, start: bytes, stop: bytes) -> int:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks the stored state tree: every page and value of every version that is held, and nothing beside them.
 
-The oldest version held is walked whole, its leaves merged with one ordered scan of the values. Each later version is
+The oldest version held is walked whole. Each later version is
 compared with the one before it, from the root down where their slots differ: that shows what it must have written and
-what it must have made stale. So the work is one read of everything, and the memory one block's changes.
+what it must have made stale. One scan of all values shows whether they are those of the leaves; only where they are not
+is the walk done again with a look at each. So the work is one read of everything, and the memory one block's changes.
 
 The layout stands in `chain.tree`.
 """
@@ -16,7 +17,7 @@ from chain.tree import leaf_hash
 from chain.tree_page import NOTHING, SLOTS, Page, Slot
 from chain.tree_update import DIGITS, Keys
 from chain.types import HASH_BYTES, sha256
-from node.fsck_findings import Cursor, Findings, Progress, count_of, steps
+from node.fsck_findings import Cursor, Findings, Progress, Sum, count_of, steps
 from node.store_keys import STATE_PREFIX
 
 PAGES_CACHED_MAX = 4_096
@@ -64,9 +65,13 @@ class TreeCheck:
         findings: Takes what is wrong.
         tip: The newest block's height.
         progress: See `node.fsck`.
+        exact: Look at each value; else only whether all of them are right together.
+
+    Attributes:
+        must_be_exact: Whether a look at each value would find something; known after `run`.
     """
 
-    def __init__(self, reader: Reader, findings: Findings, tip: int, progress: Progress) -> None:
+    def __init__(self, reader: Reader, findings: Findings, tip: int, progress: Progress, *, exact: bool) -> None:
         self._reader = reader
         self._findings = findings
         self._tip = tip
@@ -74,8 +79,11 @@ class TreeCheck:
         self._load = lru_cache(maxsize=PAGES_CACHED_MAX)(self._load_page)
         self._values_stored = count_of(reader, *_VALUES)
         self._values_seen = 0
-        self._fresh: list[bytes] = []
+        self._exact = exact
+        self._sum = Sum()
+        self._pages: Cursor | None = None
         self._stale: list[bytes] = []
+        self.must_be_exact = False
 
     def run(self) -> None:
         """Check all versions."""
@@ -98,7 +106,10 @@ class TreeCheck:
         pages = self._check_whole(*first)
         self._check_later(first, roots, oldest)
         self._check_surplus_pages(first, pages)
-        self._check_surplus_values(first)
+        if self._exact:
+            self._check_surplus_values(first)
+        else:
+            self.must_be_exact = self._sum_of_values() != self._sum
 
     def _roots(self, oldest: int) -> Iterator[tuple[int, Slot]]:
         """The versions held, ascending: the newest up to `oldest`, and all after it."""
@@ -148,6 +159,9 @@ class TreeCheck:
                     stack += [(slots[index], path + DIGITS[index], key) for index in range(SLOTS - 1, -1, -1)]
                 continue
             next(counter)
+            if not self._exact:
+                self._check_leaf(slot, path, None, parent)
+                continue
             wanted = _KEYS.value(slot.key_hash, slot.version)
             while pending is None or pending[0] < wanted:
                 pending = next(values, None)
@@ -160,7 +174,7 @@ class TreeCheck:
     def _checked_page(self, slot: Slot, path: bytes, parent: bytes) -> list[Slot] | None:
         """A page's slots if its bytes are what its parent says, else None."""
         key = _KEYS.page(slot.version, path)
-        raw = self._reader.get(key)
+        raw = self._reader.get(key) if self._pages is None else self._pages.take(key, optional=True)
         if raw is None:
             self._findings.missing(key, f"the page of the state at {_shown(path)} is not stored")
             self._findings.wrong(parent, f"refers to a page of version {slot.version} that is not stored")
@@ -174,6 +188,12 @@ class TreeCheck:
     def _check_leaf(self, slot: Slot, path: bytes, raw: bytes | None, parent: bytes) -> None:
         """Compare a value with the leaf that stands for it."""
         assert slot.key_hash is not None
+        place = bytes([digit_of(slot.key_hash, depth) for depth in range(len(path))])
+        if place != path:
+            self._findings.wrong(parent, "holds a leaf that belongs elsewhere")
+        if not self._exact:
+            self._sum.add(slot.key_hash, slot.version.to_bytes(8), slot.hash)
+            return
         key = _KEYS.value(slot.key_hash, slot.version)
         if raw is None:
             self._findings.missing(key, "the value of a leaf of the state is not stored")
@@ -181,8 +201,7 @@ class TreeCheck:
             return
         self._values_seen += 1
         name, value = Keys.unpack_value(raw)
-        place = bytes([digit_of(slot.key_hash, depth) for depth in range(len(path))])
-        if sha256(name) != slot.key_hash or leaf_hash(name, value) != slot.hash or place != path:
+        if sha256(name) != slot.key_hash or leaf_hash(name, value) != slot.hash:
             self._findings.wrong(key, "the value does not have the hash that its leaf in the state tree says")
 
     # ---------------------------------------------------------------- later versions
@@ -195,20 +214,21 @@ class TreeCheck:
             left = stale.take(_KEYS.stale(begun), optional=True)
             if left:
                 self._findings.surplus(_KEYS.stale(begun), "a list of stale keys of a version that is not held")
-        pages = Cursor(self._findings, self._reader, _KEYS.page(version + 1, b""), _PAGES[1], "a page of the state")
+        # A version's pages are met in the order of their keys, which begin with the version.
+        self._pages = Cursor(
+            self._findings, self._reader, _KEYS.page(version + 1, b""), _PAGES[1], "a page of the state"
+        )
         for later, after in roots:
             self._progress("versions", later, self._tip)
-            self._fresh, self._stale = [], [_KEYS.root(version)]
+            self._stale = [_KEYS.root(version)]
             self._compare(root, after, b"", _KEYS.root(later))
-            for key in sorted(self._fresh):
-                pages.take(key, optional=True)  # a missing one is named already
             raw = stale.take(_KEYS.stale(later))
             if raw is not None and _unpacked(raw) != sorted(self._stale):
                 self._findings.wrong(
                     _KEYS.stale(later), "the list of stale keys is not that of what the version replaced"
                 )
             version, root = later, after
-        pages.finish()
+        self._pages.finish()
         stale.finish()
 
     def _compare(self, before: Slot, after: Slot, path: bytes, parent: bytes) -> None:
@@ -224,25 +244,26 @@ class TreeCheck:
             if after.version != version:
                 self._findings.wrong(parent, f"refers to another page of version {after.version} than the one before")
                 return
-            self._fresh.append(_KEYS.page(version, path))
-            if self._checked_page(after, path, parent) is None:
+            checked = self._checked_page(after, path, parent)
+            if checked is None:
                 return
-            parent = self._fresh[-1]
+            news, parent = checked, _KEYS.page(version, path)
         if is_page or is_page_before:
             depth = len(path)
             olds = below(before, depth, lambda slot: self._load(slot.version, path))
-            news = below(after, depth, lambda slot: self._load(slot.version, path))
+            if not is_page:
+                news = below(after, depth, _no_page)
             for index in range(SLOTS):
                 self._compare(olds[index], news[index], path + DIGITS[index], parent)
             return
         if before.key_hash is not None:
             self._stale.append(_KEYS.value(before.key_hash, before.version))
         if after.key_hash is not None:
-            key = _KEYS.value(after.key_hash, after.version)
             if after.version != version:
                 self._findings.wrong(parent, f"refers to another value of version {after.version} than the one before")
                 return
-            self._check_leaf(after, path, self._reader.get(key), parent)
+            key = _KEYS.value(after.key_hash, after.version)
+            self._check_leaf(after, path, self._reader.get(key) if self._exact else None, parent)
 
     def _replaced_root(self, oldest: int) -> bytes:
         """The key of the root that was the newest one at `oldest`, as the version after it says."""
@@ -277,6 +298,16 @@ class TreeCheck:
                     continue
             self._findings.surplus(key, "a page that no version of the state has")
 
+    def _sum_of_values(self) -> Sum:
+        """Of all values that are stored, as the leaves say them."""
+        found = Sum()
+        counter = steps(self._progress, "values", self._values_stored, 5_000)
+        for key, raw in self._reader.range(*_VALUES):
+            next(counter)
+            name, value = Keys.unpack_value(raw)
+            found.add(key[2:], leaf_hash(name, value))
+        return found
+
     def _check_surplus_values(self, first: tuple[int, Slot]) -> None:
         """Values that no version has; each version's own were counted."""
         if self._values_stored <= self._values_seen:
@@ -294,6 +325,10 @@ class TreeCheck:
     def _root_of(self, version: int) -> Slot:
         raw = self._reader.get(_KEYS.root(version))
         return NOTHING if raw is None else Slot.decode(raw)
+
+
+def _no_page(_slot: Slot) -> list[Slot]:
+    raise AssertionError("asked for a leaf or nothing")
 
 
 def _unpacked(raw: bytes) -> list[bytes] | None:
