@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from node.store import VERSIONS_KEPT
 from tests.crash.history import check
 from tests.crash.load import Clients
 from tests.crash.names import NAMES
@@ -22,7 +21,7 @@ FIRST_LIFE = NAMES[: NAMES.index("ledger.genesis") + 1]
 """Writes of a node's first start alone."""
 OF_COPIES = tuple(name for name in NAMES if name.startswith("copy."))
 """Writes of a node that takes its ledger from a snapshot."""
-RARE = ("journal.closing", "ledger.closing", "ledger.finalization", "journal.muted", "ledger.prune", *OF_COPIES)
+RARE = ("journal.closing", "ledger.closing", "ledger.finalization", "journal.muted", *OF_COPIES)
 """Writes that a drill meets late or never; tests of their own aim at them."""
 COMMON = tuple(name for name in NAMES if name not in FIRST_LIFE and name not in RARE)
 OF_FILES = (Act.KILL_BEFORE, Act.KILL_AFTER, Act.FAIL, Act.FAIL_PERSISTED)
@@ -68,7 +67,6 @@ class Drill:
         self._say = say
         self._locks = [asyncio.Lock() for _ in network.homes]
         self._watchers: dict[int, asyncio.Task[None]] = {}
-        self._height = 0
         self.tally = Tally()
         self.stopping = False
 
@@ -139,6 +137,7 @@ class Drill:
         problems = check(self._clients.history.events, replicas)
         problems += check_certificates(replicas, network.genesis, list(read_sets(network.homes[0])))
         problems += [problem for home in network.homes for problem in check_tables(home, network.genesis)]
+        problems += [f"{count} transactions ended with {code}" for code, count in self._clients.failed.items()]
         problems += [f"a client saw {what}" for what in self._clients.lies]
         problems += [line for index in range(len(network.homes)) for line in defects_in(network, index)]
         return problems
@@ -169,7 +168,7 @@ class Drill:
         """One node, now and then two, now and then one again while it starts."""
         network, draw = self._network, self._random
         victims = draw.sample(range(len(network.homes)), 2 if draw.random() < 0.15 else 1)
-        height = self._height = await network.height()
+        height = await network.height()
         await asyncio.sleep(draw.uniform(0, LIFE_SECONDS_MAX))
         began = time.monotonic()
         for victim in victims:
@@ -200,8 +199,7 @@ class Drill:
                 await network.kill(index)
                 self.tally.kills += 1
             if draw.random() < 0.5:
-                names = COMMON if self._height <= VERSIONS_KEPT else (*COMMON, *["ledger.prune"] * 3)
-                plan = self._plan(draw.choice(tuple(Act)), draw.choice(names), draw.randint(1, 12))
+                plan = self._plan(draw.choice(tuple(Act)), draw.choice(COMMON), draw.randint(1, 12))
                 await network.start(index, [plan])
                 network.mortal.add(index)
                 self._watchers[index] = asyncio.create_task(self._watch(index, plan))

@@ -4,7 +4,7 @@
 The product knows nothing of this: plyvel's `DB`, `os.fsync`, `os.replace`, `os.rename` and the node's clock are
 exchanged before it starts. `--synced FILE` keeps, per line, a LevelDB log file and the size up to which it is synced,
 so that whoever kills the process can take from it what a power cut would. `--clock FILE` holds the clock's offset,
-which may change while the node runs.
+which may change while the node runs. With `--versions-kept N` pruning begins after N blocks instead of a thousand.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import plyvel
 
 from chain.types import Millis
 from node import node as node_module
-from node import process
+from node import process, store
 from tests.crash.names import MARK_FILE, MARK_FOLDER, RENAMES, names_of
 from tests.crash.plans import Act, Plan
 
@@ -219,10 +219,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--plan", type=Plan.parse, action="append", default=[])
     parser.add_argument("--synced", type=Path)
     parser.add_argument("--clock", type=Path)
+    parser.add_argument("--versions-kept", type=int, default=store.VERSIONS_KEPT)
     options = parser.parse_args(arguments)
     faults = Faults(options.plan, options.synced)
     plyvel.DB = functools.partial(FaultyDB, faults, plyvel.DB)  # type: ignore[misc,assignment]  # the point of this module
     _watch_files(faults, (options.home / "data").resolve())
+    store.VERSIONS_KEPT = options.versions_kept
     if options.clock is not None:
         process.Node = _clock(options.clock)  # type: ignore[attr-defined,assignment]  # likewise
     return process.run(options.home)

@@ -3,19 +3,25 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncIterator
 
+from chain.codec import encode
 from chain.errors import LedgerError
 from chain.genesis import Genesis
 from chain.signing import TransactionSigner
-from chain.transaction import SignedTransaction
+from chain.transaction import Operation, SignedTransaction
 from cli.load.transactions import Transactions
 from client.connection import endpoints_of
 from client.errors import TransportError
 from client.session import Session
+from client.signing import sign_transaction
+from identity.pb import identity_pb2
 from tests.crash.history import Acknowledged, History, Submitted
 
 IN_FLIGHT_MAX = 100
+STATUS_EVERY = 4
+"""Of so many transactions one writes state; the others only add to the log."""
 
 
 class Clients:
@@ -33,6 +39,7 @@ class Clients:
     ) -> None:
         """`rate`: transactions a second, over all clients."""
         self._genesis = genesis
+        self._signer = signer
         self._supply = Transactions(genesis.network, signer, 1)
         self.history = history
         self._interval_s = clients / rate
@@ -117,11 +124,21 @@ class Clients:
     def _count_failure(self, code: str) -> None:
         self.failed[code] = self.failed.get(code, 0) + 1
 
+    def _revocation(self) -> SignedTransaction:
+        """A transaction that writes state."""
+        message = identity_pb2.SetStatus(
+            id=secrets.token_bytes(16), status=identity_pb2.STATUS_REVOKED, reason=identity_pb2.REASON_HOLDER_REQUEST
+        )
+        operation = Operation.make("identity.SetStatus", encode(message))
+        return sign_transaction([operation], [self._signer], self._genesis.network)
+
     async def _source(self, client: int) -> AsyncIterator[SignedTransaction]:
         loop = asyncio.get_running_loop()
         due = loop.time()
+        number = 0
         while not self._until.is_set():
-            transaction = self._supply.take()
+            number += 1
+            transaction = self._supply.take() if number % STATUS_EVERY else self._revocation()
             self.history.note(Submitted(client, transaction.id))
             yield transaction
             due = max(due + self._interval_s, loop.time())

@@ -30,6 +30,8 @@ END_SECONDS_MAX = 30.0
 RECOVERY_SECONDS_MAX = 60.0
 """A node that has not come back by then counts as one that needs a hand."""
 POLL_SECONDS = 0.05
+VERSIONS_KEPT = 5
+"""Past states, instead of a thousand: so each block prunes one."""
 
 
 class Stuck(AssertionError):
@@ -123,6 +125,7 @@ class Network:
         if not self.clock(index).exists():
             set_clock(self.clock(index), 0)
         argv = [str(self.homes[index].root), "--synced", str(self._synced(index)), "--clock", str(self.clock(index))]
+        argv += ["--versions-kept", str(VERSIONS_KEPT)]
         for plan in plans:
             argv += ["--plan", str(plan)]
         self._processes[index] = await self._spawner.start(f"node{index}", argv, self.log(index))
