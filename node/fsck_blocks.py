@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks the stored blocks with all that hangs on them: bodies, outcomes, entries, the log's tiles, ids, checkpoints.
 
-One walk from the oldest block to the newest beside ordered scans of the tables by height; tables by hash are read
-record by record and counted, so that what nothing refers to shows as a difference in number. The log is built anew from
-the entries and compared with each checkpoint's root and with the stored tiles.
+One walk from the oldest block to the newest beside ordered scans of the tables by height. What the tables by hash must
+hold is handed to `node.fsck_ids`, the entries to `node.fsck_log`.
 """
 
 import contextlib

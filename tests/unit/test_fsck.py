@@ -229,7 +229,12 @@ def test_problems_are_bounded_and_name_their_table_and_what_to_do(pairs: Pairs, 
 def test_progress_tells_each_stage(pairs: Pairs, genesis: Genesis) -> None:
     stages: list[str] = []
     check(MemoryDatabase(pairs), genesis, progress=lambda stage, _done, _total: stages.append(stage))
-    assert list(dict.fromkeys(stages)) == ["ids", "state", "versions"]  # blocks and certificates are told by hundreds
+    assert list(dict.fromkeys(stages)) == [
+        "ids",
+        "state",
+        "versions",
+        "values",
+    ]  # blocks and certificates are told by hundreds
 
 
 class Failing(MemoryDatabase):
