@@ -49,6 +49,8 @@ CONTENT_POLICY = (
 )
 PERMISSIONS = ("accelerometer", "camera", "geolocation", "gyroscope", "microphone", "midi", "payment", "serial", "usb")
 """What no page may use, unless its part says so."""
+_ALWAYS = frozenset({"/health", "/metrics"})
+"""Asked for when a service is overloaded, above all."""
 HSTS_SECONDS = 63_072_000
 """Two years, as browsers' lists of known addresses ask for."""
 
@@ -131,6 +133,7 @@ class Envelope:
         self._logs = logs
         self._under_way = 0
         self._headers = security_headers(address, permissions)
+        self._scheme = "https" if address.is_https else "http"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request whatever happens; nothing escapes but the wish to stop."""
@@ -142,6 +145,7 @@ class Envelope:
             return
         scope[_REQUEST_ID] = _given_id(Headers(scope=scope)) or secrets.token_hex(16)
         scope[_ERROR_PAGE] = self._error_page
+        scope["scheme"] = self._scheme  # as browsers see it, whatever a proxy says
         scope.setdefault("state", {})["csrf_token"] = LazyToken(self._forms, scope)
         started = time.perf_counter()
         status = 0
@@ -156,7 +160,7 @@ class Envelope:
         self._under_way += 1
         self._metrics.under_way.inc()
         try:
-            if self._under_way > self._requests_max and scope["path"] != "/health":
+            if self._under_way > self._requests_max and scope["path"] not in _ALWAYS:
                 await refuse(Problem(problems.BUSY, headers={"Retry-After": "1"}), scope, receive, send_safely)
             else:
                 await self._app(scope, receive, send_safely)

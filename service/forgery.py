@@ -12,7 +12,6 @@ import hmac
 import re
 import secrets
 from collections.abc import Collection
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers
@@ -123,17 +122,6 @@ def form_token(headers: Headers, body: bytes) -> str:
 def media_type(headers: Headers) -> str:
     """The media type of a body, without parameters, in lower case."""
     return headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def cookies_of(headers: Headers) -> dict[str, str]:
-    """The cookies of a request; a header that can't be read holds none."""
-    jar: SimpleCookie = SimpleCookie()
-    try:
-        for line in headers.getlist("cookie"):
-            jar.load(line)
-    except CookieError:
-        return {}
-    return {name: morsel.value for name, morsel in jar.items()}
 
 
 def _field(body: bytes) -> str:

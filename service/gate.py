@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import problems
 from service.envelope import refuse
-from service.forgery import FORM_TYPES, SAFE_METHODS, Forms, cookies_of, form_token, is_own_origin, media_type
+from service.forgery import FORM_TYPES, SAFE_METHODS, Forms, form_token, is_own_origin, media_type
 from service.problems import Problem
 from service.rates import Buckets, caller_of
 from service.settings import Address, Settings
@@ -88,7 +89,7 @@ class Gate:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
             raise Problem(problems.HOST)
-        cookies = cookies_of(headers)
+        cookies = HTTPConnection(scope).cookies
         self._check_rate(scope, cookies)
         changes = scope["method"] not in SAFE_METHODS
         is_machine = scope["path"].startswith(self._machine_paths)

@@ -25,7 +25,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import problems
 from service.envelope import refuse
-from service.forgery import SAFE_METHODS, cookies_of
+from service.errors import StorageError
+from service.forgery import SAFE_METHODS
 from service.gate import replayed
 from service.problems import Problem
 from service.settings import Address
@@ -123,11 +124,14 @@ class Idempotency:
 
     async def _carry_out(self, replays: Replays, given: str, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        caller = cookies_of(headers).get(self._session_cookie, "") or headers.get("authorization", "")
+        caller = Request(scope).cookies.get(self._session_cookie, "") or headers.get("authorization", "")
         name = self._digest(b"name", caller, given)
         body = await Request(scope, receive).body()
         request = _request_digest(scope, headers, body)
-        place = await run_in_threadpool(replays.begin, name, request)
+        try:
+            place = await run_in_threadpool(replays.begin, name, request)
+        except StorageError:  # nothing was carried out
+            raise Problem(problems.STORE, headers={"Retry-After": "2"}) from None
         if place.state is not State.NEW:
             await _replay(place, request, self._sealer(caller, given), name, send)
             return

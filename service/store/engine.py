@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
@@ -40,7 +40,7 @@ def make_engine(settings: StoreSettings) -> Engine:
     """
     if not settings.url or settings.url.startswith("sqlite:"):
         return _sqlite(settings)
-    url = make_url(settings.url).set(drivername="postgresql+psycopg")
+    url = _url(settings.url).set(drivername="postgresql+psycopg")
     options = f"-c statement_timeout={STATEMENT_MS_MAX} -c idle_in_transaction_session_timeout={STATEMENT_MS_MAX}"
     return create_engine(
         url,
@@ -115,8 +115,15 @@ def truncate_log(engine: Engine) -> None:
         raise StorageError(f"the database failed: {type(error.orig).__name__}") from None
 
 
+def _url(text: str) -> URL:
+    try:
+        return make_url(text)
+    except (ArgumentError, ValueError):
+        raise StorageError("store.url cannot be read; write postgresql://user@host/database") from None
+
+
 def _sqlite(settings: StoreSettings) -> Engine:
-    url = make_url(settings.url or f"sqlite:///{Path(settings.folder) / 'store.sqlite'}")
+    url = _url(settings.url or f"sqlite:///{Path(settings.folder) / 'store.sqlite'}")
     if not url.database or url.database == ":memory:":
         raise StorageError("store.url names no file; write sqlite:///path/to/store.sqlite")
     make_folder(Path(url.database).resolve().parent)

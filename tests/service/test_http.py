@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 import structlog
+from fastapi import APIRouter, Request
 from http_rig import ADDRESS, BROWSER, ORIGIN, Counter, caller, code, service
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from service import problems
 from service.app import Part
@@ -134,6 +136,34 @@ async def test_problem_kinds_are_explained_where_their_type_points() -> None:
             answer = (await web.get(f"/problems/{kind.code}")).json()
             assert (answer["code"], answer["status"]) == (kind.code, kind.status)
         assert code(await web.get("/problems/no.such")) == "request.not-found"
+
+
+async def test_person_is_shown_a_page_and_a_program_a_document() -> None:
+    def page(_request: object, problem: problems.ProblemView) -> HTMLResponse:
+        return HTMLResponse(f"<h1>{problem.code}</h1>")
+
+    app = service(Counter(), "[limits]\naddress_burst = 2\naddress_per_second = 1", parts=[Part("s", error_page=page)])
+    async with caller(app) as web:
+        shown = await web.get("/nowhere", headers={"accept": "text/html,application/xhtml+xml;q=0.9"})
+        assert (shown.text, shown.status_code) == ("<h1>request.not-found</h1>", 404)
+        assert shown.headers["cache-control"] == "no-store"
+        assert "content-security-policy" in shown.headers
+        assert code(await web.get("/nowhere", headers={"accept": "application/json, text/html"})) == "request.not-found"
+        limited = await web.get("/nowhere", headers={"accept": "text/html"})
+        assert (limited.text, limited.status_code) == ("<h1>request.rate</h1>", 429)
+        assert limited.headers["retry-after"] == "1"
+
+
+async def test_page_knows_the_scheme_that_browsers_see() -> None:
+    router = APIRouter()
+
+    @router.get("/scheme", include_in_schema=False)
+    async def scheme(request: Request) -> Response:
+        return PlainTextResponse(str(request.url))
+
+    async with caller(service(Counter(), parts=[Part("scheme", [router])])) as web:
+        web.base_url = ORIGIN.replace("https", "http")
+        assert (await web.get("/scheme", headers={"x-forwarded-proto": "gopher"})).text == f"{ORIGIN}/scheme"
 
 
 # ---------------------------------------------------------------- headers
@@ -552,9 +582,9 @@ async def test_websocket_is_turned_away() -> None:
 async def test_json_page_takes_less_than_five_milliseconds_in_process() -> None:
     app = service(Counter(), "[limits]\naddress_burst = 1000")
     async with caller(app) as web:
-        times = []
+        times = []  # of the processor, client included: others use this machine, too
         for _ in range(40):
-            started = time.perf_counter()
+            started = time.process_time()
             assert (await web.get("/problems/request.rate")).status_code == 200
-            times.append(time.perf_counter() - started)
+            times.append(time.process_time() - started)
     assert sorted(times)[len(times) // 2] < 0.005

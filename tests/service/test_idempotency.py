@@ -8,7 +8,8 @@ import pytest
 from http_rig import ADDRESS, BROWSER, Counter, MemoryReplays, caller, code, service
 from store_rig import Rig
 
-from service.idempotency import State
+from service.errors import StorageError
+from service.idempotency import Place, State
 
 KEY = {"idempotency-key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
 
@@ -112,3 +113,15 @@ async def test_kept_answer_is_sealed_and_opens_for_who_has_the_key_alone() -> No
         assert KEY["idempotency-key"].encode() not in name + place.answer
         replays.places[name] = type(place)(place.state, place.request, place.answer[:-1] + b"x")
         assert code(await web.post("/orders", json={"amount": 5})) == "idempotency.done"
+
+
+async def test_store_that_does_not_answer_lets_nothing_be_carried_out() -> None:
+    class Down(MemoryReplays):
+        def begin(self, key: bytes, request: bytes) -> Place:
+            raise StorageError("down")
+
+    counter = Counter()
+    async with caller(service(counter, replays=Down()), KEY) as web:
+        answer = await web.post("/orders", json={"amount": 5})
+    assert (code(answer), answer.status_code) == ("service.store", 503)
+    assert counter.done == []
