@@ -108,6 +108,16 @@ class _TailJob:
 
 
 _Job: TypeAlias = _StateJob | _TailJob
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Arrived:
+    """A part that waits for its check, or None: a worker has ended."""
+
+    order: tuple[bool, int]
+    content: tuple[Source, _Job, bytes] | None = field(compare=False)
+
+
 _Found: TypeAlias = Subtree | Children | TailPart
 
 
@@ -305,7 +315,8 @@ class _Pull:
             self._jobs.append(_TailJob(head.first_leaf))
         self._unfinished = len(self._jobs)
         self._more = asyncio.Condition()
-        self._arrived: asyncio.Queue[tuple[Source, _Job, bytes] | None] = asyncio.Queue(UNCHECKED_MAX)
+        self._arrived: asyncio.PriorityQueue[_Arrived] = asyncio.PriorityQueue(UNCHECKED_MAX)
+        self._count = 0
         self._whole: set[Source] = set()
         self._workers = 0
 
@@ -343,7 +354,7 @@ class _Pull:
         finally:
             self._progress.peers -= 1
         self._whole.discard(source)
-        await self._arrived.put(None)
+        await self._put(None)
 
     async def _work_until_it_fails(self, source: Source) -> None:
         failures = 0
@@ -370,7 +381,13 @@ class _Pull:
                 self._sources.drop(source, error.reason)
             else:
                 failures = 0
-                await self._arrived.put((source, job, raw))
+                await self._put((source, job, raw))
+
+    async def _put(self, content: tuple[Source, _Job, bytes] | None) -> None:
+        # Entries first: each part of them is asked for only when the one before is checked.
+        is_tail = content is not None and isinstance(content[1], _TailJob)
+        self._count += 1
+        await self._arrived.put(_Arrived((not is_tail, self._count), content))
 
     async def _ask(self, source: Source, job: _Job) -> bytes:
         if isinstance(job, _TailJob):
@@ -402,7 +419,7 @@ class _Pull:
 
     async def _check_all(self) -> None:
         while self._unfinished:
-            arrived = await self._arrived.get()
+            arrived = (await self._arrived.get()).content
             if arrived is None:
                 self._workers -= 1
                 if not self._workers or not (self._whole or self._is_tail_done):
