@@ -42,6 +42,8 @@ ANSWER_BYTES_MAX = 64 * 1024 * 1024
 """A page and the largest value: what a block of 20,000 transactions makes stale in the state tree is a few MB."""
 OPEN_SECONDS = 10.0
 """How long to wait for a node that is just starting or stopping."""
+ANSWER_SECONDS_MAX = 120.0
+"""How long a caller waits for one page: a disk under full load has given it long before."""
 STOP_SECONDS = 5.0
 """How long to wait for a session's last answer, a page at most, when the node stops."""
 _POLL_SECONDS = 0.2
@@ -306,7 +308,7 @@ def _connect(path: Path) -> socket.socket | None:
         with _short(path) as address:
             connection.connect(address)
         raw = _receive(connection, ANSWER_BYTES_MAX)
-        connection.settimeout(IDLE_SECONDS_MAX)
+        connection.settimeout(ANSWER_SECONDS_MAX)
     except PermissionError:
         connection.close()
         raise StorageError(f"{path} is not yours to read; run this as the node's own user") from None
