@@ -2,15 +2,19 @@
 """How long a fresh node takes to join a network with a large ledger: `python -m benchmarks.joining [--keys N]`.
 
 Four validators run as processes on this machine with a ledger of N state keys and N entries; a fifth node starts with
-the genesis file alone, takes a snapshot from them, follows, and answers a read that verifies. Prints one JSON object
-and appends a line to docs/results/joining.tsv. The ledger is made once and kept in the folder that --home names.
+the genesis file alone, takes a snapshot from them, follows, and answers a read that verifies. One transaction after
+another is submitted before and meanwhile: how long each takes until its receipt is there shows what the joining costs
+the others. Prints one JSON object and appends a line to docs/results/joining.tsv. The ledger is made once and kept in
+the folder that --home names.
 """
 
 import argparse
 import asyncio
 import datetime as dt
 import json
+import secrets
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,7 +24,11 @@ from pathlib import Path
 from benchmarks.filled_network import VALIDATORS, filled_network
 from benchmarks.machine import hashes_per_s
 from chain import genesis
+from chain.codec import encode
+from chain.ed25519 import Ed25519Signer
+from chain.transaction import Operation
 from client import Endpoint, Session
+from identity.pb import identity_pb2
 from node.config import (
     BASE_PORT,
     CLIENT_PORT_OFFSET,
@@ -33,11 +41,24 @@ from node.config import (
     PeerConfig,
     SyncConfig,
 )
+from node.keys import Purpose, load_key
 from node.setup import make_home
-from node.testnet import HOST
+from node.testnet import HOST, REGISTRAR
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results" / "joining.tsv"
-HEADINGS = ("date", "commit", "keys", "seconds", "memory_mb_peak", "memory_mb_peak_of_servers", "hashes_per_s")
+HEADINGS = (
+    "date",
+    "commit",
+    "keys",
+    "seconds",
+    "memory_mb_peak",
+    "memory_mb_peak_of_servers",
+    "commit_ms_p50_before",
+    "commit_ms_p50_meanwhile",
+    "commit_ms_max_meanwhile",
+    "hashes_per_s",
+)
+PROBES_BEFORE = 20
 WAIT_SECONDS_MAX = 900.0
 LOOK_SECONDS = 0.1
 _CODE = "import sys; from pathlib import Path; from node.process import run; sys.exit(run(Path(sys.argv[1])))"
@@ -108,6 +129,12 @@ async def _join(net: Path, joiner: Home, base_port: int, processes: "_Processes"
             filled = filled or before
             _check_time(deadline, "the network does not go on from its ledger")
             await asyncio.sleep(LOOK_SECONDS)
+        probe = _Probe(others, net)
+        for _ in range(PROBES_BEFORE):
+            await probe.once()
+        commits_before, probe.commits_ms = probe.commits_ms, []
+        before = await _height(others)
+        probing = asyncio.create_task(probe.go_on())
         began = time.monotonic()
         process = processes.start(joiner.root)
         listen = f"{HOST}:{base_port + PORTS_PER_NODE * VALIDATORS + CLIENT_PORT_OFFSET}"
@@ -122,6 +149,7 @@ async def _join(net: Path, joiner: Home, base_port: int, processes: "_Processes"
             proven = await session.read(b"membership/validators")
             assert proven.value is not None, "the state names validators"
             read_s = time.monotonic() - began
+            probing.cancel()
             await asyncio.sleep(1)
             after = await _height(others)
             while await _height(session) < after:
@@ -133,7 +161,37 @@ async def _join(net: Path, joiner: Home, base_port: int, processes: "_Processes"
         "seconds_until_height": round(joined_s, 1),
         "memory_mb_peak": processes.memory_mb(process),
         "memory_mb_peak_of_servers": servers,
+        "commit_ms_p50_before": round(statistics.median(commits_before)),
+        "commit_ms_p50_meanwhile": round(statistics.median(probe.commits_ms)),
+        "commit_ms_max_meanwhile": round(max(probe.commits_ms)),
     }
+
+
+class _Probe:
+    """Submits one transaction after another and waits for the receipt of each."""
+
+    def __init__(self, session: Session, net: Path) -> None:
+        key = load_key(net / "keys" / f"{REGISTRAR}.json", Purpose.ORGANISATION, None, allow_plain=True)
+        self._signer = Ed25519Signer(key.secret)
+        self._session = session
+        self.commits_ms: list[float] = []
+
+    async def once(self) -> None:
+        """One transaction."""
+        message = identity_pb2.SetStatus(
+            id=secrets.token_bytes(16),
+            status=identity_pb2.STATUS_REVOKED,
+            reason=identity_pb2.REASON_SUPERSEDED,
+        )
+        operation = Operation.make("identity.SetStatus", encode(message))
+        began = time.monotonic()
+        await self._session.submit_one(self._session.sign([operation], [self._signer]))
+        self.commits_ms.append((time.monotonic() - began) * 1000)
+
+    async def go_on(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            await self.once()
 
 
 async def _height(session: Session) -> int:

@@ -24,7 +24,8 @@ from chain.storage import Database
 from chain.types import BlsKey, Height
 from node.config import Config, Home
 from node.exchange import declare_ready
-from node.joining import Joiner, NewInstallation, Progress
+from node.joining import Joiner, NewInstallation
+from node.pulling import Progress
 from node.sources import Sources
 from node.sync_client import Offers
 from node.transport import Peer

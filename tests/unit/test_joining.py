@@ -150,7 +150,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, object]]]:
         def __getattr__(self, level: str) -> Callable[..., None]:
             return lambda event, **fields: lines.append({"event": event, **fields})
 
-    for module in ("joining", "sources", "newcomer"):
+    for module in ("joining", "pulling", "sources", "newcomer"):
         monkeypatch.setattr(f"node.{module}.log", Log())
     return lines
 
