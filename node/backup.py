@@ -12,6 +12,7 @@ back may vote twice.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from chain import genesis as genesis_file
@@ -303,16 +304,18 @@ class _Creation:
         """Write the closing checkpoints and the state at a checkpoint."""
         height = certified.height
         closings = self._reader.range(numbered(b"K", 0), numbered(b"K", certified.epoch + 1))
-        records = [pair for pair in closings if certified.closes_epoch or pair[0] < numbered(b"K", certified.epoch)]
-        size_bytes, number = sum(len(value) for _, value in records), 1
-        root = root_record(self._reader, height)
-        for pair in walk_state(StoredRecords(self._reader), root, height, certified.state_root):
+        closed = (pair for pair in closings if certified.closes_epoch or pair[0] < numbered(b"K", certified.epoch))
+        state = walk_state(StoredRecords(self._reader), root_record(self._reader, height), height, certified.state_root)
+        records: list[tuple[bytes, bytes]] = []
+        size_bytes, number = 0, 1
+        for pair in chain(closed, state):
             records.append(pair)
             size_bytes += len(pair[0]) + len(pair[1])
             if size_bytes >= SEGMENT_BYTES:
                 yield self._write_state(generation, number, records)
                 records, size_bytes, number = [], 0, number + 1
-        yield self._write_state(generation, number, records)
+        if records:
+            yield self._write_state(generation, number, records)
 
     def _write_state(self, generation: int, number: int, records: list[tuple[bytes, bytes]]) -> Part:
         self._records += len(records)

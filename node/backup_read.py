@@ -106,10 +106,10 @@ class _Reading:
             raise BackupDamaged(MANIFEST_NAME, error.reason) from None
         if not manifest.state or not manifest.history:
             raise BackupDamaged(MANIFEST_NAME, "the manifest names no history or no state")
-        with _within(manifest.state[0]):
-            closings = [pair for pair in self._folder.read(manifest.state[0]) if pair[0][:1] == b"K"]
-            epochs = Epochs(MemoryDatabase(dict(closings)), genesis)
-        self._sink(dict(closings))
+        closings, part = self._closings()
+        with _within(part):
+            epochs = Epochs(MemoryDatabase(closings), genesis)
+        self._sink(closings)
         last = self._history(genesis, epochs)
         if last != checkpoint:
             part = manifest.history[-1]
@@ -143,6 +143,17 @@ class _Reading:
                 f"the backup is of the network {genesis.network.hex()}, not of {network.hex()}; choose the right one"
             )
         return files, genesis
+
+    def _closings(self) -> tuple[dict[bytes, bytes], Part]:
+        """The closing checkpoints, with which the state's files begin, and the last file that holds some."""
+        found: dict[bytes, bytes] = {}
+        for part in self._manifest.state:
+            records = self._folder.read(part)
+            closings = [pair for pair in records if pair[0][:1] == b"K"]
+            found.update(closings)
+            if len(closings) < len(records):
+                break
+        return found, part
 
     # ------------------------------------------------------------ the history
 

@@ -225,6 +225,36 @@ def test_pruned_ledger_is_backed_up_from_its_oldest_block_and_the_backup_keeps_w
     assert (report.fault, report.followed) == (None, 24)
 
 
+@pytest.mark.parametrize("count", range(1, 5))
+def test_interrupted_creation_of_a_pruned_ledger_goes_on(
+    source: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(store, "BLOCKS_KEPT_MIN", 10)
+    ledger = CertifiedLedger(MemoryDatabase(), block_ms=30_000)
+    ledger.grow(30)
+    prune(ledger, 15)
+    with pytest.raises(Interrupted):
+        make(source, tmp_path / "backup", pairs_of(ledger), after(count))
+    before = segments(tmp_path / "backup")
+    made = make(source, tmp_path / "backup", pairs_of(ledger))
+    assert (made.oldest_block, made.height) == (16, 30)
+    assert before.items() <= segments(tmp_path / "backup").items()
+    assert verify(tmp_path / "backup").checkpoint == ledger.checkpoint
+
+
+def test_closing_checkpoints_may_fill_several_files(
+    source: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "SEGMENT_BYTES", 500)
+    ledger = CertifiedLedger(MemoryDatabase())
+    for generation in range(1, 5):
+        ledger.append(*ledger.replace_validator("roads", generation))
+    ledger.append()
+    make(source, tmp_path / "backup", pairs_of(ledger))
+    with open_reader(put_back(tmp_path / "backup", tmp_path / "home")) as reader:
+        assert audit(reader, MADE.genesis, MemoryDatabase(), InlineWorkers()).fault is None
+
+
 def prune(ledger: CertifiedLedger, kept: int) -> None:
     pruning = store.LedgerStore(ledger.database, blocks_kept=kept)
     while pruning.prune_blocks():
