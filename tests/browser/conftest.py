@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real browser for the tests in this folder: Debian's Chromium, one for each test process."""
+"""A real browser for the tests in this folder: Debian's Chromium, one for each module."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,9 +14,13 @@ from service.shell import shell_part
 from service.style_page import SITE
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, started once."""
+    """Chromium, started once for a module.
+
+    Not for longer: while it is there, Playwright's event loop counts as running in this thread, and asynchronous tests
+    of other folders could not run theirs.
+    """
     assert Path(CHROMIUM).exists(), f"{CHROMIUM} is missing: run make setup-debian"
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS))

@@ -35,7 +35,7 @@ export function sign(path: string): SVGSVGElement {
 
 export const CHECK = "M5 12.5l4.5 4.5L19.5 7";
 export const CROSS = "M6.5 6.5l11 11M17.5 6.5l-11 11";
-export const STOP = "M8 3h8l5 5v8l-5 5H8l-5-5V8zM8.5 8.5l7 7M15.5 8.5l-7 7";
+export const ALERT = "M12 4 21 19.5H3zM12 10v4.5M12 17.2v.1";
 
 export function all<Type extends Element>(selector: string, within: ParentNode = document): Type[] {
   return [...within.querySelectorAll<Type>(selector)];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Short words about what has just happened. Good news leaves by itself, bad news stays until it is closed.
 
-import { CHECK, CROSS, STOP, element, sign } from "./elements.js";
+import { ALERT, CHECK, CROSS, element, sign } from "./elements.js";
 import { text } from "./messages.js";
 
 const STAY_MS = 6000; // long enough to read twelve words twice
@@ -11,7 +11,7 @@ export function toast(words: string, kind: "good" | "bad" = "good"): void {
   const region = document.getElementById("toasts");
   if (region === null) return;
   const close = element("button", { type: "button", "aria-label": text("script.shell.close") }, sign(CROSS));
-  const shown = element("div", { class: `toast ${kind}` }, sign(kind === "good" ? CHECK : STOP), element("span", {}, words), close);
+  const shown = element("div", { class: `toast ${kind}` }, sign(kind === "good" ? CHECK : ALERT), element("span", {}, words), close);
   close.addEventListener("click", () => shown.remove());
   region.append(shown);
   while (region.childElementCount > SHOWN_MAX) region.firstElementChild?.remove();
