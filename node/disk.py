@@ -11,6 +11,7 @@ import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from chain.checkpoint import Checkpoint
 from chain.consensus import journal
@@ -89,6 +90,15 @@ def open_disk(home: Home, network: Network, key: BlsKey | None, *, archive: bool
         _lead_to_ledger(votes, store)
         durable, bodies = _read_journal(home, votes, lost=lost)
         return Disk(database, store, votes, durable, bodies, exchanged, stack.pop_all().close)
+
+
+def size_on_disk(folder: Path) -> int:
+    """What the files of a database take, in bytes; those that go while they are counted count for nothing."""
+    total = 0
+    for path in folder.iterdir() if folder.is_dir() else ():
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size
+    return total
 
 
 def lock_home(home: Home) -> Callable[[], None]:

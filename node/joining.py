@@ -55,7 +55,7 @@ class Joiner:
         install: NewInstallation,
         scheme: SignatureScheme | None = None,
         pause_seconds: float = PAUSE_SECONDS,
-        retry_seconds: float = RETRY_SECONDS,
+        retry_seconds: float | None = None,
     ) -> None:
         """Nothing is asked yet.
 
@@ -66,14 +66,14 @@ class Joiner:
             install: Makes an empty database to fill.
             scheme: Of the validators' signatures; BLS if None.
             pause_seconds: See `PAUSE_SECONDS`.
-            retry_seconds: See `RETRY_SECONDS`.
+            retry_seconds: Between two attempts; `RETRY_SECONDS` if None.
         """
         self._sources = sources
         self._above = above
         self._install = install
         self._scheme = scheme or BlsScheme()
         self._pause_seconds = pause_seconds
-        self._retry_seconds = retry_seconds
+        self._retry_seconds = RETRY_SECONDS if retry_seconds is None else retry_seconds
         self._closings: list[ClosingCheckpoint] = []
         self.anchor = TrustAnchor.from_genesis(genesis)
         self.progress = Progress()
@@ -83,15 +83,13 @@ class Joiner:
         """Of the epochs that have closed, verified."""
         return tuple(closing.certified for closing in self._closings)
 
-    async def run(self, attempts_max: int | None = None) -> SnapshotHead | None:
+    async def run(self, attempts_max: int) -> SnapshotHead | None:
         """Try until a ledger is ready; where it began, or None if so many attempts have failed.
 
         Raises:
             StorageError: It can't be stored.
         """
-        attempts = 0
-        while attempts_max is None or attempts < attempts_max:
-            attempts += 1
+        for _ in range(attempts_max):
             try:
                 return await self.attempt()
             except JoinFailed as error:

@@ -34,10 +34,10 @@ FIRST_SECONDS = 1.0
 """Between two looks at the peers while the ledger is empty: at a network's founding they come up one by one."""
 STILL_SECONDS = 10.0
 """A ledger that has not grown for so long makes a node look: ten times what an idle network takes for a block."""
-STUCK_SECONDS = 60.0
+STUCK_SECONDS = 300.0
 """Without a block for so long, and a peer that says that it has the next one is not believed any more."""
 ATTEMPTS_MAX = 3
-"""Where blocks would do as well: who offers what it does not have must not keep a node from them."""
+"""Then blocks have their turn again: who offers what it does not have must not keep a node from them."""
 
 log = structlog.get_logger(__name__)
 
@@ -159,7 +159,7 @@ class Newcomer:
             peers_height=max(offer.executed_height for offer in offers),
         )
         if self._may_join:
-            await self._join(sources, None if need is Need.SNAPSHOT_ONLY else ATTEMPTS_MAX)
+            await self._join(sources)
         else:
             log.error(
                 "sync.not-allowed",
@@ -167,20 +167,20 @@ class Newcomer:
                 "forbid a snapshot: name a peer that has all blocks in sync.peers, or change them",
             )
 
-    async def _join(self, sources: Sources, attempts_max: int | None) -> None:
+    async def _join(self, sources: Sources) -> None:
         """Take a snapshot and end the node; or go on if it has come further by itself meanwhile."""
         self._node.pause_ranges(paused=True)
         joiner = self._joiner = Joiner(
             genesis=self._genesis, sources=sources, above=self._node.reach().height, install=self._install
         )
         try:
-            head = await joiner.run(attempts_max)
+            head = await joiner.run(ATTEMPTS_MAX)
         finally:
             self._joiner = None
         own = self._node.reach()
         if head is None:
             self._has_given_up = True
-            log.warning("sync.given-up", reason="no snapshot could be taken; this node goes on by blocks")
+            log.warning("sync.given-up", reason="no snapshot could be taken; this node asks for blocks again")
         elif own.height >= head.checkpoint.height:
             log.info("sync.not-needed", height=own.height, snapshot=head.checkpoint.height)
         else:

@@ -29,7 +29,7 @@ from node.answers import Answers, Newest, newest_of
 from node.bodies import BodyStore
 from node.clock import ClockWatch, check_clock
 from node.config import Config, Home
-from node.disk import Disk, open_disk
+from node.disk import Disk, open_disk, size_on_disk
 from node.driver import Driver
 from node.evidence import evidence_transaction
 from node.gather import Gatherer
@@ -49,6 +49,8 @@ from node.transport import Peer, Transport
 from node.waiters import Waiters
 
 UPKEEP_SECONDS = 1.0
+DISK_LOOKS = 15
+"""The ledger's files are counted at each so many looks: some hundreds of calls of the system."""
 MEMBERSHIP_PREFIX = b"membership/validator/"
 CLOCK_WARNING_MS = 60_000
 
@@ -424,6 +426,7 @@ class Node:
 
     async def _upkeep(self) -> None:
         """Figures for metrics, waiters whose transactions have expired, and what the operator has changed."""
+        looks = 0
         while True:
             await asyncio.sleep(UPKEEP_SECONDS)
             self._waiters.expire(self._tip.time_ms)
@@ -435,6 +438,8 @@ class Node:
             self._syncing.upkeep()
             metrics = self.metrics
             metrics.oldest_block.set(self._disk.store.oldest_block)
+            if (looks := looks + 1) % DISK_LOOKS == 1:
+                metrics.ledger_bytes.set(await asyncio.to_thread(size_on_disk, self._home.ledger))
             metrics.waiters.set(self._waiters.count)
             metrics.verifying.set(self.admission.waiting)
             for name, counter, value in (

@@ -27,7 +27,7 @@ from node.install import Installer
 from node.joining import Joiner
 from node.leveldb import LevelDatabase
 from node.modules import ledger_modules
-from node.newcomer import LedgerReady, Need, Newcomer, Own, needed
+from node.newcomer import ATTEMPTS_MAX, LedgerReady, Need, Newcomer, Own, needed
 from node.sources import Sources
 from node.store import LedgerStore
 from node.sync_client import Offers
@@ -616,6 +616,35 @@ def test_node_needs_a_snapshot_when_its_ledger_is_empty_or_no_peer_has_its_next_
     need: Need,
 ) -> None:
     assert needed(Own(Height(own), 0), offers, Config(), is_stuck=stuck) is need
+
+
+def test_node_that_is_promised_a_snapshot_that_nobody_has_goes_on_by_blocks(
+    newcomers: Newcomers, log: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.joining.RETRY_SECONDS", 0.0)
+    liar = Giver("liar", newcomers.ledger, heights=(10**9,))
+    liar.height = 10**9
+    node = FakeNode()
+    newcomer = Newcomer(
+        node,
+        home=newcomers.home,
+        config=Config(),
+        genesis=newcomers.ledger.genesis,
+        sources=lambda: newcomers.sources(liar),
+        install=newcomers.begin,
+        key=None,
+        durable=None,  # type: ignore[arg-type]
+        journal=MemoryDatabase(),
+    )
+
+    async def look_twice() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(newcomer.watch(), 1.5)
+
+    asyncio.run(look_twice())
+    assert node.paused == [True, True, False, False], "asked once, and not again"
+    assert [line["event"] for line in log].count("sync.failed") == ATTEMPTS_MAX
+    assert "sync.given-up" in [line["event"] for line in log]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from node.certificates import certificate_key, certificate_name, from_pem, make_certificate, to_pem
-from node.config import Config, Home, load_config, parse_config, render_config, split_address
+from node.config import Config, Home, load_config, parse_config, render_config, split_address, sync_hints
 from node.errors import ConfigError, KeyFileError
 from node.keys import Algorithm, KeyPair, Purpose, generate_key, load_key, load_passphrase, save_key
 
@@ -214,3 +214,32 @@ def test_anything_else_is_no_certificate(data: bytes) -> None:
     for reader in (from_pem, to_pem, certificate_key):
         with pytest.raises(ConfigError):
             reader(data)
+
+
+# ---------------------------------------------------------------- pruning and joining
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[storage]\narchive = true\nblocks_kept = 5000", "set one of them"),
+        ("[storage]\nblocks_kept = 999", "at least 1000"),
+        ("[sync]\nsnapshot_every_blocks = 0", "sync.snapshot_every_blocks must be at least 1"),
+        ("[sync]\nsnapshot_kept_seconds = 0", "sync.snapshot_kept_seconds must be at least 1"),
+        ("[sync]\nbehind_blocks = 0", "sync.behind_blocks must be at least 1"),
+        ('[sync]\npeers = "10.0.0.1:26600"', "HOST:PORT=CERTIFICATE.pem"),
+        ('[sync]\npeers = "10.0.0.1:26600="', "HOST:PORT=CERTIFICATE.pem"),
+        ('[sync]\npeers = "10.0.0.1=a.pem"', "not an address"),
+    ],
+)
+def test_settings_of_pruning_and_joining_that_fit_no_node_are_refused_with_what_to_write(
+    text: str, reason: str
+) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        parse_config(text, {})
+
+
+def test_peers_to_join_by_are_read_with_their_certificates() -> None:
+    config = parse_config('[sync]\npeers = "10.0.0.1:26600=a.pem, [::1]:7=/etc/b=c.pem,"', {})
+    assert sync_hints(config.sync) == (("10.0.0.1:26600", Path("a.pem")), ("[::1]:7", Path("/etc/b=c.pem")))
+    assert sync_hints(parse_config("", {}).sync) == ()
