@@ -647,6 +647,32 @@ def test_restore_killed_at_any_point_leaves_no_ledger_that_counts_and_starts_aga
     assert not list((root / "data").glob("ledger.*"))
 
 
+def test_restore_onto_a_full_disk_says_so_and_starts_again(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = LevelDatabase.write
+    written: list[int] = []
+
+    def full(
+        self: LevelDatabase, puts: dict[bytes, bytes], deletes: tuple[bytes, ...] = (), *, sync: bool = True
+    ) -> None:
+        written.append(len(puts))
+        if len(written) > 10:
+            raise StorageError("can't write the database; check the disk's space (No space left on device)")
+        write(self, puts, deletes, sync=sync)
+
+    monkeypatch.setattr(LevelDatabase, "write", full)
+    with pytest.raises(StorageError, match="No space left"):
+        put_back(finished, tmp_path / "home")
+    monkeypatch.undo()
+    assert not (tmp_path / "home" / "genesis.json").exists()
+    with open_reader(put_back(finished, tmp_path / "home")) as reader:
+        assert audit(reader, MADE.genesis, MemoryDatabase(), InlineWorkers()).fault is None
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageError, match="file/home"):
+        put_back(finished, tmp_path / "file" / "home")
+
+
 def test_damaged_backup_is_not_restored(copied: Path, tmp_path: Path) -> None:
     file = file_of(copied, "history-00000003.seg")
     file.write_bytes(file.read_bytes()[:-1])
@@ -706,6 +732,19 @@ def test_commands_make_verify_restore_and_audit(
     assert (code, found["state_root"]) == (Exit.DONE, made["state_root"])
     code, found = command(capsys, "backup", "restore", path, "--home", home, "--key-file", key_file)
     assert code == Exit.INPUT
+
+
+def test_command_on_a_damaged_ledger_names_the_record(
+    source: Home, tmp_path: Path, key_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(Path(shutil.copytree(source.root, tmp_path / "home")))
+    key = numbered(b"O", 5)
+    with LevelDatabase(home.ledger) as database:
+        database.write({key: pairs_of(MADE)[key] + b"x"})
+    path = str(tmp_path / "backup")
+    code, found = command(capsys, "backup", "create", path, "--home", str(home.root), "--key-file", key_file)
+    assert (code, found["damaged"]) == (Exit.DAMAGED, True)
+    assert "outcomes, height 5" in str(found["reason"])
 
 
 @pytest.mark.usefixtures("_few_processes")
