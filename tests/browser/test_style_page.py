@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every piece of the design system in a real browser: readable, operable, quiet, and true to its word."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,7 +52,6 @@ def test_chosen_theme_overrules_the_system_in_both_directions(visit: Open) -> No
         page.reload()
         expect(page.locator("html")).to_have_attribute("data-theme", chosen)
         expect(page.locator("body")).to_have_css("background-color", paper)
-        assert seen.axe() == []
 
 
 def test_theme_is_chosen_without_scripts_too(visit: Open) -> None:
@@ -315,6 +315,30 @@ def test_form_is_sent_once_however_often_it_is_pressed(visit: Open) -> None:
              for (let press = 0; press < 3; press += 1) form.requestSubmit(); return sent }"""
     )
     assert sent == 1
+
+
+def test_countdown_runs_out_unless_somebody_touches_the_screen(visit: Open) -> None:
+    seen = visit(language="en")
+    seen.page.clock.install()
+    page = seen.open("/_styles")
+    counter = page.locator("[data-countdown]")
+    page.clock.run_for(40_000)  # beside the seconds that really pass meanwhile
+    expect(counter.locator(".ring b")).to_have_text(re.compile(r"^(1\d|20)$"))
+    page.locator("h1").click()
+    page.clock.run_for(40_000)  # beside the seconds that really pass meanwhile
+    expect(counter.locator(".ring b")).to_have_text(re.compile(r"^(1\d|20)$"))
+    page.clock.run_for(21_000)
+    expect(counter).to_contain_text("Cleared")
+
+
+def test_moment_stays_true_while_the_page_stands(visit: Open) -> None:
+    seen = visit(language="en")
+    seen.page.clock.install()
+    page = seen.open("/_styles#way")
+    moment = page.locator("time[data-ago]")
+    expect(moment).to_have_text("3 minutes ago")
+    page.clock.run_for(5 * 60_000)
+    expect(moment).to_have_text("8 minutes ago")
 
 
 def test_printed_page_is_black_on_white_with_whole_codes_and_no_controls(visit: Open) -> None:
