@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("chain", "membership", "identity", "client", "node", "cli", "sim", "benchmarks")
+PACKAGES = ("chain", "membership", "identity", "traceability", "client", "service", "node", "cli", "sim", "benchmarks")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 DETERMINISTIC_LIBRARIES = {
