@@ -64,6 +64,7 @@ check: setup-dev web/node_modules/made  ## lint, types, layering, generated code
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tests/check_proto_fresh.py
+	cd web && node_modules/.bin/tsc --noEmit -p .
 	cd web/verify && npm run --silent check
 
 format: setup-dev  ## format and mend what ruff can
