@@ -17,7 +17,7 @@ from chain.tree import leaf_hash
 from chain.tree_page import SLOTS, Page, Slot
 from chain.tree_update import DIGITS, Keys
 from chain.types import HASH_BYTES, STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX, sha256
-from node.audit_faults import compare, fail, fail_missing
+from node.audit_faults import Damaged, Fault, compare, fail, fail_missing, place_of, table_of
 from node.store_keys import STATE_PREFIX
 
 KEYS = Keys(STATE_PREFIX)
@@ -97,18 +97,20 @@ def walk_state(
     yield key, raw
     if slot.hash == EMPTY_HASH:
         return
-    stack: list[tuple[Slot, bytes]] = [(slot, b"")]
+    stack: list[tuple[Slot, bytes, bytes]] = [(slot, b"", key)]
     while stack:
-        slot, path = stack.pop()
+        slot, path, above = stack.pop()
         is_leaf = slot.key_hash is not None
         key = KEYS.page(slot.version, path) if slot.key_hash is None else KEYS.value(slot.key_hash, slot.version)
         found = records.get(key)
         if found is None:
-            fail_missing(key)
+            reason = f"the record is missing, or the one that names it is wrong: {above.hex()}"
+            raise Damaged(Fault(table_of(key), place_of(key), key.hex(), None, "a record", "no record", reason))
         if is_leaf:
             _check_value(key, found, slot, path)
         else:
-            stack += [(below, path + DIGITS[index]) for index, below in reversed(_check_page(key, found, slot.hash))]
+            slots = _check_page(key, found, slot.hash)
+            stack += [(below, path + DIGITS[index], key) for index, below in reversed(slots)]
         yield key, found
 
 
