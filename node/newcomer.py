@@ -32,6 +32,9 @@ from node.transport import Peer
 
 FIRST_SECONDS = 1.0
 """Between two looks at the peers while the ledger is empty: at a network's founding they come up one by one."""
+ANSWER_SECONDS_MAX = 30.0
+"""So long a node with an empty ledger asks for no blocks while no peer says what it has: three times as long as peers
+take to accept a new certificate."""
 STILL_SECONDS = 10.0
 """A ledger that has not grown for so long makes a node look: ten times what an idle network takes for a block."""
 STUCK_SECONDS = 300.0
@@ -120,7 +123,8 @@ class Newcomer:
             StorageError: It can't be stored.
         """
         sources: Sources | None = None
-        seen, seen_s = Height(-1), time.monotonic()
+        began_s = time.monotonic()
+        seen, seen_s = Height(-1), began_s
         try:
             self._node.pause_ranges(paused=self._node.reach().height == 0 and self._may_join)
             while True:
@@ -128,8 +132,10 @@ class Newcomer:
                 if own.height in {0, seen}:
                     still_s = time.monotonic() - seen_s if own.height == seen else 0.0
                     sources = sources or self._make_sources()
-                    await self._look(sources, own, is_stuck=still_s >= STUCK_SECONDS)
-                    self._node.pause_ranges(paused=False)
+                    is_answered = await self._look(sources, own, is_stuck=still_s >= STUCK_SECONDS)
+                    is_late = time.monotonic() > began_s + ANSWER_SECONDS_MAX
+                    if is_answered or is_late or own.height:
+                        self._node.pause_ranges(paused=False)
                 elif sources is not None:
                     await sources.close()
                     sources = None
@@ -144,14 +150,14 @@ class Newcomer:
     def _may_join(self) -> bool:
         return self._config.sync.enabled and not self._config.storage.archive
 
-    async def _look(self, sources: Sources, own: Own, *, is_stuck: bool) -> None:
-        """Ask the peers what they have, and take a snapshot if one is needed."""
+    async def _look(self, sources: Sources, own: Own, *, is_stuck: bool) -> bool:
+        """Ask the peers what they have, and take a snapshot if one is needed; whether any has answered."""
         sources.admit(self._node.sync_peers())
         offers = [offer for _, offer in await sources.offers()]
         sources.forgive()
         need = needed(own, offers, self._config, is_stuck=is_stuck)
         if need is Need.BLOCKS or (need is Need.SNAPSHOT_IS_FASTER and (self._has_given_up or not self._may_join)):
-            return
+            return bool(offers)
         log.warning(
             "sync.behind",
             height=own.height,
@@ -166,6 +172,7 @@ class Newcomer:
                 reason="no peer has the next block any more, and this node's settings (sync.enabled, storage.archive) "
                 "forbid a snapshot: name a peer that has all blocks in sync.peers, or change them",
             )
+        return True
 
     async def _join(self, sources: Sources) -> None:
         """Take a snapshot and end the node; or go on if it has come further by itself meanwhile."""

@@ -647,6 +647,42 @@ def test_node_that_is_promised_a_snapshot_that_nobody_has_goes_on_by_blocks(
     assert "sync.given-up" in [line["event"] for line in log]
 
 
+def test_node_with_an_empty_ledger_asks_for_no_blocks_before_any_peer_has_said_what_it_has(
+    newcomers: Newcomers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.newcomer.FIRST_SECONDS", 0.01)
+    giver = Giver("a", newcomers.ledger)
+    asked: list[int] = []
+
+    async def offers() -> Offers:
+        asked.append(len(node.paused))
+        if len(asked) < 4:
+            raise TransportError("it does not know this node's certificate yet")
+        return Offers(newcomers.ledger.genesis.network, Height(0), 0, Height(1), (), ())
+
+    giver.offers = offers  # type: ignore[method-assign]
+    node = FakeNode()
+    newcomer = Newcomer(
+        node,
+        home=newcomers.home,
+        config=Config(),
+        genesis=newcomers.ledger.genesis,
+        sources=lambda: newcomers.sources(giver),
+        install=newcomers.begin,
+        key=None,
+        durable=None,  # type: ignore[arg-type]
+        journal=MemoryDatabase(),
+    )
+
+    async def look() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(newcomer.watch(), 0.3)
+
+    asyncio.run(look())
+    assert asked[:4] == [1, 1, 1, 1]
+    assert node.paused[:2] == [True, False]
+
+
 @pytest.mark.parametrize(
     "config", [Config(sync=SyncConfig(enabled=False)), Config(storage=StorageConfig(archive=True))]
 )
