@@ -59,6 +59,7 @@ HEADINGS = (
     "hashes_per_s",
 )
 PROBES_BEFORE = 20
+PROBE_SECONDS = 0.5
 WAIT_SECONDS_MAX = 900.0
 LOOK_SECONDS = 0.1
 _CODE = "import sys; from pathlib import Path; from node.process import run; sys.exit(run(Path(sys.argv[1])))"
@@ -132,6 +133,7 @@ async def _join(net: Path, joiner: Home, base_port: int, processes: "_Processes"
         probe = _Probe(others, net)
         for _ in range(PROBES_BEFORE):
             await probe.once()
+            await asyncio.sleep(PROBE_SECONDS)
         commits_before, probe.commits_ms = probe.commits_ms, []
         before = await _height(others)
         probing = asyncio.create_task(probe.go_on())
@@ -189,9 +191,10 @@ class _Probe:
         self.commits_ms.append((time.monotonic() - began) * 1000)
 
     async def go_on(self) -> None:
-        """Until it is cancelled."""
+        """Until it is cancelled; seldom enough to be no load."""
         while True:
             await self.once()
+            await asyncio.sleep(PROBE_SECONDS)
 
 
 async def _height(session: Session) -> int:
