@@ -12,6 +12,7 @@ import structlog
 
 from chain.errors import LedgerError
 from chain.types import BlsKey, Network
+from node.config import split_address
 from node.errors import ConfigError, TransportError
 from node.sync_client import Offers, Source
 from node.transport import Peer
@@ -19,6 +20,8 @@ from node.transport import Peer
 SOURCES_MAX = 64
 """Connections while a node joins: a network's validators, and whom they and the settings name beside them."""
 
+ADDRESS_CHARACTERS_MAX = 260
+"""A host name of the longest kind with its port; no path of a local socket has a place here."""
 OFFERS_SECONDS_MAX = 3.0
 """For an answer that takes no work; a node that starts waits for the slowest."""
 
@@ -101,5 +104,13 @@ class Sources:
 
 
 def _peers_of(offers: Offers) -> list[Peer]:
-    """Whom a peer names."""
-    return [Peer(BlsKey(b""), "member", address, certificate) for address, certificate in offers.members]
+    """Whom a peer names, as far as those are addresses of the network."""
+    peers = []
+    for address, certificate in offers.members:
+        try:
+            split_address(address)
+        except ConfigError:
+            continue
+        if len(address) <= ADDRESS_CHARACTERS_MAX and "/" not in address:
+            peers.append(Peer(BlsKey(b""), "member", address, certificate))
+    return peers

@@ -206,8 +206,9 @@ def test_snapshot_at_a_closing_checkpoint_starts_in_the_next_epoch(newcomers: Ne
 
 def test_peers_that_a_peer_names_are_asked_too(newcomers: Newcomers) -> None:
     first, second = Giver("a", newcomers.ledger), Giver("b", newcomers.ledger)
-    first.members = (("b", b"b"),)
-    known = {"a": first, "b": second}
+    strange = ("unix:/run/x:1", "b", "", ":7", "b:70000", "x" * 300 + ":7")
+    first.members = (("b:7", b"b"), *((address, address.encode()) for address in strange))
+    known = {"a": first, "b:7": second}
     sources = Sources(newcomers.ledger.genesis.network, lambda peer: known[peer.address], OWN_CERTIFICATE)
     sources.admit([peer_of("a")])
     assert asyncio.run(newcomers.joiner(sources).run(1)) is not None
