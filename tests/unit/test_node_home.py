@@ -17,7 +17,7 @@ from chain.types import BlsKey, Millis, Network, sha256
 from membership import quota
 from node import submission
 from node.config import Config, Home, KeysConfig
-from node.disk import open_disk
+from node.disk import open_disk, size_on_disk
 from node.errors import KeyFileError
 from node.exits import NodeExit
 from node.keyring import NodeKeys
@@ -144,3 +144,11 @@ def test_signal_before_the_node_runs_ends_it_as_stopped(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=60, check=False)
     assert ended.returncode == NodeExit.STOPPED
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, "of the process, not of this one"
+
+
+def test_what_a_database_takes_on_disk_is_counted_and_nothing_where_there_is_none(tmp_path: Path) -> None:
+    (tmp_path / "ledger").mkdir()
+    (tmp_path / "ledger" / "000005.ldb").write_bytes(bytes(700))
+    (tmp_path / "ledger" / "LOG").write_bytes(bytes(11))
+    assert size_on_disk(tmp_path / "ledger") == 711
+    assert size_on_disk(tmp_path / "absent") == 0
