@@ -21,6 +21,7 @@ from chain.checkpoint import CertifiedCheckpoint, Checkpoint
 from chain.codec import decode, encode
 from chain.consensus.block import BLOCK_MESSAGE_BYTES_MAX, Block
 from chain.errors import InvalidMessage, InvalidProof
+from chain.ics23 import EMPTY
 from chain.light_client import TrustAnchor, check
 from chain.log import leaf_hash, verify_consistency, verify_inclusion, verify_range
 from chain.log_tiles import edge_root
@@ -290,6 +291,9 @@ def _verify_page(message: pb.StatePage, path: bytes, expected: bytes) -> Childre
     for digit, raw in enumerate(message.slots):
         if not raw:
             slots.append(NOTHING)
+        elif raw == EMPTY:
+            # Beside a page it leads to the same hash as a slot that is empty, and nobody has anything to send for it.
+            raise InvalidProof("a slot of a page shows the hash of nothing; one where nothing stands is empty")
         elif len(raw) == HASH_BYTES:
             slots.append(Slot(raw, 0, None))
         elif len(raw) == _LEAF_SLOT_BYTES:

@@ -414,6 +414,24 @@ def test_lone_leaf_shown_at_a_neighbouring_place_is_refused() -> None:
         verify_part(encode_page(slots), b"", update.root, Height(1))
 
 
+def test_page_that_shows_something_where_nothing_stands_is_refused() -> None:
+    """Beside a page the hash of nothing leads to the right hash: who believes it asks all peers for nothing."""
+    found = sorted((sha256(b"%d" % number), b"%d" % number) for number in range(100))
+    below = [key for key_hash, key in found if key_hash[0] >> 4 == 2][:2]
+    other = next(pair for pair in found if pair[0][0] >> 4 == 8)
+    database = MemoryDatabase()
+    tree = StateTree(database, b"S")
+    update = tree.update([(key, b"value") for key in (*below, other[1])], 1)
+    database.write(update.puts)
+    slots = [b""] * 16
+    slots[2] = TreeWalk(database, b"S", 1).slot(b"\x02").hash
+    slots[8] = leaf_slot(other[0], b"value")
+    assert isinstance(verify_part(encode_page(slots), b"", update.root, Height(1)), Children)
+    slots[3] = bytes(32)
+    with pytest.raises(InvalidProof, match="hash of nothing"):
+        verify_part(encode_page(slots), b"", update.root, Height(1))
+
+
 def test_parts_are_bounded_in_bytes_and_none_is_larger_than_a_value() -> None:
     database = MemoryDatabase()
     tree = StateTree(database, b"S")
