@@ -19,7 +19,7 @@ from pathlib import Path
 from service.errors import KeyFileError
 from service.store.cipher import keyed_digest, new_key, place
 from service.store.files import destroy, locked, make_folder, read_private, replace_private
-from service.store.key_encryption import KeyEncryptionKey
+from service.store.key_encryption import FileKey, KeyEncryptionKey, path_of
 
 FORMAT = "zhixin-service-keys/1"
 FILE_BYTES_MAX = 64 * 1024
@@ -144,9 +144,16 @@ class KeyRing:
                 self._replace(_Content(content.store, content.wrapping, keys))
 
     def wrap_under(self, wrapping: KeyEncryptionKey) -> None:
-        """Exchange the key-encryption key: one file is replaced, so it is done or not done at any moment."""
+        """Exchange the key-encryption key: one file is replaced, so it is done or not done at any moment.
+
+        Raises:
+            KeyFileError: The new key's file is gone: a process that has just started took it for one that broke off.
+        """
         with locked(self.folder):
             content = self._read()
+            path = path_of(self.folder, wrapping.name)
+            if isinstance(wrapping, FileKey) and not path.exists():
+                raise KeyFileError(f"{path} was removed by another process that was starting; rotate the key again")
             self._replace(_Content(content.store, wrapping.name, content.keys), wrapping)
 
     def remove_unused(self) -> None:

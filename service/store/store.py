@@ -186,7 +186,11 @@ class Store:
             return session.scalar(select(func.count()).select_from(Erasure).where(Erasure.epoch >= mark)) or 0
 
     def rotate_wrapping(self, wrapping: KeyEncryptionKey) -> None:
-        """Exchange the key-encryption key and destroy the old one's file; other processes follow by themselves."""
+        """Exchange the key-encryption key and destroy the old one's file; other processes follow by themselves.
+
+        Raises:
+            KeyFileError: Another process that was starting removed the new key's file; nothing was changed.
+        """
         with locked(self.ring.folder, "upkeep"):
             self.ring.wrap_under(wrapping)
             self.ring.remove_unused()

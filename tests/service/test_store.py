@@ -207,6 +207,19 @@ def test_key_rotation_broken_off_before_the_ring_is_replaced_leaves_the_old_key_
     assert len(list(Path(settings.keys).glob("kek-*.json"))) == 1
 
 
+def test_key_rotation_meeting_a_service_that_starts_does_not_wrap_the_ring_under_a_key_that_is_gone(rig: Rig) -> None:
+    settings = rig.settings()
+    store = rig.open(settings)
+    _, row = add(store, "张三", "13900001111")
+    wrapping = new_wrapping(settings, {})
+    rig.open(settings)  # takes the new key's file for one that broke off
+    with pytest.raises(KeyFileError, match="rotate the key again"):
+        store.rotate_wrapping(wrapping)
+    assert name_of(rig.open(settings), row) == "张三"
+    store.rotate_wrapping(new_wrapping(settings, {}))
+    assert name_of(rig.open(settings), row) == "张三"
+
+
 def test_index_key_rotated_values_are_found_under_the_new_key_alone(rig: Rig) -> None:
     settings = rig.settings()
     store, other = rig.open(settings), rig.open(settings)
