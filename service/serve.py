@@ -19,6 +19,7 @@ import uvloop
 from fastapi import FastAPI
 
 from service.app import Part, create_app
+from service.connections import Connection
 from service.errors import ConfigError, ListenError
 from service.settings import Address, Settings, split_address
 from service.store import Store
@@ -30,7 +31,7 @@ HEAD_BYTES_MAX = 32 * 1024
 CONNECTIONS_PER_REQUEST = 4
 """A browser keeps several connections open for each request that it has under way."""
 IDLE_SECONDS = 15
-"""A connection on which nothing comes is closed."""
+"""A connection on which nothing comes is closed, and so is one on which a request's head is not whole by then."""
 _BACKLOG = 512
 
 
@@ -148,7 +149,7 @@ async def _serve(
 def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="h11",
+        http=Connection,
         ws="none",
         lifespan="off",  # run by us, so that what a part's start raises reaches the command
         log_config=None,

@@ -2,6 +2,7 @@
 """Services as a process: they listen, stop without cutting off, and say why they can't start."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,6 +94,40 @@ def test_services_answer_on_their_own_ports_and_let_requests_under_way_end() -> 
     assert "server" not in answers[0].headers
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://localhost:{ports[0]}/health", timeout=2)
+
+
+def test_connections_held_without_a_whole_request_are_closed_and_others_get_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.serve.IDLE_SECONDS", 0.5)
+    port, listening, entered = free_port(), threading.Event(), threading.Event()
+    settings = parse_settings("[http]\nrequests_max = 2\n", {})  # and so eight connections
+    one = Service("test-one", port, needs_store=False, build=lambda *_: [slow(entered)])
+    late = b"POST /slow HTTP/1.1\r\nHost: elsewhere\r\nContent-Length: 99\r\n\r\n"  # refused before its body has come
+
+    def get(path: str) -> int:
+        return httpx.get(f"http://localhost:{port}{path}", timeout=10).status_code
+
+    def work() -> None:
+        assert listening.wait(10)
+        heads = [b"", b"", b"GET / HTTP/1.1\r\nHo", b"GET / HTTP/1.1\r\nHo", b"\r\n", b"\r\n", late, late, b""]
+        held = [socket.create_connection(("localhost", port), timeout=10) for _ in heads]
+        for connection, head in zip(held, heads, strict=True):
+            connection.sendall(head)
+        assert get("/health") == 503
+        until = time.monotonic() + 10
+        while get("/health") == 503:
+            assert time.monotonic() < until
+            for connection in held:
+                with contextlib.suppress(OSError):
+                    connection.sendall(b"x")  # a byte now and then gives no more time
+            time.sleep(0.1)
+        assert get("/slow") == 200  # a request under way may take longer
+        for connection in held:
+            connection.close()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with signalled(work) as errors:
+        run([one], Ground(settings, None), lambda _: listening.set())
+    assert errors == []
 
 
 def test_port_that_is_taken_and_one_for_two_services_are_refused() -> None:
