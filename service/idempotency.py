@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 import re
+import secrets
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -42,8 +43,12 @@ KEEP_MS = 24 * 3600 * 1000
 _KEY = re.compile(r'"?([A-Za-z0-9_.~-]{16,128})"?')
 _KEPT_HEADERS = frozenset({"content-type", "content-language", "location", "etag"})
 """No cookie is handed out twice."""
-_TRANSIENT = frozenset({429, 503})
+_UNTOUCHED = 429
 """Nothing was carried out; the same key may try again."""
+_UNSURE = frozenset({502, 503, 504})
+"""What was asked on the way did not answer, which may be after it was told to act: a transaction that was submitted can
+be in the next block though no node answered in time."""
+_NONCE_BYTES = 12
 
 
 class State(StrEnum):
@@ -141,12 +146,20 @@ class Idempotency:
         except BaseException:
             await run_in_threadpool(replays.lose, name)
             raise
-        if kept.status in _TRANSIENT:
+        if kept.status == _UNTOUCHED:
             await run_in_threadpool(replays.release, name)
-            return
-        document = kept.document()
-        sealed = self._sealer(caller, given).encrypt(_NONCE, document, name) if document else b""
-        await run_in_threadpool(replays.finish, name, sealed)
+        elif kept.status in _UNSURE:
+            await run_in_threadpool(replays.lose, name)
+        else:
+            sealed = self._seal(kept.document(), caller, given, name)
+            await run_in_threadpool(replays.finish, name, sealed)
+
+    def _seal(self, document: bytes, caller: str, given: str, name: bytes) -> bytes:
+        """An answer as it is kept: the nonce is random, for a key that is used again after its day seals again."""
+        if not document:
+            return b""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return nonce + self._sealer(caller, given).encrypt(nonce, document, name)
 
     def _digest(self, purpose: bytes, caller: str, given: str) -> bytes:
         parts = [b"zhixin/idempotency/1", purpose, caller.encode(), given.encode()]
@@ -155,10 +168,6 @@ class Idempotency:
 
     def _sealer(self, caller: str, given: str) -> AESGCM:
         return AESGCM(self._digest(b"seal", caller, given))
-
-
-_NONCE = bytes(12)
-"""Each key seals one answer, once."""
 
 
 class _Kept:
@@ -212,8 +221,8 @@ async def _replay(place: Place, request: bytes, sealer: AESGCM, name: bytes, sen
     if not place.answer:
         raise Problem(problems.KEY_DONE)
     try:
-        document = sealer.decrypt(_NONCE, place.answer, name)
-    except InvalidTag:
+        document = sealer.decrypt(place.answer[:_NONCE_BYTES], place.answer[_NONCE_BYTES:], name)
+    except (InvalidTag, ValueError):
         raise Problem(problems.KEY_DONE) from None
     size = int.from_bytes(document[:4], "big")
     head = json.loads(document[4 : 4 + size])

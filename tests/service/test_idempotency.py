@@ -5,9 +5,12 @@ import asyncio
 import json
 
 import pytest
+from fastapi import APIRouter
 from http_rig import ADDRESS, BROWSER, Counter, MemoryReplays, caller, code, service
 from store_rig import Rig
 
+from client.errors import TransportError
+from service.app import Part
 from service.errors import StorageError
 from service.idempotency import Place, State
 
@@ -100,6 +103,34 @@ async def test_refusal_that_carried_nothing_out_frees_the_key() -> None:
         await web.get("/plain")
         assert code(await web.post("/orders", json={"amount": 5})) == "request.rate"
         assert replays.places == {}
+
+
+@pytest.mark.parametrize("error", [TransportError("no answer in time", "transport.timeout"), StorageError("down")])
+async def test_request_whose_answer_got_lost_after_it_acted_is_not_carried_out_again(error: Exception) -> None:
+    counter, router = Counter(), APIRouter()
+
+    @router.post("/submit", include_in_schema=False)
+    async def submit() -> None:
+        counter.done.append(1)  # the transaction is with a node
+        raise error  # which does not answer
+
+    app = service(counter, parts=[Part("submitting", [router])], replays=MemoryReplays())
+    async with caller(app, KEY) as web:
+        assert (await web.post("/submit")).status_code == 503
+        assert code(await web.post("/submit")) == "idempotency.unknown"
+    assert counter.done == [1]
+
+
+async def test_key_used_again_after_its_day_never_seals_two_answers_alike() -> None:
+    counter, replays, kept = Counter(), MemoryReplays(), list[bytes]()
+    app = service(counter, replays=replays, secret=b"s" * 32)
+    async with caller(app, KEY) as web:
+        for _ in range(2):
+            await web.post("/orders", json={"amount": 5})
+            kept += [place.answer for place in replays.places.values()]
+            replays.places.clear()  # its day is over
+    assert kept[0][:12] != kept[1][:12]
+    assert len(kept[0]) == len(kept[1])
 
 
 async def test_kept_answer_is_sealed_and_opens_for_who_has_the_key_alone() -> None:
