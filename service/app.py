@@ -17,7 +17,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import generate_latest
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from chain.errors import LedgerError, Refused
 from client.errors import TransportError
@@ -30,6 +30,7 @@ from service.idempotency import Idempotency, Replays
 from service.language import language_of, translate
 from service.openapi import describe
 from service.problems import Problem, ProblemKind, kind_of_status
+from service.redirects import Elsewhere
 from service.settings import Address, Settings
 
 log = structlog.get_logger(__name__)
@@ -198,7 +199,12 @@ def _handle_errors(app: FastAPI) -> None:
         log.error("store.failed", request=request_id_of(request.scope), reason=str(error))
         return answer(Problem(problems.STORE, headers={"Retry-After": "2"}), request)
 
+    async def elsewhere(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, Elsewhere)
+        return RedirectResponse(error.path, 303, {"cache-control": "no-store"})
+
     app.add_exception_handler(Problem, problem)
+    app.add_exception_handler(Elsewhere, elsewhere)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, framework)
     app.add_exception_handler(LedgerError, ledger)

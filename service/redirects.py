@@ -21,3 +21,15 @@ def local_path(wanted: str | None, otherwise: str = "/") -> str:
     if wanted is None or len(wanted) > PATH_CHARACTERS_MAX or not _LOCAL.fullmatch(wanted):
         return otherwise
     return otherwise if "//" in wanted.partition("?")[0] else wanted
+
+
+class Elsewhere(Exception):
+    """Ends the request for a page by sending the browser to another one of this site.
+
+    Args:
+        path: Where to.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = local_path(path)

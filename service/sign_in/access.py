@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who sends a request, and whether they may: dependencies for routers.
+
+    @router.get("/people")
+    def people(officer: Annotated[Officer, Depends(Require(Permission.MANAGE_PEOPLE))]) -> Response: ...
+
+Browsers that ask for a page are sent to sign in or to confirm, and come back; programs get a problem.
+"""
+
+from urllib.parse import quote, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.envelope import request_id_of
+from service.problems import Problem, ProblemKind, wants_html
+from service.redirects import Elsewhere, local_path
+from service.sign_in import kinds
+from service.sign_in.devices import device_of
+from service.sign_in.office import TOKEN_CHARACTERS_MAX, Office, new_token, token_digest
+from service.sign_in.roles import Permission
+from service.sign_in.sessions import Officer, resolve
+from service.store import Act
+
+SIGN_IN_PATH = "/sign-in"
+CONFIRM_PATH = "/confirm"
+FRESH_MS = 5 * 60_000
+"""How old a passkey's answer may be for a sensitive act."""
+
+
+def office_of(request: Request) -> Office:
+    """Sign-in of the service that answers."""
+    found = request.app.state.office
+    assert isinstance(found, Office)
+    return found
+
+
+def signed_in(request: Request) -> Officer | None:
+    """Who sends a request; None if nobody is signed in."""
+    office = office_of(request)
+    token = request.cookies.get(office.session_cookie, "")
+    if not token or len(token) > TOKEN_CHARACTERS_MAX:
+        return None
+    return resolve(office, token, device_of(request))
+
+
+class Require:
+    """A dependency: somebody who is signed in and may do this.
+
+    Args:
+        permission: What; None: being signed in is enough.
+        fresh_ms: The passkey was asked for no longer ago than this; None: at some time in this network.
+    """
+
+    def __init__(self, permission: Permission | None = None, *, fresh_ms: int | None = None) -> None:
+        self._permission = permission
+        self._fresh_ms = fresh_ms
+
+    def __call__(self, request: Request) -> Officer:
+        """Let an officer through, or end the request."""
+        officer = signed_in(request)
+        if officer is None:
+            raise away(request, SIGN_IN_PATH, kinds.NEEDED)
+        office = office_of(request)
+        if self._permission is not None and not officer.may(self._permission):
+            with office.store.write() as session:
+                act = Act(officer.person_id, f"access.refused-{self._permission}", "-", request_id_of(request.scope))
+                office.store.record(session, act)
+            raise Problem(kinds.NOT_ALLOWED)
+        age_ms = office.now() - officer.verified_ms
+        if not officer.verified_ms or (self._fresh_ms is not None and age_ms > self._fresh_ms):
+            raise away(request, CONFIRM_PATH, kinds.CONFIRM)
+        return officer
+
+
+def away(request: Request, path: str, kind: ProblemKind) -> Exception:
+    """What ends a request that needs a passkey first: a way there and back for a page, a problem for a program."""
+    if not wants_html(request):
+        return Problem(kind)
+    if request.method in {"GET", "HEAD"}:
+        back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    else:  # a form: back to its page, whose sending is not repeated by itself
+        back = urlsplit(request.headers.get("referer", "")).path
+    return Elsewhere(f"{path}?next={quote(local_path(back), safe='/')}")
+
+
+def browser_token(request: Request) -> tuple[str, bytes]:
+    """The cookie of a browser that is about to sign in, made if there is none, with its digest."""
+    token = request.cookies.get(office_of(request).browser_cookie, "")
+    if not 40 <= len(token) <= TOKEN_CHARACTERS_MAX:
+        token = new_token()
+    return token, token_digest("browser", token)
+
+
+def set_session(response: Response, office: Office, token: str) -> None:
+    """Hand the browser its session; it ends with the browser, at the latest."""
+    _set(response, office, office.session_cookie, token, "lax")
+    response.delete_cookie(office.browser_cookie, path="/", secure=office.address.is_https, httponly=True)
+
+
+def set_browser(response: Response, office: Office, token: str) -> None:
+    """Hand a browser the cookie that challenges are bound to."""
+    _set(response, office, office.browser_cookie, token, "strict")
+
+
+def forget_session(response: Response, office: Office) -> None:
+    """Take the session's cookie back."""
+    response.delete_cookie(office.session_cookie, path="/", secure=office.address.is_https, httponly=True)
+
+
+def _set(response: Response, office: Office, name: str, token: str, same_site: str) -> None:
+    secure = "; Secure" if office.address.is_https else ""
+    response.headers.append("set-cookie", f"{name}={token}; Path=/; HttpOnly; SameSite={same_site.title()}{secure}")

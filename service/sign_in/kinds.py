@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ways in which sign-in refuses. Who is unknown, forged or removed learns no difference."""
+
+from service.problems import ProblemKind
+
+NEEDED = ProblemKind("sign-in.needed", 401)
+REFUSED = ProblemKind("sign-in.refused", 401)
+CHALLENGE = ProblemKind("sign-in.challenge", 409)
+CONFIRM = ProblemKind("sign-in.confirm", 403)
+SLOW_DOWN = ProblemKind("sign-in.slow-down", 429)
+NOT_ALLOWED = ProblemKind("role.not-allowed", 403)
+SAME_PERSON = ProblemKind("role.same-person", 409)
+LINK = ProblemKind("invitation.invalid", 410)
+NOT_ONESELF = ProblemKind("people.not-oneself", 409)
+UNKNOWN = ProblemKind("people.unknown", 404)
+PASSKEY_UNFIT = ProblemKind("passkey.unfit", 422)
+LAST_PASSKEY = ProblemKind("passkey.last", 409)
+TOO_MANY = ProblemKind("passkey.too-many", 409)
+ALTERED = ProblemKind("act.altered", 409)
+ACT_EXPIRED = ProblemKind("act.expired", 410)
+ACT_SIGNATURE = ProblemKind("act.signature", 422)
+NO_LEDGER_KEY = ProblemKind("act.key-unregistered", 409)
+
+SIGN_IN_KINDS: tuple[ProblemKind, ...] = (
+    NEEDED,
+    REFUSED,
+    CHALLENGE,
+    CONFIRM,
+    SLOW_DOWN,
+    NOT_ALLOWED,
+    SAME_PERSON,
+    LINK,
+    NOT_ONESELF,
+    UNKNOWN,
+    PASSKEY_UNFIT,
+    LAST_PASSKEY,
+    TOO_MANY,
+    ALTERED,
+    ACT_EXPIRED,
+    ACT_SIGNATURE,
+    NO_LEDGER_KEY,
+)

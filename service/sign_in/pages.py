@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pages of sign-in: sign in, accept an invitation, confirm, one's passkeys and sessions, and people.
+
+Forms carry a token and go back to their page; what a passkey does runs in `web/pages/sign-in.ts`.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Form, Request
+from starlette.responses import RedirectResponse, Response
+
+from service.language import Language, language_of, translate
+from service.pages import Place, Site, render
+from service.redirects import local_path
+from service.sign_in import passkeys, people, sessions
+from service.sign_in.access import FRESH_MS, Require, forget_session, office_of, signed_in
+from service.sign_in.api import HOME_PATH, known_officer
+from service.sign_in.people import NAME_CHARACTERS_MAX, ORGANISATION, ORGANISATION_CHARACTERS_MAX
+from service.sign_in.roles import Permission, Role
+from service.sign_in.sessions import Officer
+from service.sign_in.words import ROLE_ABOUT_KEYS, ROLE_KEYS
+
+SCRIPT = "sign-in.js"
+PEOPLE_PATH = "/people"
+SESSIONS_PATH = "/sessions"
+
+Here = Annotated[Officer, Depends(Require())]
+Fresh = Annotated[Officer, Depends(Require(fresh_ms=FRESH_MS))]
+Manager = Annotated[Officer, Depends(Require(Permission.MANAGE_PEOPLE))]
+FreshManager = Annotated[Officer, Depends(Require(Permission.MANAGE_PEOPLE, fresh_ms=FRESH_MS))]
+Text = Annotated[str, Form(max_length=400)]
+
+
+def own_site(site: Site, officer: Officer) -> Site:
+    """A service's navigation with what everybody who is signed in has."""
+    places = [*site.places, Place("sign-in.passkeys", HOME_PATH), Place("sign-in.sessions", SESSIONS_PATH)]
+    if officer.may(Permission.MANAGE_PEOPLE):
+        places.append(Place("sign-in.people", PEOPLE_PATH))
+    return replace(site, places=tuple(places))
+
+
+def show(request: Request, site: Site, officer: Officer, name: str, **context: Any) -> Response:
+    """A page for somebody who is signed in."""
+    response = render(request, name, site=own_site(site, officer), officer=officer, role_keys=ROLE_KEYS, **context)
+    response.headers["cache-control"] = "no-store"
+    return response
+
+
+def moment(ms: int) -> datetime:
+    """Unix time in ms, for pages."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def page_router(site: Site) -> APIRouter:
+    """The routes of the pages.
+
+    Args:
+        site: The service's.
+    """
+    router = APIRouter(include_in_schema=False)
+    outside = replace(site, places=(), layout="page")
+    _add_entrance(router, outside)
+    _add_passkeys(router, site)
+    _add_sessions(router, site)
+    _add_people(router, site)
+    return router
+
+
+def _add_entrance(router: APIRouter, site: Site) -> None:
+    @router.get("/sign-in")
+    def sign_in(request: Request) -> Response:
+        back = local_path(request.query_params.get("next"), HOME_PATH)
+        if signed_in(request) is not None:
+            return RedirectResponse(back, 303)
+        return render(request, "sign-in/sign-in.html", site=site, back=back)
+
+    @router.get("/confirm")
+    def confirm(request: Request, officer: Annotated[Officer, Depends(known_officer)]) -> Response:
+        back = local_path(request.query_params.get("next"), HOME_PATH)
+        return render(request, "sign-in/confirm.html", site=site, back=back, officer=officer)
+
+    @router.get("/join")
+    def join(request: Request) -> Response:
+        return render(request, "sign-in/join.html", site=site, name_max=passkeys.NAME_CHARACTERS_MAX)
+
+    @router.post("/sign-out")
+    def sign_out(request: Request) -> Response:
+        officer = signed_in(request)
+        if officer is not None:
+            sessions.end_session(office_of(request), officer, officer.session_id)
+        response = RedirectResponse("/sign-in", 303)
+        forget_session(response, office_of(request))
+        return response
+
+
+def _add_passkeys(router: APIRouter, site: Site) -> None:
+    @router.get(HOME_PATH)
+    def show_passkeys(request: Request, officer: Here) -> Response:
+        office = office_of(request)
+        listed = passkeys.list_passkeys(office, officer)
+        return show(
+            request,
+            site,
+            officer,
+            "sign-in/passkeys.html",
+            passkeys=listed,
+            moment_of=moment,
+            now=moment(office.now()),
+            removable=sum(not one.is_suspect for one in listed) > 1,
+            name_max=passkeys.NAME_CHARACTERS_MAX,
+        )
+
+    @router.post(HOME_PATH + "/{passkey_id}/remove")
+    def remove(passkey_id: str, request: Request, officer: Fresh) -> Response:
+        passkeys.remove(office_of(request), officer, passkey_id)
+        return RedirectResponse(HOME_PATH, 303)
+
+    @router.post(HOME_PATH + "/{passkey_id}/name")
+    def rename(passkey_id: str, request: Request, officer: Here, name: Text) -> Response:
+        words = _clean(name)
+        if words and len(words) <= passkeys.NAME_CHARACTERS_MAX:
+            passkeys.rename(office_of(request), officer, passkey_id, words)
+        return RedirectResponse(HOME_PATH, 303)
+
+
+def _add_sessions(router: APIRouter, site: Site) -> None:
+    @router.get(SESSIONS_PATH)
+    def show_sessions(request: Request, officer: Here) -> Response:
+        office = office_of(request)
+        listed = sessions.list_sessions(office, officer)
+        context = {"sessions": listed, "moment_of": moment, "now": moment(office.now())}
+        return show(request, site, officer, "sign-in/sessions.html", **context)
+
+    @router.post(SESSIONS_PATH + "/{session_id}/end")
+    def end(session_id: str, request: Request, officer: Here) -> Response:
+        sessions.end_session(office_of(request), officer, session_id)
+        return RedirectResponse(SESSIONS_PATH, 303)
+
+    @router.post(SESSIONS_PATH + "/end-others")
+    def end_others(request: Request, officer: Here) -> Response:
+        office = office_of(request)
+        with office.store.write() as session:
+            sessions.end_sessions(office, session, officer.staff_id, officer.person_id, keep=officer.session_id)
+        return RedirectResponse(SESSIONS_PATH, 303)
+
+
+def _add_people(router: APIRouter, site: Site) -> None:
+    def show_list(request: Request, officer: Officer, **more: Any) -> Response:
+        context: dict[str, Any] = {
+            "entered": {"name": "", "organisation": officer.organisation, "role": ""},
+            "errors": {},
+            "link": None,
+            "for_whom": "",
+            "people": people.list_people(office_of(request)),
+            "roles": [(role.value, ROLE_KEYS[role], ROLE_ABOUT_KEYS[role]) for role in Role],
+            "name_max": NAME_CHARACTERS_MAX,
+        }
+        return show(request, site, officer, "sign-in/people.html", **(context | more))
+
+    @router.get(PEOPLE_PATH)
+    def show_people(request: Request, officer: Manager) -> Response:
+        return show_list(request, officer)
+
+    @router.post(PEOPLE_PATH)
+    def invite(
+        request: Request, officer: FreshManager, name: Text = "", organisation: Text = "", role: Text = ""
+    ) -> Response:
+        name, organisation = _clean(name), organisation.strip()
+        errors = _errors(language_of(request), name, organisation, role)
+        if errors:
+            entered = {"name": name, "organisation": organisation, "role": role}
+            response = show_list(request, officer, entered=entered, errors=errors)
+            response.status_code = 422
+            return response
+        link = people.invite(office_of(request), officer, name, organisation, Role(role))
+        return show_list(request, officer, link=link, for_whom=name)
+
+    @router.post(PEOPLE_PATH + "/{staff_id}/re-enrol")
+    def re_enrol(staff_id: str, request: Request, officer: FreshManager) -> Response:
+        link = people.re_enrol(office_of(request), officer, staff_id)
+        named = next((one.name for one in people.list_people(office_of(request)) if one.id == staff_id), "")
+        return show_list(request, officer, link=link, for_whom=named)
+
+    @router.post(PEOPLE_PATH + "/{staff_id}/remove")
+    def remove(staff_id: str, request: Request, officer: FreshManager) -> Response:
+        people.remove(office_of(request), officer, staff_id)
+        return RedirectResponse(PEOPLE_PATH, 303)
+
+    @router.post(PEOPLE_PATH + "/{staff_id}/end-sessions")
+    def end_sessions(staff_id: str, request: Request, officer: FreshManager) -> Response:
+        people.end_sessions_of(office_of(request), officer, staff_id)
+        return RedirectResponse(PEOPLE_PATH, 303)
+
+
+def _clean(text: str) -> str:
+    """A name as it was meant: no control characters, no blanks around it."""
+    return "".join(character for character in text if character.isprintable()).strip()
+
+
+def _errors(language: Language, name: str, organisation: str, role: str) -> dict[str, str]:
+    """What is wrong with an invitation's fields."""
+    errors = {}
+    if not 1 <= len(name) <= NAME_CHARACTERS_MAX:
+        errors["name"] = translate(language, "sign-in.name-wrong", count=NAME_CHARACTERS_MAX)
+    if len(organisation) > ORGANISATION_CHARACTERS_MAX or not ORGANISATION.fullmatch(organisation):
+        errors["organisation"] = translate(language, "sign-in.organisation-wrong")
+    if role not in set(Role):
+        errors["role"] = translate(language, "sign-in.role-wrong")
+    return errors

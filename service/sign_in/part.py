@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sign-in as a part of a service: `[shell_part(site), sign_in_part(store, address, site), *own_parts]`."""
+
+from fastapi import FastAPI
+
+from service.app import Part
+from service.pages import Site
+from service.settings import Address
+from service.sign_in.api import HOME_PATH, api_router
+from service.sign_in.attempts import Attempts
+from service.sign_in.kinds import SIGN_IN_KINDS
+from service.sign_in.office import Office
+from service.sign_in.pages import page_router
+from service.store import Store
+
+OFFICE_SITE = Site("office.title", home=HOME_PATH, layout="workplace")
+"""The service that is sign-in alone: where people look after their passkeys, and administrators after people."""
+
+
+def sign_in_part(store: Store, address: Address, site: Site, *, office: Office | None = None) -> Part:
+    """What a service takes along whose people sign in.
+
+    Args:
+        store: Where people are kept.
+        address: Where the service is reached: passkeys are for its host alone.
+        site: Its name and navigation.
+        office: Where a test has a clock of its own.
+    """
+    made = Office.of(store, address) if office is None else office
+
+    async def start(app: FastAPI) -> None:
+        app.state.office = made
+
+    routers = [api_router(Attempts()), page_router(site)]
+    return Part("sign-in", routers, start=start, problems=SIGN_IN_KINDS)

@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Passkeys of people who work with a service: registered by link or by their owner, asked for, listed, removed.
+
+Whatever is wrong with an answer, the caller is told the same; the audit says which passkey was misused where one was.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from service.problems import Problem
+from service.sign_in import ceremony, challenges, kinds
+from service.sign_in.ceremony import CeremonyFailed, NewPasskey
+from service.sign_in.challenges import Asked, Purpose
+from service.sign_in.devices import Device
+from service.sign_in.office import Office
+from service.sign_in.people import look_at_link, use_link
+from service.sign_in.sessions import Officer, open_session, renew
+from service.sign_in.tables import ACTIVE, SUSPECT, Passkey, StaffMember
+from service.store import Act
+from service.store.engine import insert_new
+
+PASSKEYS_MAX = 10
+"""Of one person: a phone, a computer, a key on the ring, and those that they replaced."""
+NAME_CHARACTERS_MAX = 40
+
+Answer = Mapping[str, Any]
+"""What a browser's script sends of a credential."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A passkey as its owner sees it."""
+
+    id: str
+    name: str
+    public_key: bytes
+    created_ms: int
+    used_ms: int
+    is_suspect: bool
+
+
+# ---------------------------------------------------------------- signing in
+
+
+def ask_to_sign_in(office: Office, browser: bytes) -> dict[str, Any]:
+    """Options for anybody who may have a passkey; they name no person and no credential.
+
+    Args:
+        office: Which service.
+        browser: Digest of the browser's cookie.
+    """
+    with office.store.write() as session:
+        challenge = challenges.issue(session, office.service, Purpose.SIGN_IN, browser, office.now())
+    return ceremony.assertion_options(office.party, challenge)
+
+
+def sign_in(office: Office, browser: bytes, answer: Answer, device: Device) -> str:
+    """Sign somebody in.
+
+    Returns:
+        The session's token; a new one each time, whatever cookie the browser brought.
+
+    Raises:
+        Problem: The challenge is not this browser's, or the answer does not hold.
+    """
+    asked = _use_challenge(office, Purpose.SIGN_IN, browser, answer)
+    passkey_id = verify(office, asked.challenge, answer)
+    with office.store.write() as session:
+        passkey, member = _held(session, passkey_id)
+        return open_session(office, session, member, passkey.id, device)
+
+
+def ask_to_confirm(office: Office, officer: Officer) -> dict[str, Any]:
+    """Options for somebody who is signed in, with their own passkeys alone."""
+    with office.store.write() as session:
+        known = _credentials(office, session, officer.staff_id)
+        challenge = challenges.issue(session, office.service, Purpose.CONFIRM, officer.binding, office.now())
+    return ceremony.assertion_options(office.party, challenge, known)
+
+
+def confirm(office: Office, officer: Officer, answer: Answer, device: Device) -> str:
+    """Ask the person at the desk once more.
+
+    Returns:
+        The session's new token.
+
+    Raises:
+        Problem: As for `sign_in`, or the passkey is somebody else's.
+    """
+    asked = _use_challenge(office, Purpose.CONFIRM, officer.binding, answer)
+    passkey_id = verify(office, asked.challenge, answer, staff_id=officer.staff_id)
+    with office.store.write() as session:
+        return renew(office, session, officer, passkey_id, device)
+
+
+def verify(office: Office, challenge: bytes, answer: Answer, *, staff_id: str | None = None) -> str:
+    """Check an assertion against the passkey that it names.
+
+    Args:
+        office: Which service.
+        challenge: What was asked; used up already.
+        answer: What the browser's script sent.
+        staff_id: Whose passkey it has to be; None: anybody's of the service.
+
+    Returns:
+        The passkey's id.
+
+    Raises:
+        Problem: It does not hold. A counter that went back also makes the passkey suspect, for somebody has a copy.
+    """
+    try:
+        digest = ceremony.credential_digest(ceremony.credential_id_of(answer))
+        with office.store.write() as session:
+            found = _find(session, office.service, digest)
+            passkey, member = _theirs(found, staff_id)
+            count = ceremony.verify_assertion(office.party, challenge, answer, passkey.public_key)
+            is_cloned = ceremony.is_counter_behind(passkey.sign_count, count)
+            if is_cloned:
+                passkey.state = SUSPECT
+                office.store.record(session, Act(member.person_id, "passkey.cloned", passkey.id))
+            else:
+                passkey.sign_count, passkey.used_ms = count, office.now()
+    except CeremonyFailed:
+        raise Problem(kinds.REFUSED) from None
+    if is_cloned:
+        raise Problem(kinds.REFUSED)
+    return passkey.id
+
+
+# ---------------------------------------------------------------- registering
+
+
+def ask_to_join(office: Office, browser: bytes, token: str) -> dict[str, Any]:
+    """Options for whoever holds a link.
+
+    Raises:
+        Problem: The link is good no more.
+    """
+    invited = look_at_link(office, token)
+    return _ask_to_register(office, Purpose.JOIN, browser, invited.staff_id, invited.name, ())
+
+
+def join(office: Office, browser: bytes, token: str, answer: Answer, name: str, device: Device) -> str:
+    """Register the first passkey of somebody who was invited, and sign them in.
+
+    Returns:
+        The session's token.
+
+    Raises:
+        Problem: The link or the challenge is good no more, or the passkey does not fit.
+    """
+    invited = look_at_link(office, token)
+    made = _verify_new(office, Purpose.JOIN, browser, answer, invited.staff_id)
+    with office.store.write() as session:
+        invited, member = use_link(office, session, token)
+        member.state = ACTIVE
+        passkey = _add(office, session, member, made, name)
+        office.store.record(session, Act(member.person_id, "people.joined", member.id))
+        return open_session(office, session, member, passkey.id, device)
+
+
+def ask_to_add(office: Office, officer: Officer) -> dict[str, Any]:
+    """Options for one more passkey of somebody who is signed in.
+
+    Raises:
+        Problem: They have as many as one may have.
+    """
+    with office.store.write() as session:
+        known = _credentials(office, session, officer.staff_id)
+    if len(known) >= PASSKEYS_MAX:
+        raise Problem(kinds.TOO_MANY)
+    return _ask_to_register(office, Purpose.ADD_PASSKEY, officer.binding, officer.staff_id, officer.name, known)
+
+
+def add(office: Office, officer: Officer, answer: Answer, name: str) -> None:
+    """Register one more.
+
+    Raises:
+        Problem: The challenge is good no more, the passkey does not fit, or they have as many as one may have.
+    """
+    made = _verify_new(office, Purpose.ADD_PASSKEY, officer.binding, answer, officer.staff_id)
+    with office.store.write() as session:
+        member = _member(session, officer)
+        if _count(session, member.id) >= PASSKEYS_MAX:
+            raise Problem(kinds.TOO_MANY)
+        _add(office, session, member, made, name)
+
+
+# ---------------------------------------------------------------- one's own
+
+
+def list_passkeys(office: Office, officer: Officer) -> Sequence[Listed]:
+    """Somebody's passkeys, oldest first."""
+    with office.store.read() as session:
+        query = select(Passkey).where(Passkey.staff_id == officer.staff_id).order_by(Passkey.created_ms, Passkey.id)
+        return [
+            Listed(
+                row.id,
+                office.store.people.open(session, row, Passkey.name) or "?",
+                row.public_key,
+                row.created_ms,
+                row.used_ms,
+                is_suspect=row.state == SUSPECT,
+            )
+            for row in session.scalars(query)
+        ]
+
+
+def rename(office: Office, officer: Officer, passkey_id: str, name: str) -> None:
+    """Give one's passkey another name.
+
+    Raises:
+        Problem: It is no passkey of theirs.
+    """
+    with office.store.write() as session:
+        passkey = _own(session, officer, passkey_id)
+        office.store.people.seal(session, passkey, Passkey.name, name)
+        office.store.record(session, Act(officer.person_id, "passkey.renamed", passkey.id))
+
+
+def remove(office: Office, officer: Officer, passkey_id: str) -> None:
+    """Remove one's passkey, never the last that can be used.
+
+    Raises:
+        Problem: It is the last, or no passkey of theirs.
+    """
+    with office.store.write() as session:
+        _member(session, officer)
+        passkey = _own(session, officer, passkey_id)
+        usable = select(func.count()).select_from(Passkey)
+        usable = usable.where(Passkey.staff_id == officer.staff_id, Passkey.state == ACTIVE, Passkey.id != passkey.id)
+        if not session.scalar(usable):
+            raise Problem(kinds.LAST_PASSKEY)
+        office.store.people.remove(session, passkey)
+        office.store.record(session, Act(officer.person_id, "passkey.removed", passkey_id))
+
+
+# ---------------------------------------------------------------- inside
+
+
+def _use_challenge(office: Office, purpose: Purpose, binding: bytes, answer: Answer, subject: str = "-") -> Asked:
+    """The challenge that an answer names is used up, in a transaction of its own, before the answer is looked at."""
+    is_new = purpose in {Purpose.JOIN, Purpose.ADD_PASSKEY}
+    try:
+        challenge = ceremony.challenge_in(answer, "webauthn.create" if is_new else "webauthn.get")
+    except CeremonyFailed:
+        raise Problem(kinds.PASSKEY_UNFIT if is_new else kinds.REFUSED) from None
+    with office.store.write() as session:
+        return challenges.take(session, office.service, purpose, binding, challenge, office.now(), subject)
+
+
+def _ask_to_register(
+    office: Office, purpose: Purpose, binding: bytes, staff_id: str, name: str, known: Sequence[bytes]
+) -> dict[str, Any]:
+    with office.store.write() as session:
+        challenge = challenges.issue(session, office.service, purpose, binding, office.now(), subject=staff_id)
+    return ceremony.registration_options(office.party, challenge, bytes.fromhex(staff_id), name, known)
+
+
+def _verify_new(office: Office, purpose: Purpose, binding: bytes, answer: Answer, staff_id: str) -> NewPasskey:
+    asked = _use_challenge(office, purpose, binding, answer, staff_id)
+    try:
+        return ceremony.verify_registration(office.party, asked.challenge, answer)
+    except CeremonyFailed:
+        raise Problem(kinds.PASSKEY_UNFIT) from None
+
+
+def _add(office: Office, session: Session, member: StaffMember, made: NewPasskey, name: str) -> Passkey:
+    row = Passkey(
+        person_id=member.person_id,
+        staff_id=member.id,
+        digest=ceremony.credential_digest(made.credential),
+        public_key=made.public_key,
+        sign_count=made.sign_count,
+        state=ACTIVE,
+        created_ms=office.now(),
+        used_ms=office.now(),
+    )
+    if not insert_new(session, row):  # a credential id is its first owner's, for good
+        raise Problem(kinds.PASSKEY_UNFIT)
+    kept = session.get(Passkey, row.id)
+    assert kept is not None, "what was inserted is there"
+    office.store.people.seal(session, kept, Passkey.credential, made.credential.hex())
+    office.store.people.seal(session, kept, Passkey.name, name)
+    office.store.record(session, Act(member.person_id, "passkey.registered", kept.id))
+    session.flush()
+    return kept
+
+
+def _credentials(office: Office, session: Session, staff_id: str) -> list[bytes]:
+    """Credential ids of somebody's passkeys."""
+    rows = session.scalars(select(Passkey).where(Passkey.staff_id == staff_id)).all()
+    return [bytes.fromhex(office.store.people.open(session, row, Passkey.credential) or "") for row in rows]
+
+
+def _count(session: Session, staff_id: str) -> int:
+    return session.scalar(select(func.count()).select_from(Passkey).where(Passkey.staff_id == staff_id)) or 0
+
+
+def _find(session: Session, service: str, digest: bytes) -> tuple[Passkey, StaffMember] | None:
+    """A passkey that may be used, held so that its counter is compared by one at a time."""
+    query = select(Passkey, StaffMember).join(StaffMember, StaffMember.id == Passkey.staff_id)
+    query = query.where(Passkey.digest == digest, Passkey.state == ACTIVE)
+    query = query.where(StaffMember.service == service, StaffMember.state == ACTIVE).with_for_update()
+    found = session.execute(query).one_or_none()
+    return None if found is None else (found[0], found[1])
+
+
+def _theirs(found: tuple[Passkey, StaffMember] | None, staff_id: str | None) -> tuple[Passkey, StaffMember]:
+    """A passkey, if there is one and it is this person's (None: anybody's)."""
+    if found is None or (staff_id is not None and found[1].id != staff_id):
+        raise CeremonyFailed("no passkey of theirs")
+    return found
+
+
+def _held(session: Session, passkey_id: str) -> tuple[Passkey, StaffMember]:
+    """A passkey that was just verified, unless it or its owner was removed in between."""
+    passkey = session.get(Passkey, passkey_id)
+    member = None if passkey is None else session.get(StaffMember, passkey.staff_id, with_for_update=True)
+    if passkey is None or member is None or member.state != ACTIVE:
+        raise Problem(kinds.REFUSED)
+    return passkey, member
+
+
+def _member(session: Session, officer: Officer) -> StaffMember:
+    """The officer's own entry, held."""
+    member = session.get(StaffMember, officer.staff_id, with_for_update=True)
+    if member is None or member.state != ACTIVE:
+        raise Problem(kinds.NEEDED)
+    return member
+
+
+def _own(session: Session, officer: Officer, passkey_id: str) -> Passkey:
+    passkey = session.get(Passkey, passkey_id)
+    if passkey is None or passkey.staff_id != officer.staff_id:
+        raise Problem(kinds.UNKNOWN)
+    return passkey

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Words of sign-in that depend on a value, each named as a literal."""
+
+from pathlib import Path
+
+from service.language import Language, add_messages, translate
+from service.sign_in.roles import Role
+
+add_messages(Path(__file__).parent.parent / "messages" / "sign-in")
+
+ROLE_KEYS = {
+    Role.ADMINISTRATOR: "role.administrator",
+    Role.CLERK: "role.clerk",
+    Role.APPROVER: "role.approver",
+    Role.AUDITOR: "role.auditor",
+    Role.OPERATOR: "role.operator",
+}
+ROLE_ABOUT_KEYS = {
+    Role.ADMINISTRATOR: "role.administrator-about",
+    Role.CLERK: "role.clerk-about",
+    Role.APPROVER: "role.approver-about",
+    Role.AUDITOR: "role.auditor-about",
+    Role.OPERATOR: "role.operator-about",
+}
+
+
+def role_words(language: Language, role: Role) -> str:
+    """What a role is called."""
+    return translate(language, ROLE_KEYS[role])
