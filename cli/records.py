@@ -37,6 +37,14 @@ _STATE_RECORDS: tuple[tuple[bytes, type[Message]], ...] = (
     (b"membership/proposals", membership_pb2.ProposalsRecord),
     (b"membership/proposal/", membership_pb2.ProposalRecord),
     (b"status/", identity_pb2.StatusRecord),
+    (b"identity/officer/", identity_pb2.OfficerRecord),
+    (b"identity/tag/", identity_pb2.TagRecord),
+    (b"identity/tag-key/present", identity_pb2.TagKeyRecord),
+    (b"identity/seats/", identity_pb2.SeatsRecord),
+    (b"identity/person/", identity_pb2.PersonRecord),
+    (b"identity/control/", identity_pb2.ControlRecord),
+    (b"identity/legal-person/", identity_pb2.LegalPersonRecord),
+    (b"identity/mandate/", identity_pb2.MandateRecord),
 )
 
 

@@ -34,6 +34,16 @@ def load_status(read: ReadState, issuer: str, attestation_id: bytes) -> pb.Statu
     return None if raw is None else pb.StatusRecord.FromString(raw)
 
 
+def check_reason(reason: pb.Reason.ValueType) -> None:
+    """Check the reason of a change of status.
+
+    Raises:
+        Refused: It is not known.
+    """
+    if reason not in _REASONS:
+        raise Refused("the reason is not known", "identity.unknown-reason")
+
+
 def set_status(context: Context, issuer: str, message: pb.SetStatus) -> None:
     """Revoke, suspend or reinstate one of the issuer's attestations.
 
@@ -41,8 +51,7 @@ def set_status(context: Context, issuer: str, message: pb.SetStatus) -> None:
         Refused: A field is unknown, or the present status does not allow it.
     """
     check_id(message.id)
-    if message.reason not in _REASONS:
-        raise Refused("the reason is not known", "identity.unknown-reason")
+    check_reason(message.reason)
     record = load_status(context.read, issuer, message.id)
     if record is not None and record.status == pb.STATUS_REVOKED:
         raise Refused("the attestation is revoked, and that is final", "identity.revoked")
