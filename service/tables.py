@@ -7,6 +7,7 @@ old bookmarks more often than attacks; nothing of it reaches a query but names t
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -167,6 +168,7 @@ def _head(request: Request, column: Column, order: Order) -> Head:
 
 
 def _harmless(cell: object) -> object:
-    if isinstance(cell, str) and cell[:1] in {"=", "+", "-", "@", "\t", "\r"}:
+    """Blanks at its beginning make a formula no text, and full-width signs begin one too."""
+    if isinstance(cell, str) and unicodedata.normalize("NFKC", cell.lstrip()[:1]) in {"=", "+", "-", "@"}:
         return f"'{cell}"
-    return cell
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in {"\t", "\r", "\n"} else cell

@@ -7,6 +7,7 @@ import io
 import pytest
 from starlette.requests import Request
 
+import service.style_page  # noqa: F401 - brings the words of these columns
 from service.tables import EXPORT_ROWS_MAX, PAGE_MAX, Column, csv_response, listing, read_order
 
 COLUMNS = (
@@ -70,6 +71,13 @@ def test_export_disarms_formulas_and_keeps_chinese_commas_and_lines() -> None:
         ["plain", "2.5", ""],
     ]
     assert answer.headers["content-disposition"] == 'attachment; filename="validators.csv"'
+
+
+@pytest.mark.parametrize("cell", ["＝1+1", "＋1", "－1", "＠SUM(1)", " =1+1", "\u3000=1+1", "\n=1+1", "\ttext", "\n"])
+def test_export_disarms_formulas_in_full_width_or_behind_blanks(cell: str) -> None:
+    answer = csv_response(request_for(""), "validators", COLUMNS[:1], [(cell,)])
+    rows = list(csv.reader(io.StringIO(bytes(answer.body).decode("utf-8-sig"), newline="")))
+    assert rows[1] == [f"'{cell}"]
 
 
 def test_export_ends_at_its_limit() -> None:
