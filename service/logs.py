@@ -33,11 +33,15 @@ def configure_logging(level: str) -> None:
 
 
 class _JsonFormatter(logging.Formatter):
-    """Lines of libraries in the same form; of an exception only its type, for its text may quote a row."""
+    """Lines of libraries in the same form; of an exception only its type, for its text may quote a row.
+
+    Of a message only its first line: the event loop's name what failed there, and quote the exception below.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
-        line = {"event": f"{record.name}: {record.getMessage()}", "level": record.levelname.lower()}
+        first = record.getMessage().partition("\n")[0]
+        line = {"event": f"{record.name}: {first}", "level": record.levelname.lower()}
         if record.exc_info and record.exc_info[0] is not None:
             line["exception"] = record.exc_info[0].__name__
         return json.dumps(line, ensure_ascii=False)

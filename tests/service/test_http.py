@@ -451,6 +451,46 @@ async def test_form_as_text_is_a_form_too() -> None:
     assert counter.done == []
 
 
+@pytest.mark.parametrize("blank", [b"\x85", b"\xa0", b" \xa0 "])
+async def test_cookie_whose_name_only_python_takes_for_ours_is_not_read(blank: bytes) -> None:
+    """A browser lets a neighbour set it, for its name does not begin with `__Host-`."""
+    router = APIRouter()
+
+    @router.get("/session", include_in_schema=False)
+    async def session(request: Request) -> dict[str, str]:
+        return dict(request.cookies)
+
+    name = ADDRESS.cookie_name("session").encode()
+    cookies = b"a=b; " + name + b"=own;" + blank + name + b"=planted"
+    async with caller(service(Counter(), parts=[Part("session", [router])])) as web:
+        answer = await web.get("/session", headers={b"cookie": cookies})
+    assert answer.json() == {"a": "b", name.decode(): "own"}
+
+
+def test_task_that_failed_unseen_is_logged_without_its_values() -> None:
+    script = """
+import asyncio
+from service.logs import configure_logging
+
+async def fail():
+    raise ValueError("13900001111")
+
+async def main():
+    asyncio.create_task(fail())
+    await asyncio.sleep(0.01)
+
+configure_logging("info")
+asyncio.run(main())
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+    )
+    line = json.loads(run.stderr)
+    assert line["event"] == "asyncio: Task exception was never retrieved"
+    assert line["exception"] == "ValueError"
+    assert "13900001111" not in run.stderr
+
+
 async def test_machine_path_takes_foreign_posts_and_hands_no_cookie_on() -> None:
     headers = {"origin": "https://wallet.example", "cookie": "__Host-desk-session=abc"}
     async with caller(service(Counter()), headers) as web:
