@@ -81,7 +81,7 @@ class Home:
     def session(self) -> Session:
         """A client of the network; to be used as an async context manager, inside a running loop."""
         genesis = self.genesis()
-        return Session(genesis, endpoints=self._endpoints(genesis), trust_file=self.trust_file)
+        return Session(genesis, endpoints=self.endpoints(genesis), trust_file=self.trust_file)
 
     def signer(self, name: str | None) -> TransactionSigner:
         """The key of that name, or the one that the settings name.
@@ -121,7 +121,12 @@ class Home:
         except ValueError as error:
             raise InputError("settings.invalid", t("settings.invalid", path=path, text=error)) from None
 
-    def _endpoints(self, genesis: Genesis) -> list[Endpoint] | None:
+    def endpoints(self, genesis: Genesis) -> list[Endpoint] | None:
+        """The nodes that the settings name; None: they name none, so the founding validators are meant.
+
+        Raises:
+            InputError: A node has no address or no certificate.
+        """
         nodes = self._settings().get("nodes")
         if not isinstance(nodes, list):
             return None

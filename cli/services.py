@@ -24,7 +24,16 @@ def _styles(_ground: Ground, _address: Address) -> Sequence[Part]:
     return [shell_part(SITE)]
 
 
-SERVICES: tuple[Service, ...] = (Service("styles", BASE_PORT, needs_store=False, build=_styles),)
+def _explorer(ground: Ground, _address: Address) -> Sequence[Part]:
+    from cli.explorer.build import explorer_parts  # noqa: PLC0415 - needs the built pages
+
+    return explorer_parts(ground.settings)
+
+
+SERVICES: tuple[Service, ...] = (
+    Service("styles", BASE_PORT, needs_store=False, build=_styles),
+    Service("explorer", BASE_PORT + 1, needs_store=False, build=_explorer),
+)
 
 
 @contextmanager

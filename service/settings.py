@@ -67,7 +67,21 @@ class LedgerSettings:
     """Whom to ask, and what to trust."""
 
     genesis: str = field(default="", metadata={"why": "the network's genesis file: all trust starts there"})
-    nodes: tuple[str, ...] = field(default=(), metadata={"why": "host:port of nodes' client APIs; asked in turn"})
+    nodes: tuple[str, ...] = field(
+        default=(),
+        metadata={"why": "host:port of nodes' client APIs; host:port=certificate.pem for one outside genesis"},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSettings:
+    """The index of the chain; nothing in it is personal, and it can be rebuilt at any time."""
+
+    url: str = field(
+        default="", metadata={"why": "empty: SQLite in index.folder; else postgresql://…, its own database"}
+    )
+    folder: str = field(default="data/index", metadata={"why": "SQLite's file lies here, one for each network"})
+    from_height: int = field(default=0, metadata={"why": "a new index begins above it; 0: with the first block"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +137,7 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
+    index: IndexSettings = field(default_factory=IndexSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     addresses: Mapping[str, Address] = field(default_factory=dict)
 
@@ -296,21 +311,21 @@ def _check_ranges(settings: Settings, source: str) -> None:
         for name, value in asdict(getattr(settings, section)).items():
             if isinstance(value, bool) or not isinstance(value, int):
                 continue
-            low = 0 if name in {"drain_ms", "busy_ms"} else 1
+            low = 0 if name in {"drain_ms", "busy_ms", "from_height"} else 1
             if not low <= value < 2**40:
                 raise ConfigError(f"{source}: {section}.{name} must be at least {low}, and below 2^40")
     if settings.logging.level not in {"debug", "info", "warning", "error"}:
         raise ConfigError(f"{source}: logging.level is debug, info, warning or error")
     for address in settings.ledger.nodes:
-        split_address(address)
+        split_address(address.partition("=")[0])
     for proxy in settings.http.proxies:
         try:
             ipaddress.ip_network(proxy)
         except ValueError:
             raise ConfigError(f"{source}: http.proxies: {proxy!r} is no address and no network") from None
-    url = settings.store.url
-    if url and urlsplit(url).scheme not in {"sqlite", "postgresql"}:
-        raise ConfigError(f"{source}: store.url must start with postgresql:// or sqlite:///")
+    for section, url in (("store", settings.store.url), ("index", settings.index.url)):
+        if url and urlsplit(url).scheme not in {"sqlite", "postgresql"}:
+            raise ConfigError(f"{source}: {section}.url must start with postgresql:// or sqlite:///")
 
 
 def _nearest(name: str, known: list[str] | tuple[str, ...]) -> str:

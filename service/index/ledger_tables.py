@@ -17,13 +17,18 @@ from sqlalchemy import (
     String,
     Table,
     insert,
+    text,
 )
 
+from chain.signing import PUBLIC_KEY_BYTES, Scheme, Signer
 from chain.types import HASH_BYTES
 from client.answers import ProvenBlock
 from service.index.events import Event
 
 metadata = MetaData()
+
+SIGNER_BYTES_MAX = 1 + max(PUBLIC_KEY_BYTES.values())
+"""The scheme's number, then the public key."""
 
 blocks_table = Table(
     "ledger_block",
@@ -51,6 +56,12 @@ transactions_table = Table(
     Column("first_type", String(128), nullable=False),
     Column("signers", LargeBinary, nullable=False),
     Column("failure", String(128), nullable=False),
+    Index(
+        "ledger_transaction_failed",
+        "leaf_index",
+        sqlite_where=text("failure != ''"),
+        postgresql_where=text("failure != ''"),
+    ),
 )
 """`signers`: of each a byte for the scheme and the public key, whose length the scheme tells, one after the other."""
 
@@ -63,12 +74,35 @@ operations_table = Table(
     Index("ledger_operation_by_type", "type", "leaf_index"),
 )
 
+signatures_table = Table(
+    "ledger_signature",
+    metadata,
+    Column("signer", LargeBinary(SIGNER_BYTES_MAX), primary_key=True),
+    Column("leaf_index", BigInteger, primary_key=True, autoincrement=False),
+)
+"""`signer`: a byte for the scheme and the public key."""
+
+
+def signer_bytes(signer: Signer) -> bytes:
+    """A signer as the tables hold it."""
+    return bytes((signer.scheme,)) + signer.public_key
+
+
+def split_signers(signers: bytes) -> list[bytes]:
+    """Each signer of a transaction's column `signers`."""
+    parts, at = [], 0
+    while at < len(signers):
+        end = at + 1 + PUBLIC_KEY_BYTES[Scheme(signers[at])]
+        parts.append(signers[at:end])
+        at = end
+    return parts
+
 
 class LedgerTables:
     """The subscriber that fills these tables."""
 
     name = "ledger"
-    version = 1
+    version = 2
     metadata = metadata
 
     def apply(self, connection: Connection, blocks: Sequence[ProvenBlock], events: Sequence[Event]) -> None:
@@ -85,7 +119,7 @@ class LedgerTables:
                     "time_ms": event.time_ms,
                     "operations": 1,
                     "first_type": event.type,
-                    "signers": b"".join(bytes((s.scheme,)) + s.public_key for s in event.signers),
+                    "signers": b"".join(map(signer_bytes, event.signers)),
                     "failure": event.failure,
                 }
             else:
@@ -113,4 +147,8 @@ class LedgerTables:
         connection.execute(
             insert(operations_table),
             [{"leaf_index": e.leaf_index, "operation_index": e.operation_index, "type": e.type} for e in events],
+        )
+        signatures = {(signer_bytes(s), e.leaf_index) for e in events if e.operation_index == 0 for s in e.signers}
+        connection.execute(
+            insert(signatures_table), [{"signer": signer, "leaf_index": leaf} for signer, leaf in sorted(signatures)]
         )

@@ -15,7 +15,7 @@ import pytest
 from service.language import LANGUAGES, Text, places, read_messages
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("service", "identity", "credit", "traceability")
+PACKAGES = ("service", "identity", "credit", "traceability", "cli/explorer")
 COMPOSED = ("problem.",)
 """`problem.<code>.title` and `.detail`: put together from the table of problems."""
 

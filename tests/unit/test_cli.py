@@ -398,7 +398,7 @@ def test_init_keeps_genesis_and_refuses_another_network(
     assert run(["init", "--genesis", genesis, "--home", str(home), "--node", "127.0.0.1:5=org-2", "--json"]) == 0
     made = json.loads(capsys.readouterr().out)
     assert Home(home).genesis().network.hex() == made["network"]
-    (endpoint,) = Home(home)._endpoints(Home(home).genesis()) or []
+    (endpoint,) = Home(home).endpoints(Home(home).genesis()) or []
     assert (endpoint.address, endpoint.certificate.decode()) == (
         "127.0.0.1:5",
         Home(home).genesis().founders[2].tls_certificate,

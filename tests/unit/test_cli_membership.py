@@ -160,7 +160,7 @@ def test_home_of_the_command_takes_a_node_by_its_certificate(
     where = ("--genesis", str(network.genesis), "--home", str(tmp_path / "h"))
     zhixin(capsys, "init", *where, "--node", f"10.0.0.9:26601={pem}")
     home = Desk(tmp_path / "h")
-    (endpoint,) = home._endpoints(home.genesis()) or []
+    (endpoint,) = home.endpoints(home.genesis()) or []
     assert (endpoint.address, endpoint.certificate) == ("10.0.0.9:26601", pem.read_bytes())
     zhixin(capsys, "init", *where, "--node", f"10.0.0.9:26601={network.genesis}", code=Exit.INPUT)
     zhixin(capsys, "init", *where, "--node", "10.0.0.9:26601=nobody", code=Exit.USAGE)

@@ -8,7 +8,7 @@ import { number, text } from "./messages.js";
 const WIDTH_MIN = 240; // narrower places scroll
 const WIDTH_SPARK_MAX = 320;
 const LEFT = 60; // room for the scale's figures
-const NAME_WIDTH = 64; // room for one point's name
+const NAME_WIDTH = 84; // room for one point's name; the last one stands left of its point
 const RIGHT = 8;
 const TOP = 10;
 const FOOT = 26; // room for the points' names

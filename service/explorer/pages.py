@@ -1,0 +1,417 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The explorer's pages: the network, blocks, transactions, organisations, one record with its proof, a receipt's check.
+
+Each is made on the server and works without scripts; only a proof is checked by the reader's own device, or not at all.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from chain.errors import LedgerError
+from client.answers import ProvenTransaction
+from client.errors import TransportError
+from membership.pb import membership_pb2 as pb
+from service.explorer.api import signer_text
+from service.explorer.ledger import Organisations
+from service.explorer.part import Explorer
+from service.explorer.problems import ABSENT
+from service.explorer.pulse import health, now_ms
+from service.explorer.queries import PAGE_SIZE, Filter, TransactionRow
+from service.explorer.references import block_reference, identifier, is_identifier, number, searched
+from service.explorer.words import SEPARATORS, describe
+from service.language import Language, add_messages, language_of, translate
+from service.pages import Place, Site, add_templates, address_with, render
+from service.problems import Problem
+from service.tables import EXPORT_ROWS_MAX, Column, Head, Listing, csv_response
+from service.wording import CHINA, instant
+
+add_messages(Path(__file__).parent / "messages")
+add_templates(Path(__file__).parent / "templates")
+
+SITE = Site(
+    "explorer.title",
+    places=(
+        Place("explorer.network", "/"),
+        Place("explorer.blocks", "/blocks"),
+        Place("explorer.transactions", "/transactions"),
+        Place("explorer.organisations", "/organisations"),
+        Place("explorer.check", "/check"),
+    ),
+    layout="workplace",
+)
+STEPS = ("form", "network", "validators", "signatures", "history", "record", "content")
+"""The proof strip's steps; web/pages/check-steps.ts says which checks of the verifier each stands for."""
+OPERATIONS_SHOWN_MAX = 100
+"""Operations of one transaction on its page; each further one has a page of its own all the same."""
+
+HEIGHT_DIGITS_MAX = 15
+"""Below 2^53, so that browsers can count it."""
+
+_BLOCKS = (
+    Column("height", "explorer.height"),
+    Column("time", "explorer.time"),
+    Column("transactions", "explorer.transactions", numeric=True),
+    Column("epoch", "explorer.epoch", numeric=True),
+    Column("id", "explorer.id"),
+)
+_TRANSACTIONS = (
+    Column("what", "explorer.what"),
+    Column("who", "explorer.signed-by"),
+    Column("outcome", "explorer.outcome"),
+    Column("time", "explorer.time"),
+    Column("id", "explorer.id"),
+)
+_EXPORTED = (
+    Column("leaf", "explorer.leaf"),
+    Column("id", "explorer.id"),
+    Column("height", "explorer.height"),
+    Column("time", "explorer.time"),
+    Column("type", "explorer.type"),
+    Column("operations", "explorer.operations"),
+    Column("who", "explorer.signed-by"),
+    Column("failure", "explorer.refused-by"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A transaction as a table shows it."""
+
+    row: TransactionRow
+    words: str
+    names: str
+
+
+def pages_router(explorer: Explorer) -> APIRouter:
+    """The routes."""
+    pages = Pages(explorer)
+    router = APIRouter(include_in_schema=False)
+    for path, endpoint in (
+        ("/", pages.network),
+        ("/blocks", pages.blocks),
+        ("/blocks/{reference}", pages.block),
+        ("/transactions", pages.transactions),
+        ("/transactions/{transaction_id}", pages.transaction),
+        ("/transactions/{transaction_id}/operations/{operation}", pages.record),
+        ("/organisations", pages.organisations),
+        ("/organisations/{organisation}", pages.organisation),
+        ("/search", pages.search),
+        ("/check", pages.check),
+    ):
+        router.add_api_route(path, endpoint, methods=["GET"])
+    return router
+
+
+class Pages:
+    """The endpoints."""
+
+    def __init__(self, explorer: Explorer) -> None:
+        self._explorer = explorer
+
+    async def network(self, request: Request) -> Response:
+        """How the network does, in one sentence, with what each node says of itself."""
+        explorer, ledger = self._explorer, self._explorer.ledger
+        reports = await explorer.reports.get()
+        found = health(reports, ledger.session.trust.validator_count, explorer.watched.last_ms, now_ms())
+        organisations = await ledger.organisations_if_any()
+        height, transactions, _ = await run_in_threadpool(explorer.explored.totals)
+        top = max((report.status.certified_height for report in reports if report.status is not None), default=0)
+        nodes = []
+        for report in reports:
+            owner = ledger.organisation_at.get(report.address, "")
+            nodes.append((report, organisations.name(owner, language_of(request)) if owner else report.address, top))
+        beats = list(explorer.watched.beats)
+        return render(
+            request,
+            "explorer/network.html",
+            site=SITE,
+            health=found,
+            nodes=nodes,
+            last=instant(found.last_ms) if found.last_ms else None,
+            now=instant(now_ms()),
+            height=height,
+            total=transactions,
+            latency=sorted(beat.latency_ms for beat in beats)[len(beats) // 2] if beats else None,
+            latency_rows=[(_second(beat.time_ms), beat.latency_ms) for beat in beats],
+            count_rows=[(_second(beat.time_ms), beat.transactions) for beat in beats],
+            genesis=explorer.network.genesis,
+        )
+
+    async def blocks(self, request: Request) -> Response:
+        """Blocks, newest first; `?before=` a height."""
+        before = _place(request, "before")
+        rows = await run_in_threadpool(self._explorer.explored.blocks, before)
+        shown, older = rows[:PAGE_SIZE], len(rows) > PAGE_SIZE
+        following = address_with(request, before=shown[-1].height) if older else None
+        first = address_with(request, before=None) if before is not None else None
+        table = _listing("blocks", _BLOCKS, first, following, "")
+        return render(request, "explorer/blocks.html", site=SITE, table=table, rows=shown, instant=instant)
+
+    async def block(self, request: Request, reference: str) -> Response:
+        """One block with its transactions."""
+        explored = self._explorer.explored
+        row = await run_in_threadpool(explored.block, block_reference(reference))
+        if row is None:
+            raise Problem(ABSENT)
+        wanted = Filter(height=row.height)
+        page = await run_in_threadpool(
+            explored.transactions, wanted, before=_place(request, "before"), after=_place(request, "after")
+        )
+        shown = await self._shown(request, page.rows)
+        table = _paged(request, "transactions", page.newer, page.older, page.rows, "")
+        newest = self._explorer.height()
+        return render(
+            request,
+            "explorer/block.html",
+            site=SITE,
+            block=row,
+            at=instant(row.time_ms),
+            table=table,
+            rows=shown,
+            newest=newest,
+            instant=instant,
+        )
+
+    async def transactions(self, request: Request) -> Response:
+        """Transactions, newest first, filtered by kind, organisation and outcome; also as a CSV file."""
+        explored, language = self._explorer.explored, language_of(request)
+        asked = request.query_params
+        organisations = await self._explorer.ledger.organisations_if_any()
+        kinds = await run_in_threadpool(explored.kinds)
+        outcome = asked.get("outcome", "")
+        failed = {"failed": True, "done": False}.get(outcome)
+        wanted = Filter(asked.get("kind") or None, asked.get("organisation") or None, failed)
+        if asked.get("format") == "csv":
+            found = await run_in_threadpool(lambda: list(explored.all_transactions(wanted, EXPORT_ROWS_MAX)))
+            exported = (
+                (
+                    row.leaf_index,
+                    row.id.hex(),
+                    row.height,
+                    instant(row.time_ms).isoformat(),
+                    row.first_type,
+                    row.operations,
+                    ", ".join(row.organisations),
+                    row.failure,
+                )
+                for row in found
+            )
+            return await run_in_threadpool(csv_response, request, "transactions", _EXPORTED, exported)
+        page = await run_in_threadpool(
+            explored.transactions, wanted, before=_place(request, "before"), after=_place(request, "after")
+        )
+        export = address_with(request, format="csv", before=None, after=None)
+        return render(
+            request,
+            "explorer/transactions.html",
+            site=SITE,
+            table=_paged(request, "transactions", page.newer, page.older, page.rows, export),
+            rows=await self._shown(request, page.rows, organisations),
+            wanted=wanted,
+            outcome=outcome if failed is not None else "",
+            kinds=[("", translate(language, "explorer.any"))]
+            + [(kind, describe(self._explorer.describers, language, kind, None)) for kind in kinds],
+            organisations=[("", translate(language, "explorer.any"))]
+            + [(one, organisations.name(one, language)) for one in organisations.by_id],
+            instant=instant,
+        )
+
+    async def transaction(self, request: Request, transaction_id: str) -> Response:
+        """One transaction with its operations, each in words."""
+        row = await self._row(transaction_id)
+        proven = await self._operations(row)
+        types = [item.inclusion.operation.type for item in proven] or await run_in_threadpool(
+            self._explorer.explored.operation_types, row.leaf_index
+        )
+        bodies: list[bytes | None] = [item.inclusion.operation.body for item in proven] or [None] * len(types)
+        language = language_of(request)
+        operations = [
+            (index, kind, describe(self._explorer.describers, language, kind, body))
+            for index, (kind, body) in enumerate(zip(types, bodies, strict=True))
+        ][:OPERATIONS_SHOWN_MAX]
+        organisations = await self._explorer.ledger.organisations_if_any()
+        return render(
+            request,
+            "explorer/transaction.html",
+            site=SITE,
+            row=row,
+            at=instant(row.time_ms),
+            operations=operations,
+            names=[(one, organisations.name(one, language)) for one in row.organisations],
+            signers=[signer_text(signer) for signer in row.signers],
+            is_proven=bool(proven),
+        )
+
+    async def record(self, request: Request, transaction_id: str, operation: str) -> Response:
+        """One operation with its proof, which the reader's device checks."""
+        row, index = await self._row(transaction_id), number(operation)
+        types = await run_in_threadpool(self._explorer.explored.operation_types, row.leaf_index)
+        if index >= len(types):
+            raise Problem(ABSENT)
+        proven = await self._operations(row)
+        body = proven[index].inclusion.operation.body if proven else None
+        language = language_of(request)
+        organisations = await self._explorer.ledger.organisations_if_any()
+        return render(
+            request,
+            "explorer/record.html",
+            site=SITE,
+            row=row,
+            at=instant(row.time_ms),
+            index=index,
+            kind=types[index],
+            words=describe(self._explorer.describers, language, types[index], body),
+            names=[(one, organisations.name(one, language)) for one in row.organisations],
+            body=None if body is None else body.hex(),
+            receipt=f"/v1/transactions/{row.id.hex()}/operations/{index}/receipt",
+            network=self._explorer.network.genesis.network.hex(),
+            network_name=self._explorer.network.genesis.name,
+        )
+
+    async def organisations(self, request: Request) -> Response:
+        """Who takes part, from proven state."""
+        found = await self._explorer.ledger.organisations()
+        return render(
+            request,
+            "explorer/organisations.html",
+            site=SITE,
+            found=found,
+            at=instant(found.time_ms),
+            listed=list(found.by_id.values()),
+        )
+
+    async def organisation(self, request: Request, organisation: str) -> Response:
+        """One organisation: its names, roles and keys."""
+        found = await self._explorer.ledger.organisations()
+        one = found.by_id.get(organisation)
+        if one is None:
+            raise Problem(ABSENT)
+        keys = await self._explorer.ledger.keys(organisation)
+        page = await run_in_threadpool(self._explorer.explored.transactions, Filter(organisation=organisation), size=5)
+        purposes = {
+            pb.PURPOSE_SUBMIT: "explorer.purpose-submit",
+            pb.PURPOSE_GOVERN: "explorer.purpose-govern",
+            pb.PURPOSE_ATTEST: "explorer.purpose-attest",
+        }
+        language = language_of(request)
+        separator = SEPARATORS[language]
+        listed = [
+            (
+                item,
+                separator.join(translate(language, purposes[p]) for p in item.key.purposes if p in purposes),
+                item.key.is_usable(now_ms()),
+            )
+            for item in keys
+        ]
+        return render(
+            request,
+            "explorer/organisation.html",
+            site=SITE,
+            one=one,
+            found=found,
+            at=instant(found.time_ms),
+            keys=listed,
+            rows=await self._shown(request, page.rows, found),
+            instant=instant,
+            table=_listing("transactions", _TRANSACTIONS, None, None, ""),
+        )
+
+    async def search(self, request: Request) -> Response:
+        """Go to what an id, a height or a name means; else say what could be searched for."""
+        words = searched(request.query_params.get("q", ""))
+        found = await run_in_threadpool(self._exact, words)
+        if found is not None:
+            return RedirectResponse(found, 303)
+        organisations = await self._explorer.ledger.organisations_if_any()
+        wanted = words.casefold()
+        matches = [
+            one
+            for one in organisations.by_id.values()
+            if wanted and any(wanted in name.casefold() for name in (one.id, one.name_zh, one.name_en))
+        ]
+        if len(matches) == 1:
+            return RedirectResponse(f"/organisations/{matches[0].id}", 303)
+        status = 200 if matches or not words else 404
+        return render(request, "explorer/search.html", site=SITE, status=status, words=words, matches=matches)
+
+    async def check(self, request: Request) -> Response:
+        """A receipt that somebody brings along, checked on their device."""
+        genesis = self._explorer.network.genesis
+        return render(
+            request, "explorer/check.html", site=SITE, network=genesis.network.hex(), network_name=genesis.name
+        )
+
+    def _exact(self, words: str) -> str | None:
+        """The page of what an id or a height means; None: it means nothing here."""
+        explored = self._explorer.explored
+        if words.isascii() and words.isdecimal() and len(words) <= HEIGHT_DIGITS_MAX:
+            return f"/blocks/{int(words)}" if explored.block(int(words)) is not None else None
+        if is_identifier(words):
+            code = identifier(words)
+            if explored.transaction(code) is not None:
+                return f"/transactions/{words}"
+            if explored.block(code) is not None:
+                return f"/blocks/{words}"
+        return None
+
+    async def _row(self, transaction_id: str) -> TransactionRow:
+        row = await run_in_threadpool(self._explorer.explored.transaction, identifier(transaction_id))
+        if row is None:
+            raise Problem(ABSENT)
+        return row
+
+    async def _operations(self, row: TransactionRow) -> list[ProvenTransaction]:
+        """A transaction's operations with proof; none while no node answers."""
+        try:
+            return await self._explorer.ledger.operations(row.id)
+        except (TransportError, LedgerError):
+            return []
+
+    async def _shown(
+        self, request: Request, rows: tuple[TransactionRow, ...], organisations: Organisations | None = None
+    ) -> list[Shown]:
+        language = language_of(request)
+        known = organisations or await self._explorer.ledger.organisations_if_any()
+        return [Shown(row, self._words(language, row), _names(language, row, known)) for row in rows]
+
+    def _words(self, language: Language, row: TransactionRow) -> str:
+        first = describe(self._explorer.describers, language, row.first_type, None)
+        if row.operations == 1:
+            return first
+        return translate(language, "explorer.and-more", first=first, count=row.operations - 1)
+
+
+def _names(language: Language, row: TransactionRow, known: Organisations) -> str:
+    separator = SEPARATORS[language]
+    return separator.join(known.name(one, language) for one in row.organisations)
+
+
+def _second(time_ms: int) -> str:
+    return instant(time_ms).astimezone(CHINA).strftime("%H:%M:%S")
+
+
+def _place(request: Request, name: str) -> int | None:
+    """A place that the address asks for; an odd one counts as none, for such addresses are old bookmarks."""
+    text = request.query_params.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= HEIGHT_DIGITS_MAX else None
+
+
+def _paged(
+    request: Request, table_id: str, newer: bool, older: bool, rows: tuple[TransactionRow, ...], export: str
+) -> Listing:
+    """A table that is paged by leaf, so that what comes in meanwhile moves nothing."""
+    previous = address_with(request, after=rows[0].leaf_index, before=None) if newer and rows else None
+    following = address_with(request, before=rows[-1].leaf_index, after=None) if older and rows else None
+    return _listing(table_id, _TRANSACTIONS, previous, following, export)
+
+
+def _listing(
+    table_id: str, columns: tuple[Column, ...], previous: str | None, following: str | None, export: str
+) -> Listing:
+    heads = tuple(Head(column.key, column.title, column.numeric, None, None) for column in columns)
+    return Listing(table_id, heads, export, None, 0, 0, previous, following)
