@@ -213,12 +213,16 @@ def read(path: Path, bytes_max: int) -> bytes:
 def write_whole(path: Path, content: bytes) -> None:
     """Put a file in its place whole and durable, or leave what was there.
 
+    Others may be able to write to the folder of a backup: a link that they left under the name of the file beside is
+    removed, never followed.
+
     Raises:
         StorageError: The disk is full, or refuses.
     """
     beside = path.with_name(path.name + BESIDE)
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        beside.unlink(missing_ok=True)
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()

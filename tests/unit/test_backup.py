@@ -393,6 +393,22 @@ def test_folder_takes_one_creation_at_a_time_of_one_history(source: Home, copied
 FILES = ("backup.json", "manifest", "history-00000001.seg", "history-00000003.seg", "state", "home")
 
 
+def test_links_planted_in_the_folder_of_a_backup_are_never_written_through(
+    source: Home, copied: Path, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"a node's journal")
+    manifest = Folder(copied, SECRET).manifest
+    state = f"state-{manifest.generation + 1:08d}-00000001.seg.part"
+    names = ["manifest.part", state, f"history-{len(manifest.history) + 1:08d}.seg.part"]
+    for name in names:
+        (copied / name).symlink_to(victim)
+    made = make(source, copied, pairs_of(LATER))
+    assert victim.read_bytes() == b"a node's journal"
+    assert not any(entry.is_symlink() for entry in copied.iterdir())
+    assert verify(copied).checkpoint.height == made.height
+
+
 def file_of(path: Path, name: str) -> Path:
     found = sorted(path.glob(f"{name}*"))
     return found[-1]
