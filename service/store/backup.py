@@ -139,9 +139,11 @@ def restore_backup(
         try:
             migrate(engine, head.revision)
             with engine.begin() as connection:
-                _fill(connection, path, keys_from)
+                _fill(connection, path, keys_from, secret)
         except DBAPIError as error:
             raise StorageError(f"the database does not take {path}: {type(error.orig).__name__}") from None
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
+            raise StorageError(f"{path} was changed while it was restored; nothing was") from None
         finally:
             engine.dispose()
         store = open_store(settings, environment)  # notices ended epochs, and applies erasures made since
@@ -164,18 +166,13 @@ def check_backup(path: Path, secret: bytes) -> Head:
     Raises:
         StorageError: It can't be read, is not whole, or was changed.
     """
-    seal = hmac.new(secret, digestmod=hashlib.sha256)
-    first: bytes = b""
-    previous: bytes | None = None
-    for line in _read_lines(path):
-        if previous is not None:
-            seal.update(previous)
+    first = b""
+    for line in _sealed_lines(path, secret):
         first = first or line
-        previous = line
     try:
-        document, trailer = json.loads(first), json.loads(previous or b"")
-        if document["format"] != FORMAT or not hmac.compare_digest(seal.hexdigest(), str(trailer["hmac"])):
-            raise StorageError(f"{path} is not whole, was changed, or is of another store")
+        document = json.loads(first)
+        if document["format"] != FORMAT:
+            raise StorageError(f"{path} is not a {FORMAT} file")
         return Head(document["store"], document["revision"], document["epoch"], document["at_ms"])
     except (KeyError, TypeError, ValueError):
         raise StorageError(f"{path} is not a {FORMAT} file, or not whole") from None
@@ -199,17 +196,25 @@ def _lines(store: Store, now_ms: int) -> Iterator[bytes]:
                     yield line
 
 
-def _fill(connection: Connection, path: Path, keys_from: Path | None) -> None:
-    """Insert a backup's rows; persons come from the newer one, and rows of nobody are left out."""
+def _fill(connection: Connection, path: Path, keys_from: Path | None, secret: bytes) -> None:
+    """Insert a backup's rows; persons come from the newer one, and rows of nobody are left out.
+
+    Seals are checked again here, for a file may have been exchanged since: then nothing is committed.
+    """
     tables = {table.name: table for table in _tables(connection)}
     if any(connection.execute(select(table).limit(1)).first() is not None for table in tables.values()):
         raise StorageError("the database has rows already; restore into an empty one")
-    persons = _insert(connection, tables, keys_from or path, {Person.__tablename__}, None)
-    _insert(connection, tables, path, tables.keys() - {Person.__tablename__}, persons)
+    of_persons = _sealed_lines(keys_from or path, secret)
+    persons = _insert(connection, tables, of_persons, {Person.__tablename__}, None)
+    _insert(connection, tables, _sealed_lines(path, secret), tables.keys() - {Person.__tablename__}, persons)
 
 
 def _insert(
-    connection: Connection, tables: Mapping[str, Table], path: Path, wanted: set[str], persons: set[str] | None
+    connection: Connection,
+    tables: Mapping[str, Table],
+    lines: Iterator[bytes],
+    wanted: set[str],
+    persons: set[str] | None,
 ) -> set[str]:
     """Insert rows of some tables in batches.
 
@@ -219,13 +224,13 @@ def _insert(
     columns: dict[str, list[str]] = {}
     batch: list[dict[str, Any]] = []
     name, inserted = "", set[str]()
-    for line in _read_lines(path):
+    for line in lines:
         document = json.loads(line)
         if not isinstance(document, list):
             columns = document.get("columns", columns)
             continue
         if document[0] not in tables:
-            raise StorageError(f"{path} has rows of a table {document[0]}, which this program does not know")
+            raise StorageError(f"the backup has rows of a table {document[0]}, which this program does not know")
         if document[0] not in wanted:
             continue
         row = dict(zip(columns[document[0]], map(_decoded, document[1:]), strict=True))
@@ -248,6 +253,24 @@ def _tables(connection: Connection) -> list[Table]:
     metadata = MetaData()
     metadata.reflect(connection, only=lambda name, _: name not in _LEFT_OUT)
     return [table for table in metadata.sorted_tables if table.name not in _LEFT_OUT]
+
+
+def _sealed_lines(path: Path, secret: bytes) -> Iterator[bytes]:
+    """All lines but the seal, which is checked when the last one has been handed out.
+
+    Raises:
+        StorageError: The file can't be read, is not whole, or was changed.
+    """
+    seal = hmac.new(secret, digestmod=hashlib.sha256)
+    previous: bytes | None = None
+    for line in _read_lines(path):
+        if previous is not None:
+            seal.update(previous)
+            yield previous
+        previous = line
+    wanted = json.dumps({"hmac": seal.hexdigest()}).encode() + b"\n"
+    if not hmac.compare_digest(wanted, previous or b""):
+        raise StorageError(f"{path} is not whole, was changed, or is of another store")
 
 
 def _read_lines(path: Path) -> Iterator[bytes]:

@@ -17,7 +17,7 @@ from store_rig import Contact, Rig, add, found, name_of, readable
 
 from service.errors import PersonErased, StorageError
 from service.store import Act, Store, audit, cipher
-from service.store.backup import check_backup, restore_backup, write_backup
+from service.store.backup import Head, check_backup, restore_backup, write_backup
 from service.store.files import append_durably
 from service.store.key_ring import KeyRing, Purpose
 from service.store.models import AuditEntry, BlindEntry, Erasure, Person
@@ -360,6 +360,29 @@ def test_backup_changed_cut_or_of_another_store_is_refused(rig: Rig, tmp_path: P
     rig.open(rig.settings(keys="others"))
     with pytest.raises(StorageError, match="of another store"):
         restore_backup(rig.settings(keys="others"), {}, path)
+
+
+@pytest.mark.parametrize("forged", [b"[" * 100_000 + b"\n", b'{"columns": 1}\n', b'["person"]\n', b""])
+def test_backup_exchanged_after_it_was_checked_fills_nothing(
+    sqlite_rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forged: bytes
+) -> None:
+    settings = sqlite_rig.settings()
+    store = sqlite_rig.open(settings)
+    add(store, "张三", "13900001111")
+    path = write_backup(store, tmp_path / "backups", sqlite_rig.now())
+    head, _, rest = gzip.decompress(path.read_bytes()).partition(b"\n")
+
+    def checked(given: Path, secret: bytes) -> Head:
+        found = check_backup(given, secret)
+        lines = rest.splitlines(keepends=True)
+        given.write_bytes(gzip.compress(head + b"\n" + forged + b"".join(lines if forged else lines[1:])))
+        return found
+
+    monkeypatch.setattr("service.store.backup.check_backup", checked)
+    empty = replace(settings, url=sqlite_rig.new_database())
+    with pytest.raises(StorageError, match="changed"):
+        restore_backup(empty, {}, path)
+    assert count(sqlite_rig.open(empty), Person) == 0
 
 
 def test_backup_holds_no_key_index_or_answer(rig: Rig, tmp_path: Path) -> None:
