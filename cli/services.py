@@ -30,9 +30,18 @@ def _explorer(ground: Ground, _address: Address) -> Sequence[Part]:
     return explorer_parts(ground.settings)
 
 
+def _office(ground: Ground, address: Address) -> Sequence[Part]:
+    from service.shell import shell_part  # noqa: PLC0415 - needs the built pages
+    from service.sign_in.part import OFFICE_SITE, sign_in_part  # noqa: PLC0415 - likewise
+
+    assert ground.store is not None, "it says that it needs one"
+    return [shell_part(OFFICE_SITE), sign_in_part(ground.store, address, OFFICE_SITE)]
+
+
 SERVICES: tuple[Service, ...] = (
     Service("styles", BASE_PORT, needs_store=False, build=_styles),
     Service("explorer", BASE_PORT + 1, needs_store=False, build=_explorer),
+    Service("office", BASE_PORT + 2, needs_store=True, build=_office),
 )
 
 

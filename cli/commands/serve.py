@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cli.command import command, group
-from cli.errors import WorldError
+from cli.errors import InputError, UsageError, WorldError
 from cli.language import t
 from cli.output import emit
 from cli.services import SERVICES, explained
@@ -57,3 +57,33 @@ def _declare(name: str, services: Sequence[Service], help_text: str) -> None:
 for _service in SERVICES:
     _declare(_service.name, [_service], t("serve.one.help", service=_service.name, port=_service.port))
 _declare(ALL, SERVICES, t("serve.all.help", services=", ".join(service.name for service in SERVICES)))
+
+
+@command(app, "link", t("serve.link.help"))
+def link(
+    service: Annotated[str, typer.Argument(metavar="SERVICE", help=t("serve.option.service"))],
+    name: Annotated[str, typer.Option("--name", help=t("serve.option.name"))],
+    organisation: Annotated[str, typer.Option("--organisation", help=t("serve.option.organisation"))],
+    another: Annotated[bool, typer.Option("--another", help=t("serve.option.another"))] = False,
+    settings: SettingsOption = None,
+) -> None:
+    """Print the link by which a service's first administrator registers a passkey."""
+    from service.sign_in import people  # noqa: PLC0415 - its tables join the store
+    from service.sign_in.office import Office  # noqa: PLC0415 - likewise
+
+    found = next((one for one in SERVICES if one.name == service and one.needs_store), None)
+    if found is None:
+        known = ", ".join(one.name for one in SERVICES if one.needs_store)
+        raise UsageError("service.unknown", t("serve.link.unknown", service=service, known=known))
+    if not people.is_name(name) or not people.is_organisation(organisation):
+        raise UsageError("service.link-fields", t("serve.link.fields"))
+    with explained(), ExitStack() as stack:
+        loaded = load_settings(settings)
+        store = open_store(loaded.store, os.environ)
+        stack.callback(store.close)
+        office = Office.of(store, loaded.address(found.name, found.port))
+        try:
+            made = people.first_link(office, name, organisation, another=another)
+        except people.AdministratorThere:
+            raise InputError("service.administrator-there", t("serve.link.there", service=service)) from None
+    emit({"service": service, "link": made}, t("serve.link.made", name=name), made)

@@ -17,7 +17,7 @@ from service.redirects import local_path
 from service.sign_in import passkeys, people, sessions
 from service.sign_in.access import FRESH_MS, Require, forget_session, office_of, signed_in
 from service.sign_in.api import HOME_PATH, known_officer
-from service.sign_in.people import NAME_CHARACTERS_MAX, ORGANISATION, ORGANISATION_CHARACTERS_MAX
+from service.sign_in.people import NAME_CHARACTERS_MAX
 from service.sign_in.roles import Permission, Role
 from service.sign_in.sessions import Officer
 from service.sign_in.words import ROLE_ABOUT_KEYS, ROLE_KEYS
@@ -202,9 +202,9 @@ def _clean(text: str) -> str:
 def _errors(language: Language, name: str, organisation: str, role: str) -> dict[str, str]:
     """What is wrong with an invitation's fields."""
     errors = {}
-    if not 1 <= len(name) <= NAME_CHARACTERS_MAX:
+    if not people.is_name(name):
         errors["name"] = translate(language, "sign-in.name-wrong", count=NAME_CHARACTERS_MAX)
-    if len(organisation) > ORGANISATION_CHARACTERS_MAX or not ORGANISATION.fullmatch(organisation):
+    if not people.is_organisation(organisation):
         errors["organisation"] = translate(language, "sign-in.organisation-wrong")
     if role not in set(Role):
         errors["role"] = translate(language, "sign-in.role-wrong")

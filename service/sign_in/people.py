@@ -35,6 +35,16 @@ ORGANISATION_CHARACTERS_MAX = 64
 _LINK_KIND = "link"
 
 
+def is_name(text: str) -> bool:
+    """Whether a text can be somebody's name here."""
+    return 1 <= len(text) <= NAME_CHARACTERS_MAX and text.isprintable() and text == text.strip()
+
+
+def is_organisation(text: str) -> bool:
+    """Whether a text has the form of an organisation's id on the ledger."""
+    return len(text) <= ORGANISATION_CHARACTERS_MAX and ORGANISATION.fullmatch(text) is not None
+
+
 class LinkKind(StrEnum):
     """Why a link was made."""
 
