@@ -80,8 +80,8 @@ sim: setup-dev  ## many simulated disasters: SEEDS=20000 FROM=1 JOBS=2; appends 
 fuzz: setup-dev  ## coverage-guided fuzzing of each decoder, SECONDS_EACH=60 JOBS=2; appends to docs/results/fuzz.tsv
 	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS_EACH),60) --jobs $(JOBS) --record
 
-crash: setup-dev  ## kill real nodes under load: KILLS=500 ALL=50 SEED=7 SECONDS_MAX=600; appends to docs/results/crash.tsv
-	$(BIN)/python -m tests.crash.run --kills $(or $(KILLS),100) --all $(or $(ALL),10) $(if $(SEED),--seed $(SEED)) $(if $(SECONDS_MAX),--seconds $(SECONDS_MAX)) $(if $(DIRECTORY),--directory $(DIRECTORY)) --record
+crash: setup-dev  ## kill real nodes under load: KILLS=500 ALL=50 SEED=7 SECONDS_MAX=600 PRUNING=2; appends to docs/results/crash.tsv
+	$(BIN)/python -m tests.crash.run --kills $(or $(KILLS),100) --all $(or $(ALL),10) $(if $(SEED),--seed $(SEED)) $(if $(SECONDS_MAX),--seconds $(SECONDS_MAX)) $(if $(PRUNING),--pruning $(PRUNING)) $(if $(DIRECTORY),--directory $(DIRECTORY)) --record
 
 proto: setup-dev  ## generate the *_pb2 modules anew
 	$(BIN)/python tests/check_proto_fresh.py --write

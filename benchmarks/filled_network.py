@@ -39,7 +39,14 @@ AGE_MARGIN_MS = 60_000
 """The newest block is older than this: no node's clock is behind it."""
 
 
-def filled_network(directory: Path, keys: int, base_port: int = BASE_PORT, *, empty_blocks: int = 0) -> Testnet:
+def filled_network(
+    directory: Path,
+    keys: int,
+    base_port: int = BASE_PORT,
+    *,
+    empty_blocks: int = 0,
+    block_transactions: int = BLOCK_TRANSACTIONS,
+) -> Testnet:
     """Make a network whose ledger has so many state keys and entries, none of its nodes running.
 
     Args:
@@ -47,15 +54,16 @@ def filled_network(directory: Path, keys: int, base_port: int = BASE_PORT, *, em
         keys: How many; each is the status of one attestation, set by one transaction.
         base_port: Of the network.
         empty_blocks: So many more blocks at the end. The last one of all is certified, and each with transactions.
+        block_transactions: So many in a block.
     """
-    blocks = -(-keys // BLOCK_TRANSACTIONS) + empty_blocks
+    blocks = -(-keys // block_transactions) + empty_blocks
     age = dt.timedelta(milliseconds=blocks * BLOCK_INTERVAL_MS + AGE_MARGIN_MS)
     net = create_testnet(directory, VALIDATORS, base_port, now=dt.datetime.now(dt.UTC) - age)
     key = genesis.load(net.genesis.read_bytes()).network
     for home in net.homes:  # the journal is made before the ledger: else it would count as lost
         open_disk(home, key, _bls_key(home), archive=False).close()
     first = net.homes[0]
-    records = _fill(net, keys, blocks)
+    records = _fill(net, keys, blocks, block_transactions)
     for home in net.homes:
         if home is not first:
             shutil.rmtree(home.ledger)
@@ -65,7 +73,7 @@ def filled_network(directory: Path, keys: int, base_port: int = BASE_PORT, *, em
     return net
 
 
-def _fill(net: Testnet, keys: int, blocks: int) -> tuple[Record, ...]:
+def _fill(net: Testnet, keys: int, blocks: int, block_transactions: int) -> tuple[Record, ...]:
     """Append blocks to the first validator's ledger; what each journal must say of the last one."""
     founding = genesis.load(net.genesis.read_bytes())
     secrets = {_bls_key(home): bls.SecretKey(_secret(home.validator_key, Purpose.VALIDATOR)) for home in net.homes}
@@ -79,7 +87,7 @@ def _fill(net: Testnet, keys: int, blocks: int) -> tuple[Record, ...]:
     with LevelDatabase(net.homes[0].ledger) as database:
         store = LedgerStore(database)
         ledger = Ledger(store, founding, *ledger_modules())
-        for transactions in _blocks(net, founding, keys, blocks):
+        for transactions in _blocks(net, founding, keys, blocks, block_transactions):
             tip = ledger.tip()
             time_ms = Millis(tip.time_ms + BLOCK_INTERVAL_MS)
             digests = tuple(transaction.digest for transaction in transactions)
@@ -101,14 +109,16 @@ def _fill(net: Testnet, keys: int, blocks: int) -> tuple[Record, ...]:
     return records
 
 
-def _blocks(net: Testnet, founding: genesis.Genesis, keys: int, blocks: int) -> Iterator[list[SignedTransaction]]:
+def _blocks(
+    net: Testnet, founding: genesis.Genesis, keys: int, blocks: int, block_transactions: int
+) -> Iterator[list[SignedTransaction]]:
     """Each block's transactions: one registrar revokes one attestation in each, and the last blocks are empty."""
     signer = Ed25519Signer(_secret(net.organisation_keys[REGISTRAR], Purpose.ORGANISATION))
-    for first in range(0, blocks * BLOCK_TRANSACTIONS, BLOCK_TRANSACTIONS):
-        height = first // BLOCK_TRANSACTIONS + 1
+    for first in range(0, blocks * block_transactions, block_transactions):
+        height = first // block_transactions + 1
         expires = Millis(founding.time_ms + height * BLOCK_INTERVAL_MS + TRANSACTION_LIFETIME_MS_MAX // 2)
         transactions = []
-        for number in range(first, min(keys, first + BLOCK_TRANSACTIONS)):
+        for number in range(first, min(keys, first + block_transactions)):
             message = identity_pb2.SetStatus(
                 id=number.to_bytes(16),
                 status=identity_pb2.STATUS_REVOKED,

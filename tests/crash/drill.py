@@ -12,18 +12,22 @@ from dataclasses import dataclass, field
 
 from tests.crash.history import check
 from tests.crash.load import Clients
-from tests.crash.names import NAMES
+from tests.crash.names import COMPACTION, NAMES, PRUNE_BLOCKS
 from tests.crash.plans import FAILURES, Act, Plan
-from tests.crash.replicas import check_certificates, check_tables, read_replica, read_sets
+from tests.crash.replicas import check_certificates, check_proofs, check_tables, read_replica, read_sets
 from tests.crash.rig import RECOVERY_SECONDS_MAX, Network, Stuck
 
 FIRST_LIFE = NAMES[: NAMES.index("ledger.genesis") + 1]
 """Writes of a node's first start alone."""
+EACH_START = tuple(name for name in FIRST_LIFE if name != "ledger.genesis")
+"""Those of them that come again at each start."""
 OF_COPIES = tuple(name for name in NAMES if name.startswith("copy."))
 """Writes of a node that takes its ledger from a snapshot."""
-RARE = ("journal.closing", "ledger.closing", "ledger.finalization", "journal.muted", *OF_COPIES)
+RARE = ("journal.closing", "ledger.closing", "ledger.finalization", "journal.muted", "ledger.migration", *OF_COPIES)
 """Writes that a drill meets late or never; tests of their own aim at them."""
-COMMON = tuple(name for name in NAMES if name not in FIRST_LIFE and name not in RARE)
+OF_PRUNING = (PRUNE_BLOCKS, COMPACTION)
+"""Only where blocks are pruned."""
+COMMON = tuple(name for name in NAMES if name not in (*FIRST_LIFE, *RARE, *OF_PRUNING))
 OF_FILES = (Act.KILL_BEFORE, Act.KILL_AFTER, Act.FAIL, Act.FAIL_PERSISTED)
 LIFE_SECONDS_MAX = 0.5
 """How long all live before the next dies: long enough for tens of writes, and the end falls anywhere among them."""
@@ -73,13 +77,15 @@ class Drill:
     async def begin(self, *, first_life: bool) -> None:
         """Start all nodes; in a new network they die at a write of their first start first.
 
+        One whose nodes prune begins with old blocks, so the genesis state is written already.
+
         Raises:
             Stuck: The network does not begin to work by itself.
         """
         network, draw = self._network, self._random
         for index in range(len(network.homes)):
             if first_life:
-                name = draw.choice(FIRST_LIFE)
+                name = draw.choice(EACH_START if network.pruning else FIRST_LIFE)
                 plan = self._plan(draw.choice(OF_FILES if name.startswith("mark") else tuple(Act)), name, 1)
                 await network.start(index, [plan])
                 self._count(plan, await network.ended(index))
@@ -137,6 +143,7 @@ class Drill:
         problems = check(self._clients.history.events, replicas)
         problems += check_certificates(replicas, network.genesis, list(read_sets(network.homes[0])))
         problems += [problem for home in network.homes for problem in check_tables(home, network.genesis)]
+        problems += [problem for index in network.pruning for problem in check_proofs(network.homes[index])]
         problems += [f"{count} transactions ended with {code}" for code, count in self._clients.failed.items()]
         problems += [f"a client saw {what}" for what in self._clients.lies]
         problems += [line for index in range(len(network.homes)) for line in defects_in(network, index)]
@@ -199,7 +206,8 @@ class Drill:
                 await network.kill(index)
                 self.tally.kills += 1
             if draw.random() < 0.5:
-                plan = self._plan(draw.choice(tuple(Act)), draw.choice(COMMON), draw.randint(1, 12))
+                names = (*COMMON, *2 * OF_PRUNING) if index in network.pruning else COMMON
+                plan = self._plan(draw.choice(tuple(Act)), draw.choice(names), draw.randint(1, 12))
                 await network.start(index, [plan])
                 network.mortal.add(index)
                 self._watchers[index] = asyncio.create_task(self._watch(index, plan))

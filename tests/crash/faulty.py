@@ -4,7 +4,8 @@
 The product knows nothing of this: plyvel's `DB`, `os.fsync`, `os.replace`, `os.rename` and the node's clock are
 exchanged before it starts. `--synced FILE` keeps, per line, a LevelDB log file and the size up to which it is synced,
 so that whoever kills the process can take from it what a power cut would. `--clock FILE` holds the clock's offset,
-which may change while the node runs. With `--versions-kept N` pruning begins after N blocks instead of a thousand.
+which may change while the node runs. With `--versions-kept N` pruning begins after N blocks instead of a thousand;
+with `--blocks-kept N` blocks are pruned, too, in pieces of a few, and tables merged after tens of deletions.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import random
 import signal
 import struct
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -22,12 +24,20 @@ from typing import NoReturn
 import plyvel
 
 from chain.types import Millis
+from node import config, ledger_service, process, store
 from node import node as node_module
-from node import process, store
-from tests.crash.names import MARK_FILE, MARK_FOLDER, RENAMES, names_of
-from tests.crash.plans import Act, Plan
+from tests.crash.names import COMPACTION, MARK_FILE, MARK_FOLDER, RENAMES, names_of
+from tests.crash.plans import FAILURES, Act, Plan
 
 _OFFSET = struct.Struct("<q")
+PIECE_KEYS_MAX = 40
+"""Deletions of one batch where blocks are pruned: two or three blocks with a few transactions each."""
+COMPACTED_KEYS_MIN = 100
+"""Deletions between two times that tables are merged there: every few blocks, instead of once in minutes."""
+FLUSHED = b"\x00"
+"""Where the range ends with which the node has its database write tables; it merges none."""
+MERGE_SECONDS_MAX = 0.002
+"""A process that is to die while tables are merged dies within this time: about what merging a small range takes."""
 
 
 class Faults:
@@ -103,6 +113,8 @@ class FaultyBatch:
     def write(self) -> None:
         """Write as the plan wants it."""
         folder, faults = self._database.folder, self._database.faults
+        if self._database.failed is not None:
+            raise _failure(folder, self._database.failed)
         plan = faults.due(names_of(folder.name, self._puts, self._deletes))
         act = None if plan is None else plan.act
         if act is Act.KILL_BEFORE:
@@ -134,6 +146,7 @@ class FaultyDB:
     def __init__(self, faults: Faults, kind: type[plyvel.DB], name: str, **options: object) -> None:
         self.faults = faults
         self.folder = Path(name)
+        self.failed: Plan | None = None
         self.real = kind(name, **options)  # type: ignore[arg-type]  # passed on as they are
         faults.folders.append(self.folder)
 
@@ -142,6 +155,25 @@ class FaultyDB:
 
     def write_batch(self, *, sync: bool = False) -> FaultyBatch:
         return FaultyBatch(self, sync=sync)
+
+    def compact_range(self, *, start: bytes, stop: bytes) -> None:
+        """Merge tables as the plan wants it; LevelDB keeps a failure of this to itself until the next write."""
+        plan = self.faults.due(frozenset({COMPACTION})) if stop != FLUSHED else None
+        act = None if plan is None else plan.act
+        if act is Act.KILL_BEFORE:
+            die()
+        if act is Act.TEAR:
+            assert plan is not None
+            threading.Timer(random.Random(plan.detail).uniform(0, MERGE_SECONDS_MAX), die).start()
+        if act is not Act.FAIL:
+            self.real.compact_range(start=start, stop=stop)
+        if act is Act.CUT_POWER:
+            assert plan is not None
+            self.faults.cut_power(plan.detail)
+        if act in FAILURES:
+            self.failed = plan
+        if act is Act.KILL_AFTER:
+            die()
 
     def put(self, *_: object, **__: object) -> NoReturn:
         raise AssertionError("the node writes in batches; a write outside of one would go past the plan")
@@ -220,11 +252,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--synced", type=Path)
     parser.add_argument("--clock", type=Path)
     parser.add_argument("--versions-kept", type=int, default=store.VERSIONS_KEPT)
+    parser.add_argument("--blocks-kept", type=int, default=0)
     options = parser.parse_args(arguments)
     faults = Faults(options.plan, options.synced)
     plyvel.DB = functools.partial(FaultyDB, faults, plyvel.DB)  # type: ignore[misc,assignment]  # the point of this module
     _watch_files(faults, (options.home / "data").resolve())
     store.VERSIONS_KEPT = options.versions_kept
+    if options.blocks_kept:
+        store.BLOCKS_KEPT_MIN = config.BLOCKS_KEPT_MIN = options.blocks_kept
+        ledger_service.PRUNED_KEYS_MAX, store.COMPACTED_KEYS_MIN = PIECE_KEYS_MAX, COMPACTED_KEYS_MIN
+        os.environ["ZHIXIN_STORAGE_BLOCKS_KEPT"] = str(options.blocks_kept)
     if options.clock is not None:
         process.Node = _clock(options.clock)  # type: ignore[attr-defined,assignment]  # likewise
     return process.run(options.home)

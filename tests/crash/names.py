@@ -21,12 +21,23 @@ _JOURNAL = {
 }
 _LEDGER = {b"Q": "ledger.certified", b"K": "ledger.closing", b"F": "ledger.finalization"}
 
+PRUNE_STATE = "ledger.prune-state"
+PRUNE_BLOCKS = "ledger.prune-blocks"
+COMPACTION = "ledger.compaction"
+"""No batch: LevelDB merges tables, in a thread of the node's."""
 MARK_FILE = "mark.file"
 MARK_RENAME = "mark.rename"
 MARK_FOLDER = "mark.folder"
 COPY_READY = "copy.ready"
 COPY_ASIDE = "copy.aside"
 COPY_PLACED = "copy.placed"
+_BY_MARK = (
+    (b"MT", "ledger.commit"),
+    (b"MN", "ledger.genesis"),
+    (b"MF", "ledger.migration"),
+    (b"MH", PRUNE_BLOCKS),
+)
+"""By the first of these keys that a batch writes: some write several."""
 RENAMES = {"journal.mark": MARK_RENAME, "ledger.ready": COPY_READY, "ledger.old": COPY_ASIDE, "ledger": COPY_PLACED}
 """Which rename is meant, by what it renames to; see `node.exchange` for those of a copied ledger."""
 
@@ -52,7 +63,10 @@ NAMES = (
     "ledger.finalization",
     "journal.closing",
     "ledger.closing",
-    "ledger.prune",
+    "ledger.migration",
+    PRUNE_STATE,
+    PRUNE_BLOCKS,
+    COMPACTION,
     "journal.muted",
     "copy.begin",
     "copy.part",
@@ -78,17 +92,16 @@ def names_of(database: str, puts: Iterable[bytes], deletes: Iterable[bytes]) -> 
     keys = set(puts)
     if database.endswith(".new"):
         return frozenset({"copy.begin" if b"MI" in keys else "copy.last" if b"MT" in keys else "copy.part"})
-    if b"MT" in keys:
-        return frozenset({"ledger.commit"})
-    if b"MN" in keys:
-        return frozenset({"ledger.genesis"})
+    for key, name in _BY_MARK:
+        if key in keys:
+            return frozenset({name})
     names = {_LEDGER[key[:1]] for key in keys if key[:1] in _LEDGER}
     if "ledger.closing" in names:
         return frozenset({"ledger.closing"})
     if names:
         return frozenset(names)
-    is_pruning = any(True for _ in deletes) or b"MH" in keys or b"Sp" in keys
-    return frozenset({"ledger.prune" if is_pruning else "ledger.other"})
+    is_pruning = any(True for _ in deletes) or b"Sp" in keys
+    return frozenset({PRUNE_STATE if is_pruning else "ledger.other"})
 
 
 def _journal_name(key: bytes) -> str:

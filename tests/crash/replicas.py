@@ -10,11 +10,14 @@ from chain.checkpoint import CertifiedCheckpoint, ValidatorSet
 from chain.codec import decode
 from chain.errors import LedgerError
 from chain.genesis import Genesis
+from chain.log import leaf_hash, verify_consistency, verify_inclusion
 from chain.pb import ledger_pb2 as pb
-from chain.types import Epoch
+from chain.types import Epoch, Height
 from node import fsck
 from node.config import Home
 from node.leveldb import LevelDatabase
+from node.store import LedgerStore
+from node.store_keys import HORIZON_KEY
 from tests.crash.history import Replica
 
 CERTIFICATE_BYTES_MAX = 4096
@@ -29,9 +32,32 @@ def read_replica(home: Home) -> Replica:
         for letter, table in tables.items():
             pairs = database.iterator(start=letter, stop=bytes([letter[0] + 1]), verify_checksums=True)
             table.update((int.from_bytes(key[1:]), value) for key, value in pairs)
+        raw = database.get(HORIZON_KEY, verify_checksums=True)
     finally:
         database.close()
+    if raw is not None:
+        replica.oldest_block, replica.first_leaf = int.from_bytes(raw[:8]), int.from_bytes(raw[8:])
     return replica
+
+
+def check_proofs(home: Home) -> list[str]:
+    """Whether a stopped node proves each entry that it holds in its newest checkpoint's log, and that it only grew."""
+    with LevelDatabase(home.ledger) as database:
+        store = LedgerStore(database)
+        newest = store.newest()
+        assert newest is not None
+        try:
+            for index, raw in enumerate(store.entries(store.first_leaf, newest.log_size), store.first_leaf):
+                path = store.prove_inclusion(index, newest.log_size)
+                verify_inclusion(leaf_hash(raw), index, newest.log_size, path, newest.log_root)
+            for height in range(store.oldest_block, newest.height + 1):
+                older = store.checkpoint(Height(height))
+                assert older is not None
+                path = store.prove_consistency(older.log_size, newest.log_size)
+                verify_consistency(older.log_size, newest.log_size, path, older.log_root, newest.log_root)
+        except LedgerError as error:
+            return [f"{home.root.name}: a proof does not verify: {error!r}"]
+    return []
 
 
 def read_sets(home: Home) -> Iterator[ValidatorSet]:

@@ -17,6 +17,7 @@ from typing import Self
 
 import grpc
 
+from benchmarks.filled_network import filled_network
 from chain import genesis
 from client.connection import Connection, endpoints_of
 from client.pb import node_service_pb2 as pb
@@ -32,6 +33,11 @@ RECOVERY_SECONDS_MAX = 60.0
 POLL_SECONDS = 0.05
 VERSIONS_KEPT = 5
 """Past states, instead of a thousand: so each block prunes one."""
+BLOCKS_KEPT = 20
+"""Blocks of a node that prunes, instead of a thousand. Those of the last five minutes stay all the same."""
+OLD_BLOCKS = 150
+"""That a filled network begins with: so many that a node is not done with pruning them after tens of deaths."""
+OLD_BLOCK_TRANSACTIONS = 3
 
 
 class Stuck(AssertionError):
@@ -98,17 +104,31 @@ class Network:
 
     Attributes:
         homes: One per validator.
+        pruning: Those that prune blocks.
         genesis: Of the network.
         mortal: Nodes whose end somebody else waits for, to start them again.
     """
 
-    def __init__(self, directory: Path, spawner: Spawner, validators: int = 4, base_port: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        spawner: Spawner,
+        validators: int = 4,
+        base_port: int | None = None,
+        *,
+        filled: bool = False,
+    ) -> None:
+        """`filled`: a new network begins with blocks that are old enough to be pruned."""
         self._spawner = spawner
         self._work = directory / "rig"
         net = directory / "net"
         if not (net / "genesis.json").exists():
             assert base_port is not None
-            create_testnet(net, validators, base_port)
+            if filled:
+                keys = OLD_BLOCKS * OLD_BLOCK_TRANSACTIONS
+                filled_network(net, keys, base_port, block_transactions=OLD_BLOCK_TRANSACTIONS)
+            else:
+                create_testnet(net, validators, base_port)
         self.directory = net
         self.homes = [Home(path) for path in sorted(net.glob("node*"))]
         self._work.mkdir(exist_ok=True)
@@ -116,6 +136,7 @@ class Network:
         self._connections = [Connection(endpoint) for endpoint in endpoints_of(self.genesis)]
         self._processes: dict[int, Process] = {}
         self.mortal: set[int] = set()
+        self.pruning: tuple[int, ...] = ()
 
     # ------------------------------------------------------------ life and death
 
@@ -126,6 +147,8 @@ class Network:
             set_clock(self.clock(index), 0)
         argv = [str(self.homes[index].root), "--synced", str(self._synced(index)), "--clock", str(self.clock(index))]
         argv += ["--versions-kept", str(VERSIONS_KEPT)]
+        if index in self.pruning:
+            argv += ["--blocks-kept", str(BLOCKS_KEPT)]
         for plan in plans:
             argv += ["--plan", str(plan)]
         self._processes[index] = await self._spawner.start(f"node{index}", argv, self.log(index))

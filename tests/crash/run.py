@@ -62,7 +62,9 @@ async def drill(options: argparse.Namespace, directory: Path) -> Tally:
     """One run, from the first start to the last check."""
     async with Spawner() as spawner:
         is_new = not (directory / "net").exists()
-        network = Network(directory, spawner, VALIDATORS, free_base_port(VALIDATORS) if is_new else None)
+        base_port = free_base_port(VALIDATORS) if is_new else None
+        network = Network(directory, spawner, VALIDATORS, base_port, filled=options.pruning > 0)
+        network.pruning = tuple(range(VALIDATORS - options.pruning, VALIDATORS))
         clients = clients_of(network, directory, options.rate)
         run = Drill(network, clients, options.seed, _progress)
 
@@ -110,6 +112,9 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100, help="deaths of single nodes")
     parser.add_argument("--all", type=int, default=10, help="deaths of all nodes at once")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
+    parser.add_argument(
+        "--pruning", type=int, default=2, choices=range(VALIDATORS), help="so many nodes prune blocks; one never does"
+    )
     parser.add_argument("--rate", type=float, default=100, help="transactions a second")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="end the killing then")
     parser.add_argument("--directory", type=Path, help="keep the network here, or go on with the one that lies here")

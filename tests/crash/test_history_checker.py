@@ -134,6 +134,46 @@ def _never_submitted(events: list[Event], replicas: list[Replica]) -> None:
     del events[0]
 
 
+def _prune(replica: Replica, oldest_block: int, first_leaf: int) -> None:
+    """Soundly."""
+    replica.oldest_block, replica.first_leaf = oldest_block, first_leaf
+    for table in (replica.blocks, replica.checkpoints, replica.certified):
+        for height in range(1, oldest_block):
+            del table[height]
+    for leaf_index in range(first_leaf):
+        del replica.entries[leaf_index]
+
+
+def test_checker_given_pruned_replicas_beside_a_whole_one_finds_nothing() -> None:
+    events, replicas = _sound()
+    _prune(replicas[0], 3, 2)
+    _prune(replicas[2], 5, 6)
+    assert check(events, replicas) == []
+
+
+def _prune_everywhere(events: list[Event], replicas: list[Replica]) -> None:
+    for replica in replicas:
+        _prune(replica, 3, 2)
+
+
+def _prune_too_much(events: list[Event], replicas: list[Replica]) -> None:
+    """An entry went that the horizon promises."""
+    _prune(replicas[0], 3, 2)
+    del replicas[0].entries[2]
+
+
+def _prune_another_block(events: list[Event], replicas: list[Replica]) -> None:
+    _prune(replicas[0], 3, 2)
+    del replicas[0].blocks[3]
+
+
+def _alter_in_pruned(events: list[Event], replicas: list[Replica]) -> None:
+    """Where no client looked, in a replica whose log can't be hashed anew."""
+    del events[4:6]
+    _prune(replicas[0], 3, 2)
+    replicas[0].entries[2] = replicas[0].entries[2].replace(b"c", b"z")
+
+
 def _entries_beyond(events: list[Event], replicas: list[Replica]) -> None:
     replicas[0].entries[6] = replicas[0].entries[5].replace(b"f", b"g")
 
@@ -155,6 +195,10 @@ def _entries_beyond(events: list[Event], replicas: list[Replica]) -> None:
         (_two_receipts, "was acknowledged at leaf 0 and at 1"),
         (_never_submitted, "acknowledged and never submitted"),
         (_entries_beyond, "node0: 1 entries stand beyond"),
+        (_prune_everywhere, "no replica holds everything"),
+        (_prune_too_much, "node0: the log has gaps"),
+        (_prune_another_block, "node0: blocks are missing"),
+        (_alter_in_pruned, "node1 and node0 differ in the entry at 2"),
     ],
 )
 def test_checker_given_a_planted_fault_names_it(

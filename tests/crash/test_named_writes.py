@@ -10,7 +10,7 @@ import pytest
 from chain.pb import ledger_pb2 as pb
 from tests.crash.drill import COMMON, FIRST_LIFE, OF_FILES, Drill
 from tests.crash.load import Clients
-from tests.crash.names import NAMES, RENAMES, names_of
+from tests.crash.names import COMPACTION, NAMES, RENAMES, names_of
 from tests.crash.plans import Act, Plan
 from tests.crash.rig import Network
 
@@ -108,6 +108,8 @@ def test_every_record_of_the_journal_and_the_ledger_has_a_name_of_its_own() -> N
         ("ledger", [b"K", b"Q"], []),
         ("ledger", [b"F"], []),
         ("ledger", [b"Sp"], []),
+        ("ledger", [b"MH"], [b"B", b"E"]),
+        ("ledger", [b"MH", b"MF"], []),
         ("ledger.new", [b"MI"], []),
         ("ledger.new", [b"Sv", b"E"], []),
         ("ledger.new", [b"MT", b"MN"], [b"MI"]),
@@ -115,7 +117,7 @@ def test_every_record_of_the_journal_and_the_ledger_has_a_name_of_its_own() -> N
     assert {pb.KIND_NOTARIZE, pb.KIND_NULLIFY, pb.KIND_FINALIZE} == {1, 2, 3}
     named: Mapping[frozenset[str], int] = {names_of(*batch): at for at, batch in enumerate(batches)}
     assert len(named) == len(batches)
-    assert frozenset().union(*named) | {"mark.file", "mark.folder", *RENAMES.values()} == set(NAMES)
+    assert frozenset().union(*named) | {"mark.file", "mark.folder", COMPACTION, *RENAMES.values()} == set(NAMES)
 
 
 @pytest.mark.parametrize("text", ["kill@ledger.commit@1", "kill-before@ledger@1", "kill-before@ledger.commit@0"])
