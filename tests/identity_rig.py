@@ -126,11 +126,11 @@ class IdentityRig(Rig):
         return record
 
 
-def register_tag(what: object, registrar: str = "org-r", version: int = 1, **changes: object) -> pb.RegisterTag:
+def register_tag(what: object, owner: str = "org-r", version: int = 1, **changes: object) -> pb.RegisterTag:
     fields: dict[str, object] = {
         "key_version": version,
         "tag": hidden(f"tag {version} {what}"),
-        "registrar": registrar_digest(registrar),
+        "registrar": registrar_digest(owner),
         "holder": hidden(f"holder {what}"),
     }
     return pb.RegisterTag(**{**fields, **changes})
