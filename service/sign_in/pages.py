@@ -110,6 +110,7 @@ def _add_passkeys(router: APIRouter, site: Site) -> None:
             now=moment(office.now()),
             removable=sum(not one.is_suspect for one in listed) > 1,
             name_max=passkeys.NAME_CHARACTERS_MAX,
+            registers=hasattr(request.app.state, "acts") and officer.may(Permission.REGISTER_KEY),
         )
 
     @router.post(HOME_PATH + "/{passkey_id}/remove")

@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sign-in as a part of a service: `[shell_part(site), sign_in_part(store, address, site), *own_parts]`."""
 
+from collections.abc import Sequence
+
 from fastapi import FastAPI
 
+from chain.genesis import Genesis
+from chain.signing import TransactionSigner
+from client.connection import Endpoint
+from client.session import Session
 from service.app import Part
 from service.pages import Site
 from service.settings import Address
+from service.sign_in.act_pages import act_router
+from service.sign_in.acts import Acts
 from service.sign_in.api import HOME_PATH, api_router
 from service.sign_in.attempts import Attempts
 from service.sign_in.kinds import SIGN_IN_KINDS
@@ -33,3 +41,36 @@ def sign_in_part(store: Store, address: Address, site: Site, *, office: Office |
 
     routers = [api_router(Attempts()), page_router(site)]
     return Part("sign-in", routers, start=start, problems=SIGN_IN_KINDS)
+
+
+def acts_part(
+    genesis: Genesis,
+    endpoints: Sequence[Endpoint] | None,
+    site: Site,
+    *,
+    registrars: Sequence[TransactionSigner] = (),
+    cosigners: Sequence[TransactionSigner] = (),
+) -> Part:
+    """What a service takes along whose officers sign acts; it stands beside `sign_in_part`.
+
+    Args:
+        genesis: The network.
+        endpoints: Nodes to ask; None: the founding validators.
+        site: The service's.
+        registrars: Keys that sign the registration of an officer's passkey: one of them governs the organisation.
+        cosigners: Keys that sign every other act beside the officer, if any.
+
+    Returns:
+        The part; `app.state.acts` is where others prepare acts.
+    """
+    session = Session(genesis, endpoints=endpoints)
+    acts, registrations = Acts(session, cosigners), Acts(session, registrars)
+
+    async def start(app: FastAPI) -> None:
+        app.state.acts = acts
+
+    async def stop(_app: FastAPI) -> None:
+        await session.close()
+
+    routers = [act_router(acts, registrations, session, site)]
+    return Part("acts", routers, start=start, stop=stop)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page on which an officer reads an act and signs it, and what its script asks."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, StringConstraints
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import RedirectResponse, Response
+
+from client.errors import TransportError
+from client.session import Session
+from service.language import language_of
+from service.pages import Site
+from service.problems import Problem
+from service.sign_in import kinds
+from service.sign_in.access import FRESH_MS, Require, office_of
+from service.sign_in.acts import REGISTRATION, Acts
+from service.sign_in.api import HOME_PATH
+from service.sign_in.ledger import read_standing, register_key
+from service.sign_in.pages import show
+from service.sign_in.passkeys import list_passkeys
+from service.sign_in.roles import Permission
+from service.sign_in.sessions import Officer
+
+ACTS_PATH = "/acts"
+REGISTER_PATH = HOME_PATH + "/register"
+RECEIPT_TYPE = "application/octet-stream"
+
+Here = Annotated[Officer, Depends(Require())]
+Registrant = Annotated[Officer, Depends(Require(Permission.REGISTER_KEY, fresh_ms=FRESH_MS))]
+Fresh = Annotated[Officer, Depends(Require(fresh_ms=FRESH_MS))]
+
+
+class ShownBody(BaseModel):
+    """The digest of what the page showed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    shown: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class SignatureBody(BaseModel):
+    """What the passkey answered."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    credential: dict[str, Any]
+
+
+def act_router(ordinary: Acts, registrations: Acts, session: Session, site: Site) -> APIRouter:
+    """The routes of acts.
+
+    Args:
+        ordinary: Acts of the service.
+        registrations: Acts that register an officer's passkey.
+        session: Reads the ledger.
+        site: Its name and navigation.
+    """
+    router = APIRouter(include_in_schema=False)
+
+    def acts_of(request: Request, officer: Officer, act_id: str) -> Acts:
+        kind = ordinary.find(office_of(request), officer, act_id).kind
+        return registrations if kind == REGISTRATION else ordinary
+
+    @router.post(REGISTER_PATH)
+    async def register(request: Request, officer: Registrant) -> Response:
+        office = office_of(request)
+        listed = await run_in_threadpool(list_passkeys, office, officer)
+        passkey = next(one for one in listed if one.id == officer.passkey_id)
+        standing = await read_standing(session, officer.organisation, passkey.public_key)
+        if standing.key is not None:
+            return RedirectResponse(HOME_PATH, 303)
+        operations, words = register_key(officer.organisation, passkey.public_key)
+        act_id = await run_in_threadpool(
+            lambda: registrations.prepare(office, officer, operations, words, kind=REGISTRATION)
+        )
+        return RedirectResponse(f"{ACTS_PATH}/{act_id}", 303)
+
+    @router.get(ACTS_PATH + "/{act_id}")
+    def show_act(act_id: str, request: Request, officer: Here) -> Response:
+        act = ordinary.find(office_of(request), officer, act_id)
+        sentences = act.words[language_of(request)]
+        return show(request, site, officer, "sign-in/act.html", act=act, sentences=sentences)
+
+    @router.post(ACTS_PATH + "/{act_id}/options")
+    def options(act_id: str, body: ShownBody, request: Request, officer: Fresh) -> dict[str, Any]:
+        return acts_of(request, officer, act_id).ask(office_of(request), officer, act_id, body.shown)
+
+    @router.post(ACTS_PATH + "/{act_id}/verify")
+    async def sign(act_id: str, body: SignatureBody, request: Request, officer: Fresh) -> dict[str, str]:
+        office = office_of(request)
+        acts = await run_in_threadpool(acts_of, request, officer, act_id)
+        await run_in_threadpool(acts.sign, office, officer, act_id, body.credential)
+        await _send(request, officer, act_id)
+        return {"next": f"{ACTS_PATH}/{act_id}"}
+
+    @router.post(ACTS_PATH + "/{act_id}/send")
+    async def send(act_id: str, request: Request, officer: Here) -> Response:
+        await _send(request, officer, act_id)
+        return RedirectResponse(f"{ACTS_PATH}/{act_id}", 303)
+
+    @router.get(ACTS_PATH + "/{act_id}/receipt")
+    def receipt(act_id: str, request: Request, officer: Here) -> Response:
+        found = ordinary.find(office_of(request), officer, act_id).receipt
+        if found is None:
+            raise Problem(kinds.UNKNOWN)
+        headers = {"content-disposition": f'attachment; filename="act-{act_id[:8]}.receipt"'}
+        return Response(found, media_type=RECEIPT_TYPE, headers=headers)
+
+    async def _send(request: Request, officer: Officer, act_id: str) -> None:
+        """Submit what was signed; where nothing is known yet the page says so and offers to look again."""
+        office = office_of(request)
+        transaction = await run_in_threadpool(ordinary.waiting, office, officer, act_id)
+        if transaction is None:
+            return
+        try:
+            outcome = await ordinary.submit(transaction)
+        except TransportError:
+            return
+        await run_in_threadpool(ordinary.settle, office, officer, act_id, outcome)
+
+    return router

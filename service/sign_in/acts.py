@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Acts that an officer signs with the passkey itself, so that the ledger sees who did what.
+
+A part prepares operations and says in words, in both languages, what they do. The officer's page shows the words. When
+the officer agrees, the transaction's header is made, and the challenge is its digest (`chain.webauthn`): the assertion
+is a signature of exactly these operations. What was shown and what is signed are compared by a digest over both.
+
+The service's own key may sign beside; a key's first registration is also signed by one that governs.
+"""
+
+import base64
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from chain import webauthn
+from chain.codec import encode, signed_bytes
+from chain.errors import InvalidMessage, InvalidSignature, LedgerError, Refused
+from chain.p256 import raw_signature
+from chain.pb import ledger_pb2 as pb
+from chain.signing import Scheme, Signer, TransactionSigner
+from chain.transaction import Operation, SignedTransaction, build, decode, verify_signatures
+from chain.types import SALT_BYTES, TRANSACTION_LIFETIME_MS_MAX, Millis, Network
+from client.answers import ProvenTransaction
+from service.language import LANGUAGES, Language
+from service.problems import Problem
+from service.sign_in import ceremony, challenges, kinds
+from service.sign_in.ceremony import CeremonyFailed
+from service.sign_in.challenges import Purpose
+from service.sign_in.office import Office
+from service.sign_in.passkeys import Answer, verify
+from service.sign_in.sessions import Officer
+from service.sign_in.tables import Passkey, PreparedAct
+from service.store import Act
+
+PREPARED_MS = 30 * 60_000
+"""To read it, to ask somebody, to come back."""
+CONTENT_BYTES_MAX = 48 * 1024
+"""Operations and words together; what is sealed may have 64 KiB."""
+SENTENCES_MAX = 20
+"""What fits on a page that somebody reads before signing."""
+EXPIRY_MS = TRANSACTION_LIFETIME_MS_MAX - 60_000
+"""From the moment of asking; a minute is left for clocks that differ."""
+
+
+ORDINARY, REGISTRATION = "ordinary", "registration"
+"""Which of a service's `Acts` an act belongs to: they differ in who signs beside the officer."""
+
+
+class State(StrEnum):
+    """How far an act has come."""
+
+    PREPARED = "prepared"
+    SIGNED = "signed"
+    DONE = "done"
+    REFUSED = "refused"
+
+
+class Ledger(Protocol):
+    """What acts need of a client of the ledger; `client.session.Session` is one."""
+
+    @property
+    def network(self) -> Network:
+        """SHA-256 of the genesis file."""
+
+    async def submit_one(self, transaction: SignedTransaction) -> ProvenTransaction:
+        """Submit one and wait for its verified receipt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An act as its page shows it.
+
+    Attributes:
+        words: What it does, sentence by sentence, in each language.
+        operations: What goes on the ledger.
+        shown: Digest over both, which the page hands back; 64 hex digits.
+        receipt: Proves that it stands on the ledger; None before it does.
+        code: Which rule of the ledger refused it; "" otherwise.
+    """
+
+    id: str
+    state: State
+    words: Mapping[Language, Sequence[str]]
+    operations: Sequence[Operation]
+    shown: str
+    kind: str
+    receipt: bytes | None
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Assertion:
+    """A signer whose signature was made by a passkey; the blank one stands in while the header is made."""
+
+    signer: Signer
+    assertion: bytes = b"\0"
+
+    def sign(self, _message: bytes) -> bytes:
+        """The assertion."""
+        return self.assertion
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """All that makes a header, so that the same one is made again once it is signed."""
+
+    passkey_id: str
+    expires_at_ms: int
+    salt: bytes
+
+    def encode(self) -> bytes:
+        return json.dumps([self.passkey_id, self.expires_at_ms, self.salt.hex()]).encode()
+
+    @classmethod
+    def decode(cls, raw: bytes) -> "_Draft":
+        passkey_id, expires_at_ms, salt = json.loads(raw)
+        return cls(passkey_id, expires_at_ms, bytes.fromhex(salt))
+
+
+class Acts:
+    """Acts of one service's officers.
+
+    Args:
+        ledger: Where they go.
+        cosigners: Keys of the service or its organisation that sign beside the officer.
+    """
+
+    def __init__(self, ledger: Ledger, cosigners: Sequence[TransactionSigner] = ()) -> None:
+        self._ledger = ledger
+        self._cosigners = tuple(cosigners)
+
+    def prepare(
+        self,
+        office: Office,
+        officer: Officer,
+        operations: Sequence[Operation],
+        words: Mapping[Language, Sequence[str]],
+        *,
+        kind: str = ORDINARY,
+    ) -> str:
+        """Keep an act for an officer to read and sign.
+
+        Args:
+            office: Which service.
+            officer: Who will sign.
+            operations: What goes on the ledger.
+            words: What that does, in each language; at most 20 sentences.
+            kind: `REGISTRATION` where the organisation's governing key signs beside.
+
+        Returns:
+            Its id, for `/acts/<id>`.
+        """
+        assert operations, "an act does something"
+        assert all(1 <= len(words[language]) <= SENTENCES_MAX for language in LANGUAGES), "an act is said in words"
+        content = {
+            "operations": [base64.b64encode(operation.raw).decode() for operation in operations],
+            "words": {language: list(words[language]) for language in LANGUAGES},
+            "kind": kind,
+        }
+        text = json.dumps(content, ensure_ascii=False, sort_keys=True)
+        assert len(text.encode()) <= CONTENT_BYTES_MAX, "callers bound what an act holds"
+        now_ms = office.now()
+        row = PreparedAct(
+            person_id=officer.person_id,
+            staff_id=officer.staff_id,
+            state=State.PREPARED,
+            created_ms=now_ms,
+            expires_ms=now_ms + PREPARED_MS,
+            code="",
+        )
+        with office.store.write() as session:
+            office.store.people.seal(session, row, PreparedAct.content, text)
+            session.flush()
+            office.store.record(session, Act(officer.person_id, "act.prepared", row.id))
+        return row.id
+
+    def find(self, office: Office, officer: Officer, act_id: str) -> Prepared:
+        """One of an officer's own acts.
+
+        Raises:
+            Problem: There is no such act of theirs.
+        """
+        with office.store.read() as session:
+            return _prepared(office, session, _own(session, officer, act_id))
+
+    def ask(self, office: Office, officer: Officer, act_id: str, shown: str) -> dict[str, Any]:
+        """Make the header, and options whose challenge is its digest.
+
+        Args:
+            office: Which service.
+            officer: Who signs, with the passkey that they signed in with.
+            act_id: Which act.
+            shown: The digest of what the page showed.
+
+        Raises:
+            Problem: The act is not what was shown, or can no longer be signed.
+        """
+        now_ms = office.now()
+        with office.store.write() as session:
+            row = _own(session, officer, act_id)
+            act = _prepared(office, session, row)
+            _check_open(row, now_ms)
+            if not secrets.compare_digest(act.shown.encode(), shown.encode()):
+                raise Problem(kinds.ALTERED)
+            passkey = session.get(Passkey, officer.passkey_id)
+            if passkey is None:
+                raise Problem(kinds.CONFIRM)
+            draft = _Draft(passkey.id, now_ms + EXPIRY_MS, secrets.token_bytes(SALT_BYTES))
+            challenge = webauthn.challenge(self._message(act, passkey.public_key, draft))
+            credential = bytes.fromhex(office.store.people.open(session, passkey, Passkey.credential) or "")
+            challenges.issue(
+                session,
+                office.service,
+                Purpose.ACT,
+                officer.binding,
+                now_ms,
+                challenge=challenge,
+                subject=act_id,
+                payload=draft.encode(),
+            )
+        return ceremony.assertion_options(office.party, challenge, [credential])
+
+    def sign(self, office: Office, officer: Officer, act_id: str, answer: Answer) -> SignedTransaction:
+        """Take the officer's signature; the transaction is kept before it goes anywhere.
+
+        Raises:
+            Problem: The challenge was used or is too old; the assertion does not hold; or it signs something else.
+        """
+        try:
+            challenge = ceremony.challenge_in(answer, "webauthn.get")
+        except CeremonyFailed:
+            raise Problem(kinds.REFUSED) from None
+        with office.store.write() as session:
+            asked = challenges.take(
+                session, office.service, Purpose.ACT, officer.binding, challenge, office.now(), act_id
+            )
+        draft = _Draft.decode(asked.payload)
+        if verify(office, asked.challenge, answer, staff_id=officer.staff_id) != draft.passkey_id:
+            raise Problem(kinds.ACT_SIGNATURE)
+        with office.store.write() as session:
+            row = _own(session, officer, act_id)
+            _check_open(row, office.now())
+            passkey = session.get(Passkey, draft.passkey_id)
+            if passkey is None:
+                raise Problem(kinds.REFUSED)
+            act = _prepared(office, session, row)
+            if webauthn.challenge(self._message(act, passkey.public_key, draft)) != challenge:
+                raise Problem(kinds.ALTERED)
+            transaction = self._signed(act, passkey.public_key, draft, _assertion(answer))
+            row.state, row.transaction = State.SIGNED, transaction.raw
+            office.store.record(session, Act(officer.person_id, "act.signed", transaction.id.hex()))
+        return transaction
+
+    async def submit(self, transaction: SignedTransaction) -> ProvenTransaction | Refused:
+        """Send it and wait for its receipt; the same transaction may be sent again, it executes once.
+
+        Raises:
+            TransportError: Nothing is known of it yet.
+        """
+        try:
+            return await self._ledger.submit_one(transaction)
+        except Refused as refused:
+            return refused
+
+    def settle(self, office: Office, officer: Officer, act_id: str, outcome: ProvenTransaction | Refused) -> None:
+        """Write down what became of it."""
+        with office.store.write() as session:
+            row = _own(session, officer, act_id)
+            if isinstance(outcome, Refused):
+                row.state, row.code = State.REFUSED, outcome.code[:64]
+            elif outcome.failed is not None:
+                row.state, row.code, row.receipt = State.REFUSED, outcome.failed.code[:64], outcome.receipt()
+            else:
+                row.state, row.receipt = State.DONE, outcome.receipt()
+            office.store.record(session, Act(officer.person_id, f"act.{row.state}", row.id))
+
+    def waiting(self, office: Office, officer: Officer, act_id: str) -> SignedTransaction | None:
+        """The transaction of an act that was signed and whose fate is not known; None: it is known."""
+        with office.store.read() as session:
+            row = _own(session, officer, act_id)
+            if row.state != State.SIGNED or row.transaction is None:
+                return None
+            return decode(row.transaction)
+
+    def _message(self, act: Prepared, public_key: bytes, draft: _Draft) -> bytes:
+        """What every signer signs."""
+        blank = [_Assertion(Signer(Scheme.WEBAUTHN_ES256, public_key))]
+        stand_ins = [_Assertion(one.signer) for one in self._cosigners]
+        made = self._build(act, [*blank, *stand_ins], draft)
+        return signed_bytes("transaction", self._ledger.network, made.header)
+
+    def _signed(self, act: Prepared, public_key: bytes, draft: _Draft, assertion: bytes) -> SignedTransaction:
+        officer = _Assertion(Signer(Scheme.WEBAUTHN_ES256, public_key), assertion)
+        made = self._build(act, [officer, *self._cosigners], draft)
+        try:
+            verify_signatures(made, self._ledger.network)
+        except InvalidSignature:
+            raise Problem(kinds.ACT_SIGNATURE) from None
+        return made
+
+    def _build(self, act: Prepared, signers: Sequence[TransactionSigner], draft: _Draft) -> SignedTransaction:
+        try:
+            return build(act.operations, signers, Millis(draft.expires_at_ms), draft.salt, self._ledger.network)
+        except InvalidMessage:
+            raise Problem(kinds.ACT_SIGNATURE) from None
+
+
+def _assertion(answer: Answer) -> bytes:
+    """A browser's assertion as the ledger writes it."""
+    try:
+        return encode(
+            pb.WebAuthnAssertion(
+                authenticator_data=ceremony.authenticator_data_of(answer),
+                client_data_json=ceremony.client_data_of(answer),
+                signature=raw_signature(ceremony.signature_of(answer)),
+            )
+        )
+    except (CeremonyFailed, LedgerError):
+        raise Problem(kinds.ACT_SIGNATURE) from None
+
+
+def _own(session: Session, officer: Officer, act_id: str) -> PreparedAct:
+    query = select(PreparedAct).where(PreparedAct.id == act_id, PreparedAct.staff_id == officer.staff_id)
+    row = session.scalar(query.with_for_update())
+    if row is None:
+        raise Problem(kinds.UNKNOWN)
+    return row
+
+
+def _check_open(row: PreparedAct, now_ms: int) -> None:
+    if row.state != State.PREPARED or row.expires_ms <= now_ms:
+        raise Problem(kinds.ACT_EXPIRED)
+
+
+def _prepared(office: Office, session: Session, row: PreparedAct) -> Prepared:
+    text = office.store.people.open(session, row, PreparedAct.content) or ""
+    content = json.loads(text)
+    return Prepared(
+        id=row.id,
+        state=State(row.state),
+        words=content["words"],
+        operations=[Operation.decode(base64.b64decode(raw)) for raw in content["operations"]],
+        shown=hashlib.sha256(b"zhixin/act-shown/1|" + text.encode()).hexdigest(),
+        kind=content["kind"],
+        receipt=row.receipt,
+        code=row.code,
+    )

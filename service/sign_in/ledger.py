@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the ledger says of the organisation that officers work for, proven; and how their passkeys become its keys.
+
+A role of the organisation (`membership`) and a role within it (`service.sign_in.roles`) are both needed: the first is
+the ledger's affair and read here, the second the service's own.
+"""
+
+from dataclasses import dataclass
+
+from chain.codec import encode
+from chain.signing import Scheme, Signer
+from chain.transaction import Operation
+from client.session import Session
+from membership.pb import membership_pb2 as pb
+from membership.state import Key, Organisation, load_key, load_organisation, organisation_key, signer_key, signer_pb
+from service.language import LANGUAGES, Language, translate
+
+ADD_KEY = "membership.AddKey"
+OFFICER_PURPOSES = (pb.PURPOSE_SUBMIT, pb.PURPOSE_ATTEST)
+"""What an officer's passkey may do for the organisation; governing keys are kept elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands on the ledger at one certified height.
+
+    Attributes:
+        organisation: None: there is none of that id.
+        key: The passkey's record; None: it was never registered.
+        time_ms: The checkpoint's time.
+    """
+
+    organisation: Organisation | None
+    key: Key | None
+    time_ms: int
+
+    def has_role(self, role: str) -> bool:
+        """Whether the organisation is active and has a role."""
+        return self.organisation is not None and self.organisation.is_active and role in self.organisation.roles
+
+    def is_key_usable(self) -> bool:
+        """Whether the passkey signs for this organisation now."""
+        if self.organisation is None or self.key is None or not self.organisation.is_active:
+            return False
+        return self.key.organisation == self.organisation.id and self.key.is_usable(self.time_ms)
+
+
+def passkey_signer(public_key: bytes) -> Signer:
+    """A passkey as the ledger names it."""
+    return Signer(Scheme.WEBAUTHN_ES256, public_key)
+
+
+async def read_standing(session: Session, organisation: str, public_key: bytes) -> Standing:
+    """Read an organisation and a passkey under one checkpoint, with proof.
+
+    Raises:
+        TransportError: No node gives an answer that verifies and is fresh.
+    """
+    keys = [organisation_key(organisation), signer_key(passkey_signer(public_key))]
+    states = await session.read_many(keys)
+    found = {state.key: state.value for state in states}
+    return Standing(
+        load_organisation(found.get, organisation),
+        load_key(found.get, passkey_signer(public_key)),
+        states[0].checkpoint.time_ms,
+    )
+
+
+def register_key(organisation: str, public_key: bytes) -> tuple[list[Operation], dict[Language, list[str]]]:
+    """The act by which a passkey becomes a key of an organisation: what goes on the ledger, and its words.
+
+    A governing key of the organisation signs it beside the passkey.
+    """
+    grant = pb.KeyGrant(key=signer_pb(passkey_signer(public_key)), purposes=OFFICER_PURPOSES)
+    operation = Operation.make(ADD_KEY, encode(pb.AddKey(key=grant)))
+    words = {
+        language: [
+            translate(language, "act.register-key-1", organisation=organisation),
+            translate(language, "act.register-key-2"),
+        ]
+        for language in LANGUAGES
+    }
+    return [operation], words
