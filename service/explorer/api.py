@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The explorer for programs, under /v1: the same data as its pages. Problems are documents, reads need no account."""
 
+import io
 from typing import Annotated, Any, Literal
 
 import segno
@@ -14,7 +15,7 @@ from chain.errors import Refused
 from chain.signing import Scheme
 from service.explorer import queries
 from service.explorer.part import Explorer
-from service.explorer.problems import ABSENT, QR
+from service.explorer.problems import ABSENT, TOO_LONG
 from service.explorer.pulse import health, now_ms
 from service.explorer.queries import LEAF_MAX, PAGE_SIZE, PAGE_SIZE_MAX, Filter
 from service.explorer.references import block_reference, identifier
@@ -291,7 +292,7 @@ def _add_receipts(router: APIRouter, explorer: Explorer) -> None:
         written = {
             "binary": lambda: raw,
             "json": lambda: receipt_text.to_json(raw).encode(),
-            "compact": lambda: receipt_text.to_compact(raw).encode(),
+            "compact": lambda: compact_text(raw).encode(),
         }[form]()
         name = f"{transaction_id[:16]}-{operation}.{RECEIPT_ENDINGS[form]}"
         headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-cache"}
@@ -320,11 +321,23 @@ def qr_svg(receipt: bytes) -> bytes:
         Problem: It is too long for one.
     """
     try:
-        code = segno.make_qr(receipt_text.to_compact(receipt), error="l", boost_error=False)
+        code = segno.make_qr(compact_text(receipt), error="l", boost_error=False)
     except segno.DataOverflowError:
-        raise Problem(QR) from None
-    drawn = code.svg_inline(scale=4, border=4, dark="#000", light="#fff", xmldecl=False, svgns=True)
-    return drawn.encode()
+        raise Problem(TOO_LONG) from None
+    drawn = io.BytesIO()
+    code.save(drawn, kind="svg", scale=4, border=4, dark="#000", light="#fff", xmldecl=False)
+    return drawn.getvalue()
+
+
+def compact_text(receipt: bytes) -> str:
+    """A receipt's compact text.
+
+    Raises:
+        Problem: It is too long for one.
+    """
+    if len(receipt) > receipt_text.COMPACT_BYTES_MAX:
+        raise Problem(TOO_LONG)
+    return receipt_text.to_compact(receipt)
 
 
 def block_model(row: queries.BlockRow) -> BlockModel:

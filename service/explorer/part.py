@@ -20,7 +20,7 @@ from chain.genesis import Genesis
 from client.errors import TransportError
 from client.session import Session
 from service.app import Part
-from service.errors import StorageError
+from service.errors import ConfigError, StorageError
 from service.explorer.ledger import Ledger
 from service.explorer.problems import KINDS
 from service.explorer.pulse import RECENT_MS, Reports, Watched, now_ms
@@ -91,13 +91,27 @@ class Explorer:
         """Whether the index cannot go on without an operator."""
 
     async def start(self, _app: FastAPI) -> None:
-        """Begin to follow the chain."""
+        """Begin to follow the chain.
+
+        Raises:
+            ConfigError: The index's database belongs to another network.
+            StorageError: It failed.
+        """
         network = self.network
         session = Session(network.genesis, endpoints=network.endpoints)
         self.ledger = Ledger(session, network.genesis, network.endpoints, self.explored)
         self.watched, self.reports = Watched(session), Reports(session)
         self.indexer = Indexer(self._engine, self.watched, SUBSCRIBERS, from_height=self._settings.from_height)
-        await asyncio.to_thread(self._make_tables)
+        try:
+            await asyncio.to_thread(self._make_tables)
+            # Before the first page: an index of another version is dropped and made here.
+            await self.indexer.open()
+        except IndexForeignError as error:
+            raise ConfigError(f"index.url: {error}") from None
+        except SQLAlchemyError as error:
+            raise StorageError(f"the index's database failed: {type(error).__name__}") from None
+        except (TransportError, LedgerError) as error:
+            log.warning("explorer.index-waits", reason=error.reason)  # an index from a height begins at a node
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._name_signers())]
 
     async def stop(self, _app: FastAPI) -> None:
@@ -135,7 +149,7 @@ class Explorer:
             try:
                 await self.indexer.open()
                 await self.indexer.run()
-            except (IndexBusyError, IndexForeignError) as error:
+            except IndexBusyError as error:
                 self.is_lost = True
                 log.error("explorer.index-lost", reason=str(error))  # noqa: TRY400 - the reason says what to do
                 return

@@ -5,5 +5,5 @@ from service.problems import ProblemKind
 
 ABSENT = ProblemKind("explorer.absent", 404)
 REFERENCE = ProblemKind("explorer.reference", 400)
-QR = ProblemKind("explorer.qr", 422)
-KINDS = (ABSENT, REFERENCE, QR)
+TOO_LONG = ProblemKind("explorer.too-long", 422)
+KINDS = (ABSENT, REFERENCE, TOO_LONG)

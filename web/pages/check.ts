@@ -13,7 +13,7 @@ interface Detector {
 type DetectorClass = (new (options: { formats: string[] }) => Detector) & { getSupportedFormats(): Promise<string[]> };
 
 const checker = Checker.onPage();
-const ready = document.querySelector<HTMLElement>("[data-ready]");
+const ready = document.querySelector<HTMLElement>("[data-standing]");
 const shows = document.querySelector<HTMLElement>("[data-shows]");
 
 function say(key: string): void {
@@ -26,6 +26,8 @@ async function check(receipt: Uint8Array<ArrayBuffer> | string): Promise<void> {
   if (shows === null || place === null || place === undefined) return;
   place.replaceChildren();
   shows.hidden = proven === undefined;
+  const refused = document.querySelector<HTMLElement>("[data-refused]");
+  if (refused !== null) refused.hidden = (proven?.failures.length ?? 0) === 0;
   if (proven !== undefined) showFacts(place, contentOf(proven));
   document.getElementById("verdict")?.scrollIntoView({ block: "nearest" });
 }
@@ -60,7 +62,10 @@ file?.addEventListener("change", async () => {
 });
 
 const area = document.querySelector<HTMLTextAreaElement>("#receipt-text");
-document.querySelector("#check-form")?.addEventListener("submit", (event) => {
+// Without scripts the form does not show: it would send to the server what must not leave the device.
+const form = document.querySelector<HTMLFormElement>("#check-form");
+if (form !== null) form.hidden = false;
+form?.addEventListener("submit", (event) => {
   event.preventDefault();
   const words = area?.value.trim() ?? "";
   if (words !== "") void check(words);
