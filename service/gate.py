@@ -25,6 +25,8 @@ from service.settings import Address, Settings
 
 UNGUARDED = frozenset({"/health", "/ready", "/metrics"})
 """Asked for by machines next door, under whatever name they know; no caller changes anything there."""
+READINESS = "/ready"
+"""Of those the one that asks the database: nobody may ask it as often as they like."""
 PATH_BYTES_MAX = 2048
 """Longer than any path of ours."""
 QUERY_BYTES_MAX = 8192
@@ -85,6 +87,8 @@ class Gate:
         """Check everything; what comes after reads the body from what is returned."""
         self._check_path(scope)
         if scope["path"] in UNGUARDED and scope["method"] in SAFE_METHODS:
+            if scope["path"] == READINESS:
+                self._check_rate(scope, {})
             return replayed(b"", receive)
         _leave_out_disguised_cookies(scope)
         headers = Headers(scope=scope)

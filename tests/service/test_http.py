@@ -467,6 +467,29 @@ async def test_cookie_whose_name_only_python_takes_for_ours_is_not_read(blank: b
     assert answer.json() == {"a": "b", name.decode(): "own"}
 
 
+async def test_readiness_asked_for_without_end_is_limited_and_health_is_not() -> None:
+    asked = 0
+
+    async def check() -> bool:
+        nonlocal asked
+        asked += 1
+        return True
+
+    app = service(
+        Counter(),
+        "[limits]\naddress_burst = 3\naddress_per_second = 1\n",
+        parts=[Part("database", checks={"answers": check})],
+    )
+    async with caller(app) as web:
+        answers = [await web.get("/ready", headers={"host": "10.1.2.3:8801"}) for _ in range(20)]
+        assert {(await web.get("/health")).status_code for _ in range(20)} == {200}
+    async with caller(app, client=("203.0.113.9", 1)) as balancer:
+        assert (await balancer.get("/ready")).status_code == 200
+    assert answers[0].status_code == 200
+    assert code(answers[-1]) == "request.rate"
+    assert asked < 20
+
+
 def test_task_that_failed_unseen_is_logged_without_its_values() -> None:
     script = """
 import asyncio
