@@ -9,7 +9,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from client.errors import TransportError
-from client.session import Session
 from service.language import language_of
 from service.pages import Site
 from service.problems import Problem
@@ -17,6 +16,7 @@ from service.sign_in import kinds
 from service.sign_in.access import FRESH_MS, Require, office_of
 from service.sign_in.acts import REGISTRATION, Acts
 from service.sign_in.api import HOME_PATH
+from service.sign_in.door import Door
 from service.sign_in.ledger import read_standing, register_key
 from service.sign_in.pages import show
 from service.sign_in.passkeys import list_passkeys
@@ -46,13 +46,13 @@ class SignatureBody(BaseModel):
     credential: dict[str, Any]
 
 
-def act_router(ordinary: Acts, registrations: Acts, session: Session, site: Site) -> APIRouter:
+def act_router(ordinary: Acts, registrations: Acts, door: Door, site: Site) -> APIRouter:
     """The routes of acts.
 
     Args:
         ordinary: Acts of the service.
         registrations: Acts that register an officer's passkey.
-        session: Reads the ledger.
+        door: Reads the ledger.
         site: Its name and navigation.
     """
     router = APIRouter(include_in_schema=False)
@@ -66,7 +66,7 @@ def act_router(ordinary: Acts, registrations: Acts, session: Session, site: Site
         office = office_of(request)
         listed = await run_in_threadpool(list_passkeys, office, officer)
         passkey = next(one for one in listed if one.id == officer.passkey_id)
-        standing = await read_standing(session, officer.organisation, passkey.public_key)
+        standing = await read_standing(door.session, officer.organisation, passkey.public_key)
         if standing.key is not None:
             return RedirectResponse(HOME_PATH, 303)
         operations, words = register_key(officer.organisation, passkey.public_key)

@@ -8,7 +8,6 @@ from fastapi import FastAPI
 from chain.genesis import Genesis
 from chain.signing import TransactionSigner
 from client.connection import Endpoint
-from client.session import Session
 from service.app import Part
 from service.pages import Site
 from service.settings import Address
@@ -16,6 +15,7 @@ from service.sign_in.act_pages import act_router
 from service.sign_in.acts import Acts
 from service.sign_in.api import HOME_PATH, api_router
 from service.sign_in.attempts import Attempts
+from service.sign_in.door import Door
 from service.sign_in.kinds import SIGN_IN_KINDS
 from service.sign_in.office import Office
 from service.sign_in.pages import page_router
@@ -63,14 +63,15 @@ def acts_part(
     Returns:
         The part; `app.state.acts` is where others prepare acts.
     """
-    session = Session(genesis, endpoints=endpoints)
-    acts, registrations = Acts(session, cosigners), Acts(session, registrars)
+    door = Door(genesis, endpoints)
+    acts, registrations = Acts(door, cosigners), Acts(door, registrars)
 
     async def start(app: FastAPI) -> None:
+        door.open()
         app.state.acts = acts
 
     async def stop(_app: FastAPI) -> None:
-        await session.close()
+        await door.close()
 
-    routers = [act_router(acts, registrations, session, site)]
+    routers = [act_router(acts, registrations, door, site)]
     return Part("acts", routers, start=start, stop=stop)

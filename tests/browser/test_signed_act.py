@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real network of four validators: an officer's passkey becomes a key on the ledger and signs an act there."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from office_rig import join, served_office
+from playwright.sync_api import Browser, expect
+from visiting import visiting
+
+from chain import receipt
+from chain.signing import Scheme
+from cli.devnet.network import Devnet, bring_up, remove
+from membership.pb import membership_pb2 as pb
+from service.sign_in.part import OFFICE_SITE, acts_part
+from service.sign_in.people import first_link
+
+pytestmark = pytest.mark.network
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
+    root = tmp_path_factory.mktemp("signed-act") / "net"
+    made: list[Devnet] = []
+    # in a thread of its own: while the browser is there, this one has a running event loop
+    starting = threading.Thread(target=lambda: made.append(asyncio.run(bring_up(root, validators=4, base_port=None))))
+    starting.start()
+    starting.join()
+    (found,) = made
+    yield found
+    found.stop(found.names)
+    remove(root)
+
+
+def test_invited_officer_registers_a_passkey_and_the_signed_act_is_proven_offline(
+    browser: Browser, network: Devnet, tmp_path: Path
+) -> None:
+    home = network.home
+    genesis = home.genesis()
+    organisation = genesis.founders[0].organisation
+    governor = home.signer(organisation)
+    acts = acts_part(genesis, home.endpoints(genesis), OFFICE_SITE, registrars=[governor])
+    with served_office(tmp_path, lambda _store: [acts]) as office:
+        origin = office.address.public_origin
+        with visiting(browser, origin, language="en") as seen:
+            seen.add_authenticator()
+            join(seen, first_link(office, "Li Wei", organisation), "Phone")
+            seen.open("/people")
+            seen.page.fill("#name", "Zhang Min")
+            seen.page.check("input[value=clerk]")
+            seen.page.click("main form[action='/people'] button[type=submit]")
+            invitation = seen.page.locator("#link").inner_text()
+        with visiting(browser, origin, size="phone", language="zh-CN") as seen:
+            seen.add_authenticator()
+            join(seen, invitation, "手机")
+            seen.page.click("form[action='/passkeys/register'] button")
+            seen.page.wait_for_url("**/acts/*")
+            expect(seen.page.locator("main li").first).to_contain_text(organisation)
+            seen.keep("sign-in-act")
+            assert seen.axe() == []
+            seen.page.click("main form[data-ceremony] button")
+            expect(seen.page.locator(".notice.good h2")).to_have_text("已记入账本", timeout=20_000)
+            seen.keep("sign-in-act-done")
+            assert seen.axe() == []
+            with seen.page.expect_download() as download:
+                seen.page.click("a[download]")
+            proof = download.value.path().read_bytes()
+    verified = receipt.verify(proof, home.genesis_path.read_bytes())
+    (inclusion,) = verified.inclusions
+    operation = inclusion.operation
+    assert operation.type == "membership.AddKey"
+    key = pb.AddKey.FromString(operation.body).key.key
+    schemes = {signer.scheme: signer.public_key for signer in inclusion.header.signers}
+    assert schemes[Scheme.WEBAUTHN_ES256] == key.public_key
+    assert schemes[governor.signer.scheme] == governor.signer.public_key
