@@ -2,8 +2,8 @@
 """The one canonical form of an identifier, whether it came as EPC URN or as Digital Link URI of any domain.
 
 Pure functions.  The canonical form keeps the finest level only (a serial makes the lot superfluous), no query, and the
-domain of GS1; it is what the CBV event hash is taken over.  It is computed from the form alone: a wrong check digit in a
-published event must not change that event's hash (`traceability.digital_link` judges check digits).
+domain of GS1; it is what the CBV event hash is taken over.  It is computed from the form alone: a wrong check digit in
+a published event must not change its hash (`traceability.digital_link` judges check digits).
 Source: EPC Tag Data Standard 2.0, section 6.3; CBV 2.0, section 8.9.2, rules 17 and 18.
 """
 
@@ -76,7 +76,7 @@ def is_urn(text: str) -> bool:
 
 def is_link(text: str) -> bool:
     """Whether the text is a web address that has the form of a Digital Link URI."""
-    return text.startswith(("https://", "http://")) and _from_link(text) is not None
+    return text.startswith(("https://", "http://")) and canonical_identifier(text) is not None
 
 
 def _escape(text: str) -> str:

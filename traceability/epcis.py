@@ -12,7 +12,7 @@ from typing import Any, Final
 from traceability import epcis_rules as rules
 from traceability.epcis_context import Context
 from traceability.epcis_hash import Order, event_hash, pre_hash
-from traceability.epcis_json import InvalidDocument, Problem, parse, pointer
+from traceability.epcis_json import DEPTH_MAX, InvalidDocument, Problem, is_too_deep, parse, pointer
 from traceability.epcis_query import check_query, is_query
 from traceability.epcis_rules import Check, Findings
 
@@ -56,6 +56,8 @@ _TRANSFORMATION: Mapping[str, Check] = {
     "transformationID": rules.check_uri,
     "ilmd": rules.check_master_data,
 }
+_ANY_TYPE: Mapping[str, Check] = {**_OBJECT, **_CONTAINER, **_TRANSACTION, **_TRANSFORMATION}
+"""For an event type of the user's own: what fields of the standard it has must be right."""
 
 
 def validate(document: Mapping[str, Any] | bytes | str) -> None:
@@ -85,6 +87,8 @@ def problems(document: object) -> list[Problem]:
             return list(error.problems)
     if not isinstance(document, Mapping):
         return [Problem("", "must be an object: an EPCIS document, one event, or a query")]
+    if is_too_deep(document):
+        return [Problem("", f"nested deeper than {DEPTH_MAX}")]
     if is_query(document):
         return check_query(document)
     findings = Findings(Context())
@@ -181,7 +185,7 @@ def _check_document(findings: Findings, document: Mapping[str, Any]) -> None:
         elif name == "schemaVersion" and value not in ("2.0", "2.0.0", "2.0.1"):
             findings.add("/schemaVersion", f'must be the text "2.0", and is {value!r:.40}')
         elif name not in ("@context", "schemaVersion", "epcisBody", "epcisHeader"):
-            rules.check_extension(findings, "", name, value)
+            rules.check_extension(findings, "", name)
     body = document.get("epcisBody")
     if not isinstance(body, Mapping):
         if "epcisBody" in document:
@@ -223,8 +227,8 @@ def _check_event(findings: Findings, path: str, event: Any) -> None:
         known = ", ".join(EVENT_TYPES)
         findings.add(pointer(path, "type"), f"must be one of {known}, or a URI, and is {kind!r:.60}")
         return
-    fields, check_whole = own if own is not None else ({}, lambda _findings, _path, _event: None)
-    for name in rules.REQUIRED_FIELDS + (("action",) if "action" in fields else ()):
+    fields, check_whole = own if own is not None else (_ANY_TYPE, _check_nothing)
+    for name in rules.REQUIRED_FIELDS + (("action",) if own is not None and "action" in fields else ()):
         if name not in event:
             findings.add(pointer(path, name), "is required and missing")
     for name, value in event.items():
@@ -233,11 +237,15 @@ def _check_event(findings: Findings, path: str, event: Any) -> None:
             check(findings, pointer(path, name), value)
         elif name != "@context":
             if own is None or findings.context.is_extension(name):
-                rules.check_extension(findings, path, name, value)
+                rules.check_extension(findings, path, name)
             else:
                 reason = f"is no field of an {kind}, and an extension needs a namespace prefix"
                 findings.add(pointer(path, name), reason)
     check_whole(findings, path, event)
+
+
+def _check_nothing(_findings: Findings, _path: str, _event: Mapping[str, Any]) -> None:
+    """What an event of the user's own type means as a whole is not known here."""
 
 
 def _check_object(findings: Findings, path: str, event: Mapping[str, Any]) -> None:

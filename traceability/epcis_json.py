@@ -8,7 +8,7 @@ alone, and size, depth and digits have limits.  Source: RFC 8259; RFC 7493 (I-JS
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -91,6 +91,22 @@ def parse(data: bytes | str, *, size_max: int = DOCUMENT_SIZE_MAX) -> Any:
 def pointer(path: str, member: str | int) -> str:
     """A JSON pointer one step further."""
     return f"{path}/{str(member).replace('~', '~0').replace('/', '~1')}"
+
+
+def is_too_deep(value: object) -> bool:
+    """Whether a parsed value is nested deeper than DEPTH_MAX; does not recurse itself."""
+    level: list[object] = [value]
+    for _ in range(DEPTH_MAX + 1):
+        inner: list[object] = []
+        for item in level:
+            if isinstance(item, Mapping):
+                inner += item.values()
+            elif isinstance(item, list):
+                inner += item
+        if not inner:
+            return False
+        level = inner
+    return True
 
 
 def _invalid(reason: str) -> InvalidDocument:

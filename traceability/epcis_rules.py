@@ -14,7 +14,7 @@ from traceability import digital_link, epc
 from traceability import epcis_vocabulary as cbv
 from traceability.epcis_context import Context
 from traceability.epcis_hash import timestamp
-from traceability.epcis_json import DEPTH_MAX, PROBLEMS_MAX, Problem, pointer
+from traceability.epcis_json import PROBLEMS_MAX, Problem, pointer
 from traceability.gs1 import InvalidCode
 
 ACTIONS: Final = ("ADD", "OBSERVE", "DELETE")
@@ -208,7 +208,7 @@ def record(
             if name in fields:
                 fields[name](findings, pointer(path, name), item)
             elif extensible:
-                check_extension(findings, path, name, item)
+                check_extension(findings, path, name)
             else:
                 findings.add(pointer(path, name), f"is no member here; there are {', '.join(fields)}")
         if also is not None:
@@ -217,23 +217,10 @@ def record(
     return check
 
 
-def check_extension(findings: Findings, path: str, name: str, value: Any) -> None:
-    """A member that the standard does not know: it needs a namespace, and must not be nested without end."""
+def check_extension(findings: Findings, path: str, name: str) -> None:
+    """A member that the standard does not know: it needs a namespace."""
     if not findings.context.is_extension(name):
         findings.add(pointer(path, name), "is no field of the standard, and an extension needs a namespace prefix")
-    _check_depth(findings, pointer(path, name), value, 0)
-
-
-def _check_depth(findings: Findings, path: str, value: Any, depth: int) -> None:
-    """Bound what later walks recurse into."""
-    if depth > DEPTH_MAX:
-        findings.add(path, f"nested deeper than {DEPTH_MAX}")
-    elif isinstance(value, dict):
-        for item in value.values():
-            _check_depth(findings, path, item, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            _check_depth(findings, path, item, depth + 1)
 
 
 def check_master_data(findings: Findings, path: str, value: Any) -> None:
@@ -242,7 +229,7 @@ def check_master_data(findings: Findings, path: str, value: Any) -> None:
         findings.add(path, "must be an object with at least one member")
         return
     for name, item in value.items():
-        check_extension(findings, path, name, item)
+        check_extension(findings, path, name)
         parts = findings.context.split(name)
         if parts is not None and parts[0] == "urn:epcglobal:cbv:mda:":
             _check_dates(findings, pointer(path, name), name, item)
@@ -253,9 +240,9 @@ def check_certification(findings: Findings, path: str, value: Any) -> None:
     for index, item in enumerate(value if isinstance(value, list) else [value]):
         at = pointer(path, index) if isinstance(value, list) else path
         if isinstance(item, dict):
-            for name, part in item.items():
+            for name in item:
                 if name not in ("id", "type", "@id", "@type"):
-                    check_extension(findings, at, name, part)
+                    check_extension(findings, at, name)
             _check_dates(findings, at, "", item)
         else:
             check_uri(findings, at, item)

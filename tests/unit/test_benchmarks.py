@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmarks of log and tree run, and say what they are asked for; how fast is not a test's affair."""
 
+import benchmarks.epcis
 import benchmarks.log
 import benchmarks.tree
 
@@ -16,4 +17,10 @@ def test_tree_benchmark_names_its_figures_with_pruning_on():
     figures = benchmarks.tree.run(keys=2_500, blocks=3, versions_kept=1)
     assert figures["keys"] == 2_500
     assert {"updates_per_s", "presence_proof_us", "absence_proof_us", "hashes_per_s"} <= figures.keys()
+    assert all(figure > 0 for figure in figures.values())
+
+
+def test_epcis_benchmark_names_its_figures():
+    figures = benchmarks.epcis.run(events=5)
+    assert {"validations_per_s", "event_hashes_per_s", "links_per_s", "hashes_per_s"} <= figures.keys()
     assert all(figure > 0 for figure in figures.values())
