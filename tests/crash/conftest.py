@@ -25,7 +25,7 @@ async def network(tmp_path: Path) -> AsyncIterator[Network]:
 @pytest_asyncio.fixture
 async def clients(network: Network, tmp_path: Path) -> AsyncIterator[Clients]:
     """Clients of it, not started."""
-    made = clients_of(network, tmp_path, rate=60)
+    made = clients_of(network, tmp_path, rate=30)
     try:
         yield made
     finally:

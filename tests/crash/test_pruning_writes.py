@@ -49,7 +49,7 @@ async def network(tmp_path: Path) -> AsyncIterator[Network]:
 async def test_nodes_that_die_at_each_write_of_pruning_prune_on_and_prove_what_they_keep(
     network: Network, tmp_path: Path
 ) -> None:
-    clients: Clients = clients_of(network, tmp_path, rate=60)
+    clients: Clients = clients_of(network, tmp_path, rate=30)
 
     def look(index: int, plan: str) -> int:
         """Check what a death left, in a copy: opening the database heals it."""
