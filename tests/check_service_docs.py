@@ -16,6 +16,10 @@ sys.path.insert(0, str(ROOT))
 from service.language import translate  # noqa: E402 - after the path is set
 from service.problems import KINDS  # noqa: E402 - likewise
 from service.settings import Settings  # noqa: E402 - likewise
+from service.sign_in.kinds import SIGN_IN_KINDS  # noqa: E402 - likewise
+from service.sign_in.words import ROLE_KEYS  # noqa: E402 - likewise; its words join the catalogues
+
+assert ROLE_KEYS
 
 HEAD = """# Codes of the services
 
@@ -32,7 +36,7 @@ made by `tests/check_service_docs.py --write`, and a test keeps it in step with 
 def codes() -> str:
     """The whole page of codes."""
     rows = []
-    for kind in sorted(KINDS, key=lambda kind: kind.code):
+    for kind in sorted((*KINDS, *SIGN_IN_KINDS), key=lambda kind: kind.code):
         places = {"limit": "…", "seconds": "…", "count": "…", "failed": "…"}
         detail = translate("en", f"problem.{kind.code}.detail", **places)
         rows.append(f"| `{kind.code}` | {kind.status} | {kind.title('en')}. {detail} |")
