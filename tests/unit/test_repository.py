@@ -67,13 +67,6 @@ UNICODE_TABLES = {
 """Methods of text whose outcome differs between CPython 3.11 and 3.12 for some characters."""
 
 
-def _consensus_critical() -> list[Path]:
-    """`chain/`, `membership/` and every `rules.py`, without generated code."""
-    found = [*(ROOT / "chain").rglob("*.py"), *(ROOT / "membership").rglob("*.py")]
-    found += [path for package in PACKAGES for path in (ROOT / package).rglob("rules.py")]
-    return sorted({path for path in found if "_pb2" not in path.name})
-
-
 def _imports(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -81,6 +74,26 @@ def _imports(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute here"
             yield node.module or ""
+
+
+def _consensus_critical() -> list[Path]:
+    """`chain/`, `membership/`, every `rules.py` and all that it imports, without generated code."""
+    found = {*(ROOT / "chain").rglob("*.py"), *(ROOT / "membership").rglob("*.py")}
+    pending = [path for package in PACKAGES for path in (ROOT / package).rglob("rules.py")]
+    while pending:
+        path = pending.pop()
+        if path in found or "_pb2" in path.name:
+            continue
+        found.add(path)
+        modules = [ROOT / Path(*name.split(".")) for name in _imports(ast.parse(path.read_text("utf-8")))]
+        pending += [module.with_suffix(".py") for module in modules if module.with_suffix(".py").exists()]
+    return sorted(path for path in found if "_pb2" not in path.name)
+
+
+def test_rules_of_a_domain_bring_the_modules_that_they_import_under_the_same_checks() -> None:
+    assert {ROOT / "identity" / name for name in ("rules.py", "registrations.py", "uscc.py")} <= {
+        *_consensus_critical()
+    }
 
 
 def _is_set(node: ast.expr) -> bool:
