@@ -5,6 +5,7 @@ Every answer was verified against genesis by `client.session`. Where nodes are s
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from client.errors import TransportError
 from client.session import REQUEST_COUNT_MAX, Session
 from membership import state
 from membership.state import Key, Organisation
+from service.explorer.pulse import WAIT_S
 from service.explorer.queries import ORGANISATIONS_MAX, Explored
 
 ORGANISATIONS_AGE_S = 5.0
@@ -73,22 +75,26 @@ class Ledger:
         """Whose node an address is, by the certificate in genesis; empty: a node that joined later."""
 
     async def organisations(self) -> Organisations:
-        """All organisations; the last known ones while no node answers."""
+        """All organisations; the last known ones while no node answers in time.
+
+        Raises:
+            TransportError: None answers, and none has since the service started.
+        """
         async with self._lock:
             if time.monotonic() - self._read_at > ORGANISATIONS_AGE_S:
-                try:
-                    self._organisations = await self._read_organisations()
-                except (TransportError, LedgerError):
-                    if not self._organisations.by_id:
-                        raise
-                self._read_at = time.monotonic()
+                with contextlib.suppress(TransportError, LedgerError, TimeoutError):
+                    async with asyncio.timeout(WAIT_S):
+                        self._organisations = await self._read_organisations()
+                self._read_at = time.monotonic()  # a failure too: not every page shall wait for silent nodes
+            if not self._organisations.by_id:
+                raise TransportError("no node has answered yet")
             return self._organisations
 
     async def organisations_if_any(self) -> Organisations:
         """The same for pages about something else: nobody where no node answers."""
         try:
             return await self.organisations()
-        except (TransportError, LedgerError):
+        except TransportError:
             return NOBODY
 
     async def _read_organisations(self) -> Organisations:
@@ -116,13 +122,12 @@ class Ledger:
         return [KeyOf(signer, key) for signer in signers if (key := state.load_key(values.get, signer))]
 
     async def operations(self, identifier: bytes) -> list[ProvenTransaction]:
-        """Each operation of a transaction with its proof; empty if the node that was asked shows none.
-
-        Raises:
-            TransportError: No node answers.
-        """
-        found = await self.session.receipts([TransactionId(identifier)], all_operations=True)
-        return found.get(TransactionId(identifier), [])
+        """Each operation of a transaction with its proof; none where no node shows it in time."""
+        with contextlib.suppress(TransportError, LedgerError, TimeoutError):
+            async with asyncio.timeout(WAIT_S):
+                found = await self.session.receipts([TransactionId(identifier)], all_operations=True)
+                return found.get(TransactionId(identifier), [])
+        return []
 
     async def receipt(self, identifier: bytes, operation: int) -> bytes | None:
         """The receipt of one operation that anybody can check from genesis on; None: no node shows it.

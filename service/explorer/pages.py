@@ -12,9 +12,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from chain.errors import LedgerError
-from client.answers import ProvenTransaction
-from client.errors import TransportError
 from membership.pb import membership_pb2 as pb
 from service.explorer.api import signer_text
 from service.explorer.ledger import Organisations
@@ -224,7 +221,7 @@ class Pages:
     async def transaction(self, request: Request, transaction_id: str) -> Response:
         """One transaction with its operations, each in words."""
         row = await self._row(transaction_id)
-        proven = await self._operations(row)
+        proven = await self._explorer.ledger.operations(row.id)
         types = [item.inclusion.operation.type for item in proven] or await run_in_threadpool(
             self._explorer.explored.operation_types, row.leaf_index
         )
@@ -253,7 +250,7 @@ class Pages:
         types = await run_in_threadpool(self._explorer.explored.operation_types, row.leaf_index)
         if index >= len(types):
             raise Problem(ABSENT)
-        proven = await self._operations(row)
+        proven = await self._explorer.ledger.operations(row.id)
         body = proven[index].inclusion.operation.body if proven else None
         language = language_of(request)
         organisations = await self._explorer.ledger.organisations_if_any()
@@ -364,13 +361,6 @@ class Pages:
         if row is None:
             raise Problem(ABSENT)
         return row
-
-    async def _operations(self, row: TransactionRow) -> list[ProvenTransaction]:
-        """A transaction's operations with proof; none while no node answers."""
-        try:
-            return await self._explorer.ledger.operations(row.id)
-        except (TransportError, LedgerError):
-            return []
 
     async def _shown(
         self, request: Request, rows: tuple[TransactionRow, ...], organisations: Organisations | None = None

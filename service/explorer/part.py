@@ -112,6 +112,7 @@ class Explorer:
             raise StorageError(f"the index's database failed: {type(error).__name__}") from None
         except (TransportError, LedgerError) as error:
             log.warning("explorer.index-waits", reason=error.reason)  # an index from a height begins at a node
+        await self.reports.get()  # so that the first page has them
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._name_signers())]
 
     async def stop(self, _app: FastAPI) -> None:
@@ -120,6 +121,7 @@ class Explorer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if hasattr(self, "ledger"):
+            await self.reports.stop()
             await self.ledger.session.close()
             self.indexer.close()
         self._engine.dispose()

@@ -20,6 +20,8 @@ POINTS_MAX = 60
 """Blocks that the charts show: a minute of an idle network."""
 REPORTS_AGE_S = 2.0
 """Nodes are asked at most so often, however many people look."""
+WAIT_S = 1.0
+"""How long a page waits for nodes; then it shows what is known."""
 RECENT_MS = 15_000
 """An idle network makes a checkpoint each second; without one for so long, nothing is being recorded."""
 
@@ -99,15 +101,28 @@ class Reports:
         self._session = session
         self._reports: list[SelfReport] = []
         self._asked = float("-inf")
-        self._lock = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
 
     async def get(self) -> list[SelfReport]:
-        """Reports of at most `REPORTS_AGE_S` ago, by address."""
-        async with self._lock:
-            if time.monotonic() - self._asked > REPORTS_AGE_S:
-                self._reports = sorted(await self._session.statuses(), key=lambda report: report.address)
-                self._asked = time.monotonic()
-            return self._reports
+        """Reports by address, the newest that came: a node that hangs delays nobody for longer than `WAIT_S`."""
+        if self._task is None and time.monotonic() - self._asked > REPORTS_AGE_S:
+            self._task = asyncio.create_task(self._ask())
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=WAIT_S)
+        return self._reports
+
+    async def stop(self) -> None:
+        """End what is under way."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _ask(self) -> None:
+        try:
+            self._reports = sorted(await self._session.statuses(), key=lambda report: report.address)
+        finally:
+            self._asked = time.monotonic()
+            self._task = None
 
 
 def health(reports: list[SelfReport], validators: int, last_ms: int, at_ms: int) -> Health:

@@ -4,6 +4,7 @@
 import asyncio
 import re
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -28,7 +29,7 @@ from service.app import create_app
 from service.explorer.api import api_router
 from service.explorer.pages import SITE, pages_router
 from service.explorer.part import Explorer, drop_index, explorer_part
-from service.explorer.pulse import health
+from service.explorer.pulse import WAIT_S, health
 from service.explorer.queries import Explored, Filter
 from service.explorer.references import searched
 from service.explorer.words import MEMBERSHIP, describe
@@ -254,6 +255,19 @@ async def test_dead_nodes_stop_no_page_and_readiness_says_so(tmp_path: Path) -> 
         assert code(refused) == "ledger.unavailable"
         explorer.indexer.position = None
         assert code(await web.get("/ready")) == "service.not-ready"
+
+
+async def test_silent_nodes_delay_no_page_beyond_the_wait(tmp_path: Path) -> None:
+    async with FakeNetwork() as fake, exploring(fake, tmp_path) as (web, explorer):
+        identifier = submit(fake, "test.Note", extra=dict(records())).hex()
+        await indexed(explorer, fake)
+        for node in fake.nodes:
+            node.silent = True
+        for path in ("/", "/transactions", f"/transactions/{identifier}"):
+            began = time.monotonic()
+            assert (await web.get(path)).status_code == 200, path
+            assert time.monotonic() - began < 3 * WAIT_S, path
+        assert identifier in (await web.get("/transactions")).text
 
 
 async def test_lying_node_reaches_no_page(tmp_path: Path) -> None:
