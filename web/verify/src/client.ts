@@ -131,6 +131,7 @@ interface Asked {
 class WorkerEngine implements Engine {
   private readonly asked = new Map<number, Asked>();
   private lastId = 0;
+  private isOver = false;
 
   private constructor(private readonly worker: Worker) {
     worker.onmessage = ({ data }: MessageEvent<Reply>) => this.take(data);
@@ -160,6 +161,7 @@ class WorkerEngine implements Engine {
 
   ask(request: Request, onStep?: Observer): Promise<Answer> {
     return new Promise((resolve, reject) => {
+      if (this.isOver) throw over(); // a worker that is gone would never answer
       this.lastId += 1;
       this.asked.set(this.lastId, { resolve, reject, onStep });
       const question: Question = { id: this.lastId, request, observed: onStep !== undefined };
@@ -168,8 +170,9 @@ class WorkerEngine implements Engine {
   }
 
   close(): void {
+    this.isOver = true;
     this.worker.terminate();
-    for (const { reject } of this.asked.values()) reject(new Error("the verifier was closed, or its worker failed"));
+    for (const { reject } of this.asked.values()) reject(over());
     this.asked.clear();
   }
 
@@ -211,6 +214,8 @@ class PageEngine implements Engine {
     // Nothing runs between calls.
   }
 }
+
+const over = (): Error => new Error("the verifier was closed, or its worker failed; open another");
 
 /** This module's own error: the script has a class of its own by that name. */
 const errorOf = ({ code, reason }: Refusal): Error =>
