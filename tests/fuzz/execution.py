@@ -208,7 +208,51 @@ def operation_samples() -> list[bytes]:
         _bodies(m.SetEndpoint(bls_key=SECRET.public_key(), endpoint=endpoint)),
         _bodies(m.ReportEvidence(evidence=encode(pb.Evidence(bls_key=SECRET.public_key())))),
         _bodies(attest, *[m for status in statuses for m in (status, status)]),
+        *_identity_samples(other),
     ]
+
+
+def _identity_samples(key: pb.Signer) -> list[bytes]:
+    """At least one of each operation on officers, tags, persons, companies and mandates."""
+    i = identity_pb2
+    one, commitment, uscc = bytes(16), b"\x01" * 32, "91110000600037341L"
+    binds = [i.NewKey(purpose=i.CONTROL_PURPOSE_SIGN, commitment=commitment)]
+    chip = i.PROOFING_METHOD_DOCUMENT_CHIP
+    change = i.Change(commitment=commitment, assurance_level=i.ASSURANCE_LEVEL_HIGH, proofing_method=chip, binds=binds)
+    mandate = i.GrantMandate(
+        id=one,
+        kind=i.MANDATE_KIND_LEGAL_PERSON,
+        commitment=commitment,
+        legal_person=uscc.encode(),
+        scopes=[i.SCOPE_TAX],
+        powers=[i.POWER_VIEW],
+        valid_from_ms=1,
+        valid_to_ms=TIME_MS + 1_000_000,
+        principal_anchor=commitment,
+        agent_anchor=bytes(32),
+    )
+    messages: list[Message] = [
+        i.AppointOfficer(key=key, officer=one, duties=[i.DUTY_ENROL]),
+        i.DismissOfficer(key=key),
+        i.RotateTagKey(key_version=1),
+        i.RegisterTag(key_version=1, tag=commitment, registrar=commitment, holder=commitment),
+        i.Retag(previous_tag=commitment, key_version=1, tag=commitment, holder=commitment),
+        i.ReleaseTag(key_version=1, tag=commitment),
+        i.Enrol(id=one, change=change),
+        i.ProposeChange(id=one, change=change),
+        i.Confirm(id=one, digest=commitment),
+        i.Withdraw(id=one),
+        i.SetPersonStatus(id=one, status=i.STATUS_SUSPENDED, reason=i.REASON_HOLDER_REQUEST),
+        i.Recover(id=one, proofing_method=chip, binds=binds),
+        i.ProposeLegalPerson(uscc=uscc, name_zh="某公司", commitment=commitment),
+        i.ConfirmLegalPerson(uscc=uscc, digest=commitment),
+        i.WithdrawLegalPerson(uscc=uscc),
+        i.SetLegalPersonStatus(uscc=uscc, status=i.STATUS_REVOKED, reason=i.REASON_NO_LONGER_TRUE),
+        mandate,
+        i.AcceptMandate(id=one, side=i.SIDE_AGENT, proof=commitment),
+        i.EndMandate(id=one, proof=commitment),
+    ]
+    return [_bodies(message) for message in messages]
 
 
 _KINDS: dict[str, type[Message]] = {**Membership().operations, **Identity().operations}
