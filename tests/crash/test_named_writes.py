@@ -57,14 +57,18 @@ async def test_node_that_dies_at_each_write_of_its_first_start_starts_by_itself(
         for name in FIRST_LIFE
         for act in (OF_FILES if name.startswith("mark") else tuple(Act))
     ]
-    for plan in plans:
-        await network.start(0, [plan])
-        assert await network.ended(0) == plan.status, f"{plan}: {network.last_words(0)}"
-        if plan.act not in {Act.KILL_BEFORE, Act.FAIL}:  # those leave what an earlier plan left
-            await network.start(0)
-            await network.until(0, lambda _: True)
-            await network.kill(0)
-        network.forget(0)
+
+    async def lives(index: int) -> None:
+        for plan in plans[index::4]:
+            await network.start(index, [plan])
+            assert await network.ended(index) == plan.status, f"{plan}: {network.last_words(index)}"
+            if plan.act not in {Act.KILL_BEFORE, Act.FAIL}:  # those leave what an earlier plan left
+                await network.start(index)
+                await network.until(index, lambda _: True)
+                await network.kill(index)
+            network.forget(index)
+
+    await asyncio.gather(*(lives(index) for index in range(4)))
     await asyncio.gather(*(network.start(index) for index in range(4)))
     clients.start()
     await _finish(network, clients)
@@ -77,9 +81,9 @@ async def test_nodes_that_die_at_each_write_of_their_work_lose_nothing(network: 
     often = [name for name in COMMON if name not in NULLIFYING]
     plans = [Plan(Act.KILL_AFTER, name, 2) for name in often]
     plans += [Plan(Act.KILL_BEFORE, name, 2) for name in RIGHT_AFTER]
-    plans += [Plan(act, name, 3, "11") for name, act in product(RIGHT_AFTER, (Act.TEAR, Act.CUT_POWER))]
-    plans += [Plan(Act.FAIL, name, 4, "EIO") for name in RIGHT_AFTER]
-    plans += [Plan(Act.FAIL_PERSISTED, name, 5, "ENOSPC") for name in RIGHT_AFTER]
+    plans += [Plan(act, name, 2, "11") for name, act in product(RIGHT_AFTER, (Act.TEAR, Act.CUT_POWER))]
+    plans += [Plan(Act.FAIL, name, 2, "EIO") for name in RIGHT_AFTER]
+    plans += [Plan(Act.FAIL_PERSISTED, name, 2, "ENOSPC") for name in RIGHT_AFTER]
     await _die_in_turns(network, plans, (0, 1, 2, 3))
     await _finish(network, clients)
 
