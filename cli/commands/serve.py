@@ -54,6 +54,16 @@ def _declare(name: str, services: Sequence[Service], help_text: str) -> None:
     command(app, name, help_text)(declared)
 
 
+@command(app, "rebuild-index", t("serve.rebuild-index.help"))
+def rebuild_index(settings: SettingsOption = None) -> None:
+    """Drop the explorer's index, which it then makes anew from the chain."""
+    from cli.explorer.build import drop_explorer_index  # noqa: PLC0415 - needs the built pages
+
+    with explained():
+        network = drop_explorer_index(load_settings(settings))
+    emit({"network": network, "dropped": True}, t("serve.index-dropped", network=network))
+
+
 for _service in SERVICES:
     _declare(_service.name, [_service], t("serve.one.help", service=_service.name, port=_service.port))
 _declare(ALL, SERVICES, t("serve.all.help", services=", ".join(service.name for service in SERVICES)))

@@ -13,7 +13,7 @@ from identity.pb import identity_pb2 as pb
 from service.app import Part
 from service.explorer.api import api_router
 from service.explorer.pages import SITE, pages_router
-from service.explorer.part import Explorer, explorer_part
+from service.explorer.part import Explorer, drop_index, explorer_part, index_engine
 from service.explorer.words import MEMBERSHIP, Describers
 from service.language import Language, add_messages, translate
 from service.nodes import Network, read_network
@@ -51,6 +51,22 @@ def explorer_parts(settings: Settings) -> Sequence[Part]:
     """
     explorer = Explorer(explored_network(settings.ledger), settings.index, DESCRIBERS)
     return [shell_part(SITE), explorer_part(explorer, [pages_router(explorer), api_router(explorer)])]
+
+
+def drop_explorer_index(settings: Settings) -> str:
+    """Drop the explorer's index; the explorer makes it anew from the chain. Returns the network's id in hex.
+
+    Raises:
+        ConfigError: See `explored_network`.
+        StorageError: The index's database failed.
+    """
+    genesis = explored_network(settings.ledger).genesis
+    engine = index_engine(settings.index, genesis)
+    try:
+        drop_index(engine)
+    finally:
+        engine.dispose()
+    return genesis.network.hex()
 
 
 def _attest(language: Language, body: bytes | None) -> str:
