@@ -14,7 +14,7 @@ from chain.errors import Refused
 from chain.module import Context
 from chain.overlay import ReadState
 from chain.types import sha256
-from identity.commitments import check_commitment
+from identity.commitments import check_commitment, check_record_id
 from identity.officers import Officer
 from identity.pb import identity_pb2 as pb
 
@@ -110,6 +110,7 @@ def own_person(context: Context, person: bytes, registrar: bytes) -> pb.PersonRe
     Raises:
         Refused: There is none of this id, another registrar keeps it, or it is over.
     """
+    check_record_id(person)
     record = load_person(context.read, person)
     if record is None or record.registrar != registrar:
         raise Refused("this registrar keeps no registration of this id", "identity.unknown-person")

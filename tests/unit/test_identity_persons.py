@@ -227,6 +227,7 @@ KEY = new_key(1).commitment
         ("reinstating the revoked", [REVOKED], person_status(PERSON, REINSTATED, method=CHIP), "identity.person-ended"),
         ("no status", [], person_status(PERSON, 0), "identity.unknown-status"),
         ("no reason", [], person_status(PERSON, SUSPENDED, reason=0), "identity.unknown-reason"),
+        ("id of 17 bytes", [], person_status(bytes(17), SUSPENDED), "identity.invalid-id"),
         ("a stranger", [], person_status(random_id(9), SUSPENDED), "identity.unknown-person"),
         ("a key", [], person_status(PERSON, SUSPENDED, KEY), ""),
         ("a strange key", [], person_status(PERSON, SUSPENDED, bytes(32)), "identity.unknown-key"),
