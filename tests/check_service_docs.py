@@ -17,9 +17,6 @@ from service.language import translate  # noqa: E402 - after the path is set
 from service.problems import KINDS  # noqa: E402 - likewise
 from service.settings import Settings  # noqa: E402 - likewise
 from service.sign_in.kinds import SIGN_IN_KINDS  # noqa: E402 - likewise
-from service.sign_in.words import ROLE_KEYS  # noqa: E402 - likewise; its words join the catalogues
-
-assert ROLE_KEYS
 
 HEAD = """# Codes of the services
 

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ways in which sign-in refuses. Who is unknown, forged or removed learns no difference."""
 
+from pathlib import Path
+
+from service.language import add_messages
 from service.problems import ProblemKind
+
+add_messages(Path(__file__).parent.parent / "messages" / "sign-in")
 
 NEEDED = ProblemKind("sign-in.needed", 401)
 REFUSED = ProblemKind("sign-in.refused", 401)
@@ -15,11 +20,10 @@ NOT_ONESELF = ProblemKind("people.not-oneself", 409)
 UNKNOWN = ProblemKind("people.unknown", 404)
 PASSKEY_UNFIT = ProblemKind("passkey.unfit", 422)
 LAST_PASSKEY = ProblemKind("passkey.last", 409)
-TOO_MANY = ProblemKind("passkey.too-many", 409)
+TOO_MANY = ProblemKind("sign-in.too-many", 409)
 ALTERED = ProblemKind("act.altered", 409)
 ACT_EXPIRED = ProblemKind("act.expired", 410)
 ACT_SIGNATURE = ProblemKind("act.signature", 422)
-NO_LEDGER_KEY = ProblemKind("act.key-unregistered", 409)
 
 SIGN_IN_KINDS: tuple[ProblemKind, ...] = (
     NEEDED,
@@ -38,5 +42,4 @@ SIGN_IN_KINDS: tuple[ProblemKind, ...] = (
     ALTERED,
     ACT_EXPIRED,
     ACT_SIGNATURE,
-    NO_LEDGER_KEY,
 )

@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Words of sign-in that depend on a value, each named as a literal."""
 
-from pathlib import Path
-
-from service.language import Language, add_messages, translate
+from service.language import Language, translate
 from service.sign_in.roles import Role
-
-add_messages(Path(__file__).parent.parent / "messages" / "sign-in")
 
 ROLE_KEYS = {
     Role.ADMINISTRATOR: "role.administrator",
