@@ -21,13 +21,12 @@ from service.explorer.pulse import health, now_ms
 from service.explorer.queries import PAGE_SIZE, Filter, TransactionRow
 from service.explorer.references import block_reference, identifier, is_identifier, number, searched
 from service.explorer.words import SEPARATORS, describe
-from service.language import Language, add_messages, language_of, translate
+from service.language import Language, language_of, translate
 from service.pages import Place, Site, add_templates, address_with, render
 from service.problems import Problem
 from service.tables import EXPORT_ROWS_MAX, Column, Head, Listing, csv_response
 from service.wording import CHINA, instant
 
-add_messages(Path(__file__).parent / "messages")
 add_templates(Path(__file__).parent / "templates")
 
 SITE = Site(

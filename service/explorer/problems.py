@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the explorer refuses in its own words."""
 
+from pathlib import Path
+
+from service.language import add_messages
 from service.problems import ProblemKind
+
+add_messages(Path(__file__).parent / "messages")
 
 ABSENT = ProblemKind("explorer.absent", 404)
 REFERENCE = ProblemKind("explorer.reference", 400)
