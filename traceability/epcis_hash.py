@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The CBV 2.0 event hash: one text for each event however it was written down, and the digest of that text.
 
-Two orders exist. `REFERENCE` is what the published test vectors and the reference program yield: after the places come
-sensor data, and then everything else sorted together. `SPECIFICATION` is the order printed in the standard, and it
+Two orders exist. `REFERENCE` is what the published test vectors and the reference program yield: a parent comes before
+the objects, and after the places sensor data, then everything else sorted together. `SPECIFICATION` is the order printed in the standard, and it
 leaves texts that look like numbers alone, where the reference rewrites them through a double. Timestamps follow the
 written rule in both: half up to milliseconds, carrying.
 
@@ -85,7 +85,15 @@ _LAYOUT: _Layout = (
     ("readPoint", (("id", ()),)),
     ("bizLocation", (("id", ()),)),
 )
-"""The canonical order of an event's fields up to where the two orders part."""
+"""The printed order of an event's fields up to the places."""
+
+_SWAPPED: Mapping[str, tuple[str, _Layout]] = {"epcList": ("parentID", ()), "parentID": ("epcList", _EPCS)}
+
+_REFERENCE_LAYOUT: _Layout = (
+    *(_SWAPPED.get(name, (name, inner)) for name, inner in _LAYOUT),
+    ("sensorElementList", _SENSORS),
+)
+"""The order of the reference program: parent before objects, and sensor data after the places."""
 
 _TIMES = re.compile(
     r"/eventTime/0|/sensorElementList/[0-9]+/sensor(?:Metadata|Report)/[0-9]+/(?:time|startTime|endTime)/0"
@@ -307,7 +315,7 @@ class _Writer:
     def event(self, nodes: list[_Node]) -> str:
         """All fields of an event."""
         if self._reference:
-            text, rest = self._ordered(nodes, (*_LAYOUT, ("sensorElementList", _SENSORS)), nested=False)
+            text, rest = self._ordered(nodes, _REFERENCE_LAYOUT, nested=False)
             return text + self._sorted(rest)
         text, rest = self._ordered(nodes, _LAYOUT, nested=False)
         for name in ("bizTransactionList", "sourceList", "destinationList"):

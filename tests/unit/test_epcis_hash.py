@@ -65,6 +65,13 @@ def test_order_of_the_specification_is_the_printed_one():
     assert pre_hash(EVENT, CONTEXT, order=Order.SPECIFICATION) == expected
 
 
+def test_parent_comes_before_objects_in_the_reference_and_after_them_in_print():
+    event = {"type": "TransactionEvent", "epcList": ["urn:x:1"], "parentID": "urn:x:2"}
+    assert pre_hash(event) == "eventType=TransactionEventparentID=urn:x:2epcListepc=urn:x:1"
+    printed = "eventType=TransactionEventepcListepc=urn:x:1parentID=urn:x:2"
+    assert pre_hash(event, order=Order.SPECIFICATION) == printed
+
+
 def test_hash_is_the_named_digest_of_the_canonical_text():
     digest = hashlib.sha256(pre_hash(EVENT, CONTEXT).encode()).hexdigest()
     assert event_hash(EVENT, CONTEXT) == f"ni:///sha-256;{digest}?ver=CBV2.0"
