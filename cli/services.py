@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The services that `zhixin serve` can run: the one place where they are registered.
 
-A service's own package stays unimported until it is built.
+A service's own package stays unimported until it is built, but for tables that join the store.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import service.sign_in.tables  # noqa: F401 - every store has them, whichever command opens it
 from cli.errors import InputError, WorldError
 from service.app import Part
 from service.errors import ConfigError, KeyFileError, ListenError, StorageError
