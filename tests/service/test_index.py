@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from fake_network import FakeNetwork
-from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, create_engine, func, insert, select
+from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, func, insert, select
 from sqlalchemy.exc import IntegrityError
+from store_rig import Rig
 
 from chain.codec import encode
 from chain.consensus.block import Block
@@ -26,13 +27,17 @@ from client.answers import ProvenBlock
 from client.session import Session
 from service.index import Event, IndexBusyError, Indexer, IndexForeignError, LedgerTables, decode_event, events_of
 from service.index.ledger_tables import blocks_table, operations_table, transactions_table
+from service.store.engine import make_engine
 
 SIGNER = Ed25519Signer(bytes(range(32)))
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    return create_engine(f"sqlite:///{tmp_path / 'index.db'}")
+def engine(rig: Rig) -> Iterator[Engine]:
+    """An empty database of each kind."""
+    made = make_engine(rig.settings())
+    yield made
+    made.dispose()
 
 
 def submit(fake: FakeNetwork, session: Session, *bodies: bytes, kind: str = "test.Put") -> None:
@@ -233,9 +238,10 @@ class Replayed:
 _KILLED = """
 import asyncio, sys
 sys.path[:0] = sys.argv[2:]
-from sqlalchemy import create_engine
+from service.settings import StoreSettings
+from service.store.engine import make_engine
 from test_index import killed_run
-asyncio.run(killed_run(create_engine("sqlite:///" + sys.argv[1])))
+asyncio.run(killed_run(make_engine(StoreSettings(url=sys.argv[1]))))
 """
 
 
@@ -283,11 +289,11 @@ class FakeCheckpoint:
 
 
 @pytest.mark.parametrize("kill_at", [1, 57, 190])
-def test_index_killed_while_it_writes_goes_on_and_holds_each_row_once(tmp_path: Path, kill_at: int) -> None:
-    database = tmp_path / "index.db"
+def test_index_killed_while_it_writes_goes_on_and_holds_each_row_once(rig: Rig, kill_at: int) -> None:
+    database = rig.settings()
     folders = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "unit"), str(Path(__file__).parents[2])]
     process = subprocess.Popen(
-        [sys.executable, "-c", _KILLED, str(database), *folders], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _KILLED, database.url, *folders], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     try:
@@ -299,7 +305,7 @@ def test_index_killed_while_it_writes_goes_on_and_holds_each_row_once(tmp_path: 
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
-    engine = create_engine(f"sqlite:///{database}")
+    engine = make_engine(database)
     source = Replayed(*made_chain(400, 5))
 
     async def go_on() -> int:
