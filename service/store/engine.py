@@ -98,19 +98,23 @@ def insert_new(session: Session, row: Base) -> bool:
     return made is not None
 
 
-def truncate_log(engine: Engine) -> None:
+def truncate_log(engine: Engine) -> bool:
     """SQLite: bring everything from the write-ahead log into the file and empty the log. PostgreSQL: nothing.
+
+    Returns:
+        Whether the log is empty now: who reads for longer than writers wait, as a backup does, keeps it from that.
 
     Raises:
         StorageError: The database failed.
     """
     if not is_sqlite(engine):
-        return
+        return True
     try:
         with engine.connect() as connection:
             raw = connection.connection.dbapi_connection
             assert raw is not None
-            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            is_busy: int = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            return not is_busy
     except DBAPIError as error:
         raise StorageError(f"the database failed: {type(error.orig).__name__}") from None
 

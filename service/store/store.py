@@ -14,7 +14,7 @@ from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from service.errors import PersonErased
+from service.errors import PersonErased, StorageError
 from service.store import audit
 from service.store.audit import Act, Publisher
 from service.store.engine import insert_new, transaction, truncate_log
@@ -156,7 +156,7 @@ class Store:
                 backup, for older ones open no more.
 
         Raises:
-            StorageError: The database failed, or holds keys of an epoch that is gone.
+            StorageError: The database failed, holds keys of an epoch that is gone, or somebody reads it for long.
         """
         with locked(self.ring.folder, "upkeep"):
             if len(self.ring.versions(Purpose.EPOCH)) == 1:
@@ -169,6 +169,8 @@ class Store:
             rewrapped = 0
             while count := self._rewrap_some(epoch):
                 rewrapped += count
+            if not truncate_log(self.engine):  # which may hold what was erased: nothing is called final before
+                raise StorageError("a reader such as a backup holds the database's log; end the epoch when it is done")
             if before_destroying is not None:
                 before_destroying()
             self.ring.drop_before(Purpose.EPOCH, epoch)

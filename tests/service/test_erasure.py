@@ -220,6 +220,28 @@ def test_erasure_that_a_crash_broke_off_is_done_at_the_next_start(rig: Rig) -> N
     assert count(store, Erasure) == count(store, AuditEntry) == 1
 
 
+def test_erasure_beside_a_long_reader_is_not_called_final_before_the_log_holds_nothing_of_it(sqlite_rig: Rig) -> None:
+    settings = replace(sqlite_rig.settings(), busy_ms=50)
+    store, reader = sqlite_rig.open(settings), sqlite_rig.open(settings)
+    person, _ = add(store, NAME, PHONE, NOTE)
+    with store.read() as session:
+        digests = list(session.scalars(select(BlindEntry.digest)))
+
+    def left() -> bool:
+        return any(digest in file.read_bytes() for file in sqlite_rig.files(settings) for digest in digests)
+
+    with reader.read() as session:
+        assert session.scalar(select(func.count()).select_from(Person)) == 1
+        store.erase(person)
+        assert left()
+        with pytest.raises(StorageError, match="end the epoch when it is done"):
+            store.end_epoch()
+    assert store.ring.versions(Purpose.EPOCH) == [1, 2]
+    assert store.end_epoch().erasures == 1
+    assert store.ring.versions(Purpose.EPOCH) == [2]
+    assert not left()
+
+
 def test_old_backup_restored_erases_again_who_was_erased_since(rig: Rig, tmp_path: Path) -> None:
     settings = rig.settings()
     store = rig.open(settings)
