@@ -2,9 +2,9 @@
 """The CBV 2.0 event hash: one text for each event however it was written down, and the digest of that text.
 
 Two orders exist. `REFERENCE` is what the published test vectors and the reference program yield: a parent comes before
-the objects, and after the places sensor data, then everything else sorted together. `SPECIFICATION` is the order printed in the standard, and it
-leaves texts that look like numbers alone, where the reference rewrites them through a double. Timestamps follow the
-written rule in both: half up to milliseconds, carrying.
+the objects, and after the places sensor data, then everything else sorted together. `SPECIFICATION` is the order printed
+in the standard, and it leaves texts that look like numbers alone, where the reference rewrites them through a double.
+Timestamps follow the written rule in both: half up to milliseconds, carrying.
 
 The hash identifies an event; it is no signature, and texts of more than 15 digits can collide in `REFERENCE`.
 Source: CBV 2.0, section 8.9; RFC 6920.
@@ -326,28 +326,28 @@ class _Writer:
 
     def _ordered(self, nodes: list[_Node], layout: _Layout, *, nested: bool) -> tuple[str, list[_Node]]:
         """Fields in the layout's order, extensions of a nested one at its end; and what found no place."""
-        own = self._extensions(nodes) if nested else []
-        rest = [node for node in nodes if not any(node is other for other in own)]
+        own = [node for node in nodes if nested and self._is_extension(node, len(nodes))]
+        rest = [node for node in nodes if not (nested and self._is_extension(node, len(nodes)))]
         text = ""
         for name, inner in layout:
             pieces = []
+            unplaced = []
             for node in [node for node in rest if node.name == name]:
                 below, left = self._ordered(node.parts, inner, nested=True) if inner else ("", node.parts)
                 value = f"={self._value(node)}" if node.text else ""
                 if value or below:
                     pieces.append(name + value + below)
                 if left:
-                    node.parts = left
-                else:
-                    rest = [other for other in rest if other is not node]
+                    unplaced.append(_Node(name, node.text, left, node.is_number))
+            rest = [node for node in rest if node.name != name] + unplaced
             text += "".join(sorted(pieces))
         return text + self._sorted(own), rest
 
-    def _extensions(self, nodes: list[_Node]) -> list[_Node]:
-        """Extensions of a standard field; the reference sees only those with a `/` before their local name."""
+    def _is_extension(self, node: _Node, size: int) -> bool:
+        """Whether a part of a standard field is an extension; the reference wants a `/` and something beside it."""
         if self._reference:
-            return [node for node in nodes if "/}" in node.name] if len(nodes) > 1 else []
-        return [node for node in nodes if node.name.startswith("{")]
+            return "/}" in node.name and size > 1
+        return node.name.startswith("{")
 
     def _sorted(self, nodes: Sequence[_Node]) -> str:
         """Fields without an order of their own, by code point."""

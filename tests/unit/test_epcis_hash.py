@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -206,3 +207,14 @@ def test_event_without_canonical_text_is_refused_with_the_field(event, path):
     with pytest.raises(epcis.InvalidDocument) as refused:
         event_hash(event)
     assert refused.value.problems[0].path == path
+
+
+def test_hash_of_very_many_identifiers_takes_time_in_proportion():
+    def seconds(count: int) -> float:
+        event = {"type": "ObjectEvent", "epcList": [f"urn:x:{index}" for index in range(count)]}
+        start = time.process_time()
+        event_hash(event)
+        return time.process_time() - start
+
+    seconds(100)
+    assert seconds(40_000) < 60 * min(seconds(4_000) for _ in range(3))
