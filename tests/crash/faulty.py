@@ -46,8 +46,9 @@ class Faults:
     def __init__(self, plans: list[Plan], synced: Path | None) -> None:
         self._plans = plans
         self._counts: dict[str, int] = {}
-        self._note = None if synced is None else os.open(synced, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
-        self.sizes: dict[Path, int] = {}
+        self._note = None if synced is None else os.open(synced, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        # What an earlier life synced lies in its log files until the databases are opened, and is as safe as ever.
+        self.sizes = {} if synced is None else load_synced(synced)
         self.folders: list[Path] = []
 
     def due(self, names: frozenset[str]) -> Plan | None:
@@ -76,6 +77,16 @@ def die() -> NoReturn:
     """SIGKILL oneself; nothing runs after it."""
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("a killed process runs on")
+
+
+def load_synced(path: Path) -> dict[Path, int]:
+    """Up to which size each log file is synced, of those that are still there; a line that a death cut is left out."""
+    sizes = {}
+    for line in path.read_text().splitlines(keepends=True) if path.exists() else ():
+        log, _, size = line.partition("\t")
+        if size.endswith("\n"):
+            sizes[Path(log)] = int(size)
+    return {log: size for log, size in sizes.items() if log.exists()}
 
 
 def newest_log(folder: Path) -> Path:

@@ -23,7 +23,7 @@ from client.connection import Connection, endpoints_of
 from client.pb import node_service_pb2 as pb
 from node.config import PORTS_PER_NODE, Home
 from node.testnet import create_testnet
-from tests.crash.faulty import lose_unsynced, set_clock
+from tests.crash.faulty import load_synced, lose_unsynced, set_clock
 from tests.crash.plans import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,6 +151,8 @@ class Network:
             argv += ["--blocks-kept", str(BLOCKS_KEPT)]
         for plan in plans:
             argv += ["--plan", str(plan)]
+        sizes = load_synced(self._synced(index))  # of the lives before; a process may die before it has synced anything
+        self._synced(index).write_text("".join(f"{log}\t{size}\n" for log, size in sizes.items()))
         self._processes[index] = await self._spawner.start(f"node{index}", argv, self.log(index))
 
     async def kill(self, index: int) -> None:
@@ -164,12 +166,8 @@ class Network:
     async def cut_power(self, index: int, draw: random.Random) -> None:
         """SIGKILL, and take from its databases' logs what a power cut would have taken."""
         await self.kill(index)
-        sizes = {}
-        for line in self._synced(index).read_text().splitlines():
-            path, size = line.split("\t")
-            sizes[Path(path)] = int(size)
         home = self.homes[index]
-        lose_unsynced([home.ledger, home.journal], sizes, draw)
+        lose_unsynced([home.ledger, home.journal], load_synced(self._synced(index)), draw)
 
     async def ended(self, index: int, seconds: float = END_SECONDS_MAX) -> int:
         """Wait until a node has ended; its exit code, or minus the signal."""
@@ -197,6 +195,7 @@ class Network:
         """Make a stopped node's home as if it had never run."""
         assert index not in self._processes
         shutil.rmtree(self.homes[index].root / "data", ignore_errors=True)
+        self._synced(index).unlink(missing_ok=True)
 
     def running(self) -> list[int]:
         """Nodes that were started and not yet reaped."""

@@ -2,13 +2,16 @@
 """A node dies at each kind of durable write, or the write fails, and the node goes on by itself."""
 
 import asyncio
+import random
 from collections.abc import Mapping
 from itertools import product
+from pathlib import Path
 
 import pytest
 
 from chain.pb import ledger_pb2 as pb
 from tests.crash.drill import COMMON, FIRST_LIFE, OF_FILES, Drill
+from tests.crash.faulty import Faults, load_synced, lose_unsynced
 from tests.crash.load import Clients
 from tests.crash.names import COMPACTION, NAMES, RENAMES, names_of
 from tests.crash.plans import Act, Plan
@@ -130,3 +133,17 @@ def test_plan_that_names_no_act_or_write_is_refused(text: str) -> None:
         Plan.parse(text)
     plan = Plan(Act.FAIL, "ledger.commit", 3, "ENOSPC")
     assert Plan.parse(str(plan)) == plan
+
+
+def test_power_cut_before_a_process_has_opened_anything_takes_nothing_that_an_earlier_life_synced(
+    tmp_path: Path,
+) -> None:
+    log, note = tmp_path / "000003.log", tmp_path / "synced"
+    log.write_bytes(bytes(100))
+    note.write_text(f"{log}\t60\n{tmp_path / '000001.log'}\t70\n{log}\t80\n{log}\t9")
+    later = Faults([], note)
+    assert later.sizes == load_synced(note) == {log: 80}
+    for seed in range(20):
+        lose_unsynced([tmp_path], load_synced(note), random.Random(seed))
+        assert log.stat().st_size >= 80
+    assert log.stat().st_size == 80, "what was not synced is lost"
