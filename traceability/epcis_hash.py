@@ -2,8 +2,8 @@
 """The CBV 2.0 event hash: one text for each event however it was written down, and the digest of that text.
 
 Two orders exist. `REFERENCE` is what the published test vectors and the reference program yield: a parent comes before
-the objects, and after the places sensor data, then everything else sorted together. `SPECIFICATION` is the printed order,
-and it leaves texts that look like numbers alone, where the reference rewrites them through a double.
+the objects, and after the places sensor data, then everything else sorted together. `SPECIFICATION` is as printed, and
+leaves texts that look like numbers alone, where the reference rewrites them through a double.
 Timestamps follow the written rule in both: half up to milliseconds, carrying.
 
 The hash identifies an event; it is no signature, and texts of more than 15 digits can collide in `REFERENCE`.
