@@ -36,7 +36,7 @@ def parse(data: bytes, *, size_max: int, depth_max: int) -> Json:
         raise InvalidMessage(f"the JSON text has {len(data)} bytes; at most {size_max} are allowed")
     try:
         text = data.decode()
-        _check_depth(text, depth_max)
+        check_depth(text, depth_max)
         value: Json = json.loads(
             text, object_pairs_hook=_unique, parse_float=_refuse, parse_int=_integer, parse_constant=_refuse
         )
@@ -52,8 +52,16 @@ def canonical(value: Mapping[str, Json]) -> bytes:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _check_depth(text: str, depth_max: int) -> None:
-    """Count open brackets outside of strings."""
+def check_depth(text: str, depth_max: int) -> None:
+    """Count open brackets outside of strings, so that no parser's own stack decides.
+
+    Args:
+        text: What is to be parsed.
+        depth_max: How many brackets may be open at once.
+
+    Raises:
+        ValueError: More are.
+    """
     depth = 0
     for bracket in _BRACKET.findall(_STRING.sub("", text)):
         depth += 1 if bracket in "[{" else -1

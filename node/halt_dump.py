@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from chain.strict_json import check_depth
 from node.diff import FIELDS, Facts
 from node.errors import ConfigError
 
 DUMP_BYTES_MAX = 16 * 1024 * 1024
 """64 blocks with a digest for each module take 64 KiB."""
+DEPTH_MAX = 8
+"""Digests by module, of blocks, in a list, in a document: four."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,12 @@ def load_dump(path: Path) -> HaltDump:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     try:
-        document = json.loads(raw)
+        text = raw.decode()
+        check_depth(text, DEPTH_MAX)
+        document = json.loads(text)
         facts = {block["height"]: _facts(block) for block in document["blocks"]}
         dump = HaltDump(int(document["at_ms"]), str(document["reason"]), facts)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         raise ConfigError(f"{path} is not what a node that halted leaves in data/dumps") from None
     if len(raw) > DUMP_BYTES_MAX:
         raise ConfigError(f"{path} is too large")

@@ -26,6 +26,7 @@ from typing import Any
 from sqlalchemy import Connection, MetaData, Table, func, insert, select
 from sqlalchemy.exc import DBAPIError
 
+from chain.strict_json import check_depth
 from service.errors import StorageError
 from service.settings import StoreSettings
 from service.store import audit
@@ -40,6 +41,8 @@ from service.store.store import Store
 FORMAT = "zhixin-service-backup/1"
 LINE_BYTES_MAX = 4 * 1024 * 1024
 """One row: sealed values of 64 KiB each, in base64."""
+_DEPTH_MAX = 8
+"""A value in a row: two; columns of tables in a head: three."""
 _ROWS = 500
 _LEFT_OUT = frozenset({BlindEntry.__tablename__, Replay.__tablename__, "alembic_version"})
 """What can be made anew, and what is worth a day: none of it in old copies."""
@@ -170,7 +173,7 @@ def check_backup(path: Path, secret: bytes) -> Head:
     for line in _sealed_lines(path, secret):
         first = first or line
     try:
-        document = json.loads(first)
+        document = _document(first)
         if document["format"] != FORMAT:
             raise StorageError(f"{path} is not a {FORMAT} file")
         return Head(document["store"], document["revision"], document["epoch"], document["at_ms"])
@@ -225,7 +228,7 @@ def _insert(
     batch: list[dict[str, Any]] = []
     name, inserted = "", set[str]()
     for line in lines:
-        document = json.loads(line)
+        document = _document(line)
         if not isinstance(document, list):
             columns = document.get("columns", columns)
             continue
@@ -282,6 +285,13 @@ def _read_lines(path: Path) -> Iterator[bytes]:
                 yield line
     except (OSError, EOFError, zlib.error) as error:
         raise StorageError(f"{path} cannot be read: {error}") from None
+
+
+def _document(line: bytes) -> Any:
+    """One line, whose nesting is bounded before it is parsed: its seal may not be known yet."""
+    text = line.decode()
+    check_depth(text, _DEPTH_MAX)
+    return json.loads(text)
 
 
 def _encoded(value: object) -> object:

@@ -295,7 +295,8 @@ def test_database_of_a_newer_program_is_refused(rig: Rig) -> None:
     settings = rig.settings()
     store = rig.open(settings)
     with store.write() as session:
-        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        session.execute(text("DELETE FROM alembic_version"))
+        session.execute(text("INSERT INTO alembic_version VALUES ('9999')"))
     with pytest.raises(StorageError, match="newer version"):
         rig.open(settings)
 
