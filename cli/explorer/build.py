@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Puts the explorer together: which network, whose words for operations."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from chain.codec import decode
@@ -93,4 +93,36 @@ def _set_status(language: Language, body: bytes | None) -> str:
     return translate(language, "identity.set-status")
 
 
-DESCRIBERS: Describers = {**MEMBERSHIP, "identity.Attest": _attest, "identity.SetStatus": _set_status}
+def _named(key: str) -> Callable[[Language, bytes | None], str]:
+    """The words of an act whose kind says all that anybody may read of it."""
+
+    def describe(language: Language, _body: bytes | None) -> str:
+        return translate(language, key)
+
+    return describe
+
+
+DESCRIBERS: Describers = {
+    **MEMBERSHIP,
+    "identity.Attest": _attest,
+    "identity.SetStatus": _set_status,
+    "identity.AppointOfficer": _named("identity.appoint-officer"),
+    "identity.DismissOfficer": _named("identity.dismiss-officer"),
+    "identity.RotateTagKey": _named("identity.rotate-tag-key"),
+    "identity.RegisterTag": _named("identity.register-tag"),
+    "identity.Retag": _named("identity.retag"),
+    "identity.ReleaseTag": _named("identity.release-tag"),
+    "identity.Enrol": _named("identity.enrol"),
+    "identity.ProposeChange": _named("identity.propose-change"),
+    "identity.Confirm": _named("identity.confirm"),
+    "identity.Withdraw": _named("identity.withdraw"),
+    "identity.SetPersonStatus": _named("identity.set-person-status"),
+    "identity.Recover": _named("identity.recover"),
+    "identity.ProposeLegalPerson": _named("identity.propose-legal-person"),
+    "identity.ConfirmLegalPerson": _named("identity.confirm-legal-person"),
+    "identity.WithdrawLegalPerson": _named("identity.withdraw-legal-person"),
+    "identity.SetLegalPersonStatus": _named("identity.set-legal-person-status"),
+    "identity.GrantMandate": _named("identity.grant-mandate"),
+    "identity.AcceptMandate": _named("identity.accept-mandate"),
+    "identity.EndMandate": _named("identity.end-mandate"),
+}

@@ -21,10 +21,12 @@ from chain.ed25519 import Ed25519Signer
 from chain.receipt import verify
 from chain.receipt_text import decode_any
 from chain.transaction import Operation
+from cli.explorer.build import DESCRIBERS
 from client.answers import SelfReport
 from client.session import Session
 from membership import state
 from membership.pb import membership_pb2 as pb
+from node.modules import ledger_modules
 from service.app import create_app
 from service.explorer.api import api_router
 from service.explorer.pages import SITE, pages_router
@@ -33,6 +35,7 @@ from service.explorer.pulse import WAIT_S, health
 from service.explorer.queries import Explored, Filter
 from service.explorer.references import searched
 from service.explorer.words import MEMBERSHIP, describe
+from service.language import Language
 from service.nodes import Network
 from service.settings import IndexSettings, LimitSettings, Settings
 from service.shell import shell_part
@@ -351,3 +354,13 @@ def test_proposal_says_what_it_would_change() -> None:
     body = pb.Propose(epoch=1, expires_at_ms=1, acts=acts).SerializeToString()
     words = describe(MEMBERSHIP, "en", "membership.Propose", body)
     assert words == "Proposes: admit an organisation, set a parameter"
+
+
+@pytest.mark.parametrize("language", ["zh-CN", "en"])
+def test_each_operation_of_each_module_has_words_of_its_own(language: Language) -> None:
+    registry, _ = ledger_modules()
+    kinds = [kind for module in registry.modules for kind in module.operations]
+    said = {kind: DESCRIBERS[kind](language, None) for kind in kinds}
+    assert len(kinds) > 20
+    assert all(words and kind not in words for kind, words in said.items())
+    assert len(set(said.values())) == len(said)
