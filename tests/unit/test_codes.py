@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("chain", "membership", "identity", "node", "client")
-CODE = re.compile(r"[a-z]+(-[a-z]+)*\.[a-z][a-z0-9]*(-[a-z0-9]+)*")
+PACKAGES = ("chain", "membership", "identity", "traceability", "node", "client")
+CODE = re.compile(r"[a-z]+[0-9]?(-[a-z]+)*\.[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 def constant(node: ast.expr | None) -> str | None:
