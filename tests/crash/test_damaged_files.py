@@ -9,16 +9,23 @@ from pathlib import Path
 
 import pytest
 
+from chain import genesis
 from client.pb import node_service_pb2 as pb
+from node import fsck
+from node.errors import StorageError
 from node.exits import NodeExit
+from node.home import Home
+from node.local import open_reader
 from tests.crash.damage import DAMAGES, FILES
 from tests.crash.drill import Drill, defects_in
 from tests.crash.load import Clients
-from tests.crash.rig import Network
+from tests.crash.rig import Network, Stuck
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 
 VICTIM = 3
+UNREAD_SECONDS = 10.0
+"""A node that reads a damaged part at its start ends well within."""
 HEALS = {
     # What is missing is like what a power cut takes; it comes from the peers.
     "ledger log": ("truncate", "empty", "remove"),
@@ -70,11 +77,35 @@ def _damage(network: Network, good: Path, file: str, damage: str) -> None:
 
 async def _must_refuse(network: Network, code: NodeExit, words: str, where: str) -> None:
     """The node ends with a sentence, not with a trace."""
-    assert await network.ended(VICTIM) == code, where
+    _check_refusal(network, await network.ended(VICTIM), code, words, where)
+
+
+def _check_refusal(network: Network, ended: int, code: NodeExit, words: str, where: str) -> None:
+    assert ended == code, where
     said = [line for line in network.log(VICTIM).read_text().splitlines() if line.startswith("zhixin node: ")]
     assert len(said) == 1, where
     assert re.search(words, said[0]), f"{where}: {said[0]}"
     assert defects_in(network, VICTIM) == [], where
+
+
+async def _refuses_or_is_found(network: Network, where: str) -> None:
+    """No start reads all of a ledger: damage in a part that nobody asked for is found by a check."""
+    try:
+        ended = await network.ended(VICTIM, UNREAD_SECONDS)
+    except Stuck:
+        await network.kill(VICTIM)
+        assert _finds(network.homes[VICTIM]), where
+    else:
+        _check_refusal(network, ended, NodeExit.WORLD, "restore the directory", where)
+
+
+def _finds(home: Home) -> bool:
+    """Whether `zhixin fsck` would name the damage."""
+    try:
+        with open_reader(home) as reader:
+            return bool(fsck.check(reader, genesis.load(home.genesis.read_bytes()), signatures=False))
+    except StorageError:
+        return True
 
 
 async def test_node_with_a_damaged_database_refuses_or_heals(
@@ -95,6 +126,8 @@ async def test_node_with_a_damaged_database_refuses_or_heals(
             elif damage in MUTED.get(file, ()):
                 await network.until(VICTIM, lambda status: status.role == pb.ROLE_MUTED)
                 await network.kill(VICTIM)
+            elif where == "ledger table: flip":
+                await _refuses_or_is_found(network, where)
             else:
                 words = "this key must not vote again" if file.startswith("journal") else "restore the directory"
                 await _must_refuse(network, NodeExit.WORLD, words, where)

@@ -318,6 +318,7 @@ def test_index_killed_while_it_writes_goes_on_and_holds_each_row_once(rig: Rig, 
     assert asyncio.run(go_on()) >= kill_at
     assert count(engine, blocks_table) == 400
     assert count(engine, transactions_table) == count(engine, operations_table) == 2_000
+    engine.dispose()
 
 
 def test_events_come_in_the_order_of_execution() -> None:
