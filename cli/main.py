@@ -12,10 +12,10 @@ def run(argv: list[str]) -> int:
     output.use_json(on="--json" in argv)
     language.select(language.choose(language.argument_in(argv), os.environ))
     # Help texts are looked up when a module is imported: the language must be known before.
-    from cli.app import build  # noqa: PLC0415
-    from cli.exits import Exit  # noqa: PLC0415
-    from cli.failure import report  # noqa: PLC0415
-    from cli.usage import localise_help  # noqa: PLC0415
+    from cli.app import build  # noqa: PLC0415 - after the language is chosen
+    from cli.exits import Exit  # noqa: PLC0415 - after the language is chosen
+    from cli.failure import report  # noqa: PLC0415 - after the language is chosen
+    from cli.usage import localise_help  # noqa: PLC0415 - after the language is chosen
 
     localise_help()
     try:
