@@ -122,7 +122,10 @@ class Drill:
             Stuck: Not all reach one height.
         """
         network, tally = self._network, self.tally
+        armed = frozenset(self._watchers)
         await self._unwatch()
+        for index in armed.intersection(network.running()):
+            await network.kill(index)  # a plan that is still to come would end it later
         for index in set(range(len(network.homes))) - set(network.running()):
             await network.start(index)
         await self._clients.stop()
@@ -208,8 +211,8 @@ class Drill:
             if draw.random() < 0.5:
                 names = (*COMMON, *2 * OF_PRUNING) if index in network.pruning else COMMON
                 plan = self._plan(draw.choice(tuple(Act)), draw.choice(names), draw.randint(1, 12))
-                await network.start(index, [plan])
                 network.mortal.add(index)
+                await network.start(index, [plan])
                 self._watchers[index] = asyncio.create_task(self._watch(index, plan))
             else:
                 await network.start(index)
@@ -223,15 +226,16 @@ class Drill:
         async with self._locks[index]:
             if network.process(index) is not process:
                 return  # it was killed by hand before its plan was due
-            network.mortal.discard(index)
             self._count(plan, await network.ended(index))
             self.tally.kills += 1
             await network.start(index)
+            network.mortal.discard(index)
 
     async def _unwatch(self) -> None:
         """Plans that are due no longer matter; those that came are over."""
-        for task in self._watchers.values():
-            task.cancel()
+        for index, task in self._watchers.items():
+            async with self._locks[index]:  # not amid a restart
+                task.cancel()
         for result in await asyncio.gather(*self._watchers.values(), return_exceptions=True):
             if isinstance(result, Exception):
                 raise result
