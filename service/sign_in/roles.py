@@ -24,6 +24,7 @@ class Role(StrEnum):
     ADMINISTRATOR = "administrator"
     CLERK = "clerk"
     APPROVER = "approver"
+    SUPERVISOR = "supervisor"
     AUDITOR = "auditor"
     OPERATOR = "operator"
 
@@ -36,6 +37,9 @@ class Permission(StrEnum):
     APPROVE = "approve"
     READ_RECORDS = "read-records"
     READ_AUDIT = "read-audit"
+    ADJUDICATE = "adjudicate"
+    MANAGE_STOCK = "manage-stock"
+    ERASE = "erase"
     REGISTER_KEY = "register-key"
     OPERATE = "operate"
 
@@ -45,6 +49,15 @@ PERMISSIONS = MappingProxyType(
         Role.ADMINISTRATOR: frozenset({Permission.MANAGE_PEOPLE, Permission.REGISTER_KEY}),
         Role.CLERK: frozenset({Permission.ENROL, Permission.READ_RECORDS, Permission.REGISTER_KEY}),
         Role.APPROVER: frozenset({Permission.APPROVE, Permission.READ_RECORDS, Permission.REGISTER_KEY}),
+        Role.SUPERVISOR: frozenset(
+            {
+                Permission.ADJUDICATE,
+                Permission.MANAGE_STOCK,
+                Permission.ERASE,
+                Permission.READ_RECORDS,
+                Permission.REGISTER_KEY,
+            }
+        ),
         Role.AUDITOR: frozenset({Permission.READ_RECORDS, Permission.READ_AUDIT}),
         Role.OPERATOR: frozenset({Permission.OPERATE}),
     }

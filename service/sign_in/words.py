@@ -8,6 +8,7 @@ ROLE_KEYS = {
     Role.ADMINISTRATOR: "role.administrator",
     Role.CLERK: "role.clerk",
     Role.APPROVER: "role.approver",
+    Role.SUPERVISOR: "role.supervisor",
     Role.AUDITOR: "role.auditor",
     Role.OPERATOR: "role.operator",
 }
@@ -15,6 +16,7 @@ ROLE_ABOUT_KEYS = {
     Role.ADMINISTRATOR: "role.administrator-about",
     Role.CLERK: "role.clerk-about",
     Role.APPROVER: "role.approver-about",
+    Role.SUPERVISOR: "role.supervisor-about",
     Role.AUDITOR: "role.auditor-about",
     Role.OPERATOR: "role.operator-about",
 }
