@@ -17,6 +17,10 @@ class KeyFileError(Exception):
     """A file of keys that can't be read, opened with this passphrase, or used for what it is named for."""
 
 
+class TokenError(KeyFileError):
+    """A PKCS#11 token, or a key in it, that is not there, does not open, or is not what it must be."""
+
+
 class PersonErased(Exception):
     """There is no such person in the store: erased, or never there. Nothing tells which."""
 
