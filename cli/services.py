@@ -32,11 +32,10 @@ def _explorer(ground: Ground, _address: Address) -> Sequence[Part]:
 
 
 def _office(ground: Ground, address: Address) -> Sequence[Part]:
-    from service.shell import shell_part  # noqa: PLC0415 - needs the built pages
-    from service.sign_in.part import OFFICE_SITE, sign_in_part  # noqa: PLC0415 - likewise
+    from cli.staffing import staffed  # noqa: PLC0415 - needs the built pages
+    from service.sign_in.part import OFFICE_SITE  # noqa: PLC0415 - likewise
 
-    assert ground.store is not None, "it says that it needs one"
-    return [shell_part(OFFICE_SITE), sign_in_part(ground.store, address, OFFICE_SITE)]
+    return staffed(ground, address, OFFICE_SITE, needs_ledger=False)
 
 
 SERVICES: tuple[Service, ...] = (

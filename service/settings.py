@@ -74,6 +74,21 @@ class LedgerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SigningSettings:
+    """Keys of the organisation that sign beside its officers; files that `zhixin keys new` makes."""
+
+    submit_key: str = field(
+        default="", metadata={"why": "key file of the service's own key; purpose submit is enough; empty: none"}
+    )
+    governing_key: str = field(
+        default="",
+        metadata={"why": "only for demonstration and development; empty: the governing key is kept offline"},
+    )
+    passphrase_file: str = field(default="", metadata={"why": "else ZHIXIN_PASSPHRASE; opens the key files above"})
+    allow_plain: bool = field(default=False, metadata={"why": "only a test network may keep keys unencrypted"})
+
+
+@dataclass(frozen=True, slots=True)
 class IndexSettings:
     """The index of the chain; nothing in it is personal, and it can be rebuilt at any time."""
 
@@ -137,6 +152,7 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
+    signing: SigningSettings = field(default_factory=SigningSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     addresses: Mapping[str, Address] = field(default_factory=dict)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sign-in as a part of a service: `[shell_part(site), sign_in_part(store, address, site), *own_parts]`."""
+"""What a service takes along whose people sign in: `[*staffed_parts(store, address, site, ledger), *own_parts]`."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fastapi import FastAPI
 
@@ -11,6 +12,7 @@ from client.connection import Endpoint
 from service.app import Part
 from service.pages import Site
 from service.settings import Address
+from service.shell import shell_part
 from service.sign_in.act_pages import act_router
 from service.sign_in.acts import Acts
 from service.sign_in.api import HOME_PATH, api_router
@@ -23,6 +25,27 @@ from service.store import Store
 
 OFFICE_SITE = Site("office.title", home=HOME_PATH, layout="workplace")
 """The service that is sign-in alone: where people look after their passkeys, and administrators after people."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfficeLedger:
+    """The ledger as a service's officers meet it.
+
+    Attributes:
+        genesis: The network.
+        endpoints: Nodes to ask; None: the founding validators.
+        role: What an organisation must have on the ledger for its officers to work here, e.g. "registrar"; "": being an
+            active member is enough.
+        cosigners: Keys that sign each act beside the officer: the service's own.
+        governor: A governing key of the organisation that the service holds, for demonstration and development; None:
+            the key is kept offline.
+    """
+
+    genesis: Genesis
+    endpoints: Sequence[Endpoint] | None
+    role: str = ""
+    cosigners: Sequence[TransactionSigner] = ()
+    governor: TransactionSigner | None = None
 
 
 def sign_in_part(store: Store, address: Address, site: Site, *, office: Office | None = None) -> Part:
@@ -43,35 +66,42 @@ def sign_in_part(store: Store, address: Address, site: Site, *, office: Office |
     return Part("sign-in", routers, start=start, problems=SIGN_IN_KINDS)
 
 
-def acts_part(
-    genesis: Genesis,
-    endpoints: Sequence[Endpoint] | None,
-    site: Site,
-    *,
-    registrars: Sequence[TransactionSigner] = (),
-    cosigners: Sequence[TransactionSigner] = (),
-) -> Part:
+def acts_part(ledger: OfficeLedger, site: Site) -> Part:
     """What a service takes along whose officers sign acts; it stands beside `sign_in_part`.
 
     Args:
-        genesis: The network.
-        endpoints: Nodes to ask; None: the founding validators.
+        ledger: The network, and who signs beside officers.
         site: The service's.
-        registrars: Keys that sign the registration of an officer's passkey: one of them governs the organisation.
-        cosigners: Keys that sign every other act beside the officer, if any.
 
     Returns:
-        The part; `app.state.acts` is where others prepare acts.
+        The part; `app.state.acts` is where others prepare acts, `app.state.door.session` asks the ledger.
     """
-    door = Door(genesis, endpoints)
-    acts, registrations = Acts(door, cosigners), Acts(door, registrars)
+    door = Door(ledger.genesis, ledger.endpoints)
+    acts = Acts(door, ledger.cosigners)
+    registrations = Acts(door, () if ledger.governor is None else (ledger.governor,))
 
     async def start(app: FastAPI) -> None:
         door.open()
-        app.state.acts = acts
+        app.state.acts, app.state.door = acts, door
 
     async def stop(_app: FastAPI) -> None:
         await door.close()
 
     routers = [act_router(acts, registrations, door, site)]
     return Part("acts", routers, start=start, stop=stop)
+
+
+def staffed_parts(
+    store: Store, address: Address, site: Site, ledger: OfficeLedger | None, *, office: Office | None = None
+) -> list[Part]:
+    """Page shell, sign-in and acts of a service whose people sign in; its own parts come after them.
+
+    Args:
+        store: Where people are kept.
+        address: Where the service is reached.
+        site: Its name and navigation.
+        ledger: The network on which officers sign; None: they sign nothing here.
+        office: Where a test has a clock of its own.
+    """
+    parts = [shell_part(site), sign_in_part(store, address, site, office=office)]
+    return parts if ledger is None else [*parts, acts_part(ledger, site)]

@@ -15,7 +15,7 @@ from chain import receipt
 from chain.signing import Scheme
 from cli.devnet.network import Devnet, bring_up, remove
 from membership.pb import membership_pb2 as pb
-from service.sign_in.part import OFFICE_SITE, acts_part
+from service.sign_in.part import OFFICE_SITE, OfficeLedger, acts_part
 from service.sign_in.people import first_link
 
 pytestmark = pytest.mark.network
@@ -42,7 +42,7 @@ def test_invited_officer_registers_a_passkey_and_the_signed_act_is_proven_offlin
     genesis = home.genesis()
     organisation = genesis.founders[0].organisation
     governor = home.signer(organisation)
-    acts = acts_part(genesis, home.endpoints(genesis), OFFICE_SITE, registrars=[governor])
+    acts = acts_part(OfficeLedger(genesis, home.endpoints(genesis), governor=governor), OFFICE_SITE)
     with served_office(tmp_path, lambda _store: [acts]) as office:
         origin = office.address.public_origin
         with visiting(browser, origin, language="en") as seen:
