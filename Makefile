@@ -93,4 +93,4 @@ lock:  ## pin the dependencies anew, for CPython 3.11 and 3.12; needs uv on PATH
 	uv pip compile pyproject.toml $(if $(UPGRADE),--upgrade) --group runtime-build --group dev --group fuzz -c requirements/runtime.txt $(LOCK) -o requirements/dev.txt
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) web/node_modules service/static service/static.fresh .artefacts build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) web/node_modules service/static service/static.fresh service/fonts .artefacts build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,12 +2,14 @@
 // Builds what pages load into service/static: checks the types, bundles, minifies, names each file by its content,
 // and refuses a build in which a file or a page has outgrown its limit.
 //
+// Copies the font that printed matter embeds into service/fonts.
+//
 //   node build.mjs            check, build, print the sizes
 //   node build.mjs --quiet    print only what is wrong
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -17,6 +19,10 @@ import { ENTRIES, PAGES, PAGE_KB_MAX, SHELL } from "./entries.mjs";
 const WEB = dirname(fileURLToPath(import.meta.url));
 const OUT = resolve(WEB, "../service/static");
 const FRESH = `${OUT}.fresh`;
+const FONTS_IN = join(WEB, "node_modules/@expo-google-fonts/noto-sans-sc");
+const FONTS_OUT = resolve(WEB, "../service/fonts");
+/** Noto Sans SC in two weights, with its licence (SIL Open Font License 1.1), which has to go with it. */
+const FONTS = ["400Regular/NotoSansSC_400Regular.ttf", "700Bold/NotoSansSC_700Bold.ttf", "LICENSE_FONT"];
 const quiet = process.argv.includes("--quiet");
 
 /** Phones of 2020 with the browsers of their day, those inside messaging apps included. */
@@ -133,3 +139,9 @@ for (const [name, path] of Object.entries(manifest.names)) {
 writeFileSync(join(FRESH, "manifest.json"), `${JSON.stringify(manifest, null, 1)}\n`);
 rmSync(OUT, { recursive: true, force: true });
 renameSync(FRESH, OUT);
+mkdirSync(FONTS_OUT, { recursive: true });
+for (const font of FONTS) {
+  const fresh = join(FONTS_OUT, `.${basename(font)}`);
+  copyFileSync(join(FONTS_IN, font), fresh);
+  renameSync(fresh, join(FONTS_OUT, basename(font)));
+}
