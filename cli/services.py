@@ -7,7 +7,8 @@ A service's own package stays unimported until it is built, but for tables that 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import service.sign_in.tables  # noqa: F401 - every store has them, whichever command opens it
+import identity.api.desk.tables  # noqa: F401 - every store has all tables, whichever command opens it
+import service.sign_in.tables  # noqa: F401 - likewise
 from cli.errors import InputError, WorldError
 from service.app import Part
 from service.errors import ConfigError, KeyFileError, ListenError, StorageError
@@ -38,10 +39,17 @@ def _office(ground: Ground, address: Address) -> Sequence[Part]:
     return staffed(ground, address, OFFICE_SITE, needs_ledger=False)
 
 
+def _desk(ground: Ground, address: Address) -> Sequence[Part]:
+    from cli.desk import desk_parts  # noqa: PLC0415 - needs the built pages
+
+    return desk_parts(ground, address)
+
+
 SERVICES: tuple[Service, ...] = (
     Service("styles", BASE_PORT, needs_store=False, build=_styles),
     Service("explorer", BASE_PORT + 1, needs_store=False, build=_explorer),
     Service("office", BASE_PORT + 2, needs_store=True, build=_office),
+    Service("desk", BASE_PORT + 3, needs_store=True, build=_desk),
 )
 
 

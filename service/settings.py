@@ -100,6 +100,21 @@ class IndexSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """How long services keep what is personal, where no law says otherwise; days."""
+
+    draft_days: int = field(default=30, metadata={"why": "what was begun and never submitted is erased after it"})
+    image_days: int = field(default=365, metadata={"why": "scans and photos, after the case that they were made for"})
+    access_days: int = field(default=1_095, metadata={"why": "who looked at whom: three years, then it is deleted"})
+    erasure_days: int = field(
+        default=14, metadata={"why": "between a request to erase and the erasure: time to object"}
+    )
+    backup_days: int = field(
+        default=35, metadata={"why": "how long backups are kept: what was erased is gone with them"}
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class LoggingSettings:
     """JSON lines on standard error."""
 
@@ -154,6 +169,7 @@ class Settings:
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     signing: SigningSettings = field(default_factory=SigningSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     addresses: Mapping[str, Address] = field(default_factory=dict)
 

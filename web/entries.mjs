@@ -13,6 +13,7 @@ export const SHELL = ["shell.css", "shell.js"];
 /** What each kind of page loads beside the shell, the verifier included where it checks something. */
 export const PAGES = {
   "sign-in": ["sign-in.js"],
+  desk: ["sign-in.js", "desk.js"],
   "style page": ["htmx.js", "style-page.js"],
   "explorer: network": ["explorer-network.js"],
   "explorer: record": ["explorer-record.js", "verifier.js"],
@@ -24,6 +25,7 @@ export const ENTRIES = {
   "shell.js": { from: "pages/shell.ts", kbMax: 6 },
   "htmx.js": { from: "pages/htmx.ts", kbMax: 16 },
   "sign-in.js": { from: "pages/sign-in.ts", kbMax: 4 },
+  "desk.js": { from: "pages/desk.ts", kbMax: 4 },
   "style-page.js": { from: "pages/style-page.ts", kbMax: 10 },
   "explorer-network.js": { from: "pages/explorer-network.ts", kbMax: 6 },
   "explorer-record.js": { from: "pages/explorer-record.ts", kbMax: 12 },

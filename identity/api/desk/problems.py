@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ways in which the desk refuses, beside those of sign-in, of the ledger and of every service."""
+
+from pathlib import Path
+
+from service.language import add_messages
+from service.problems import ProblemKind
+
+add_messages(Path(__file__).parent / "messages")
+
+REASON_NEEDED = ProblemKind("desk.reason-needed", 403)
+UNKNOWN_PERSON = ProblemKind("desk.unknown-person", 404)
+UNKNOWN_CASE = ProblemKind("desk.unknown-case", 404)
+NOT_NOW = ProblemKind("desk.not-now", 409)
+CHANGED_MEANWHILE = ProblemKind("desk.changed-meanwhile", 409)
+OWN_WORK = ProblemKind("desk.own-work", 409)
+UNDER_WAY = ProblemKind("desk.under-way", 409)
+NOT_AS_PROPOSED = ProblemKind("desk.not-as-proposed", 409)
+NO_TAG = ProblemKind("desk.no-tag", 503)
+IMAGE = ProblemKind("desk.image", 422)
+SLOW_DOWN = ProblemKind("desk.slow-down", 429)
+NO_LEDGER = ProblemKind("desk.no-ledger", 503)
+
+KINDS: tuple[ProblemKind, ...] = (
+    REASON_NEEDED,
+    UNKNOWN_PERSON,
+    UNKNOWN_CASE,
+    NOT_NOW,
+    CHANGED_MEANWHILE,
+    OWN_WORK,
+    UNDER_WAY,
+    NOT_AS_PROPOSED,
+    NO_TAG,
+    IMAGE,
+    SLOW_DOWN,
+    NO_LEDGER,
+)

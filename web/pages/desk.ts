@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// The desk by keyboard alone: `g` and a letter go to a place, Ctrl+Enter sends the page's form. Each also has a link
+// or a button, so that nothing needs this file.
+
+import { all } from "./elements.js";
+
+/** A letter after `g` counts for so long. */
+const SEQUENCE_MS = 1_500;
+
+let wentAt = 0;
+
+function isWriting(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && (target.matches("input, select, textarea") || target.isContentEditable);
+}
+
+function go(key: string): void {
+  for (const place of all<HTMLElement>("[data-go]")) {
+    if (place.textContent?.trim() === key) location.assign(place.dataset["go"] ?? "/");
+  }
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    const own = event.target instanceof Element ? event.target.closest("form") : null;
+    const form = own ?? document.querySelector<HTMLFormElement>("form[data-send]");
+    if (form === null) return;
+    event.preventDefault();
+    form.requestSubmit();
+    return;
+  }
+  if (event.ctrlKey || event.metaKey || event.altKey || isWriting(event.target)) return;
+  if (event.key === "g") {
+    wentAt = event.timeStamp;
+  } else if (wentAt !== 0) {
+    if (event.timeStamp - wentAt < SEQUENCE_MS) go(event.key);
+    wentAt = 0;
+  }
+});
