@@ -136,8 +136,7 @@ class Token:
                     try:
                         return call(self._opened)
                     except _LOST:
-                        self._opened.close()
-                        self._opened = None
+                        self.end_session(self._module)
                 self._opened = self._open()
                 return call(self._opened)
             except _LOST as error:
@@ -145,6 +144,12 @@ class Token:
                 raise TokenError(f"{failed}: the token is gone ({type(error).__name__}); put it back") from None
             except pkcs11.PKCS11Error as error:
                 raise TokenError(f"{failed}: the token says {type(error).__name__}") from None
+
+    def end_session(self, module: str) -> None:
+        """End the session if it is one of this module; the next call begins another."""
+        if self._opened is not None and self._module == module:
+            self._opened.close()
+            self._opened = None
 
     def destroy(self, address: KeyAddress, kind: Kind) -> None:
         """Delete a key; one that is gone already is fine."""
@@ -188,7 +193,9 @@ class Token:
             pass
         except pkcs11.MultipleTokensReturned:
             raise TokenError(f"{self._module} has several tokens {self._label!r}; give each its own label") from None
-        module.reinitialize()  # one that was plugged in since shows only now; sessions that this ends are opened anew
+        for other in _tokens.values():
+            other.end_session(self._module)
+        module.reinitialize()  # a token that was plugged in since shows only now
         try:
             return module.get_token(token_label=self._label)
         except pkcs11.NoSuchToken:

@@ -57,6 +57,9 @@ class StoreSettings:
         default="data/service-keys", metadata={"why": "the keys' folder; never in one copy with the data"}
     )
     passphrase_file: str = field(default="", metadata={"why": "else ZHIXIN_PASSPHRASE; opens the key-encryption key"})
+    wrapping_key: str = field(
+        default="", metadata={"why": "empty: a file in store.keys; else pkcs11:…, a key in a token"}
+    )
     allow_plain: bool = field(default=False, metadata={"why": "only a test network may keep keys unencrypted"})
     pool_max: int = field(default=8, metadata={"why": "database connections of one process"})
     busy_ms: int = field(default=5_000, metadata={"why": "SQLite's writers have turns; each takes milliseconds"})

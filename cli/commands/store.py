@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,18 @@ from service.store import Store, audit, open_store
 from service.store.backup import restore_backup, write_backup
 from service.store.models import Person
 from service.store.opening import new_wrapping
+
+IN_FILE = "file"
+"""Where `--into` puts a key that is in no token."""
+
+
+class KeyKind(StrEnum):
+    """What a key in a token is for."""
+
+    WRAPPING = "wrapping"
+    MAC = "mac"
+    SIGNING = "signing"
+
 
 app = group(t("help.store"))
 
@@ -85,15 +98,42 @@ def end_epoch(to: FolderOption, settings: SettingsOption = None) -> None:
 @command(app, "rotate-key", t("store.rotate-key.help"))
 def rotate_key(
     passphrase: Annotated[str, typer.Option("--new-passphrase", help=t("store.option.new-passphrase"))] = "",
+    into: Annotated[str | None, typer.Option("--into", metavar="file|pkcs11:…", help=t("store.option.into"))] = None,
     settings: SettingsOption = None,
 ) -> None:
-    """Exchange the key-encryption key; also how its passphrase is changed."""
+    """Exchange the key-encryption key: under a new passphrase, or between a file and a token."""
     with explained():
         chosen = load_settings(settings).store
     with _opened(settings) as store, explained():
-        wrapping = new_wrapping(chosen, os.environ, passphrase)
-        store.rotate_wrapping(wrapping)
-    emit({"key": wrapping.name}, t("store.key-rotated", key=wrapping.name))
+        wrapping = new_wrapping(chosen, os.environ, passphrase, "" if into == IN_FILE else into)
+        left = store.rotate_wrapping(wrapping)
+    lines = [t("store.key-rotated", key=wrapping.name)]
+    if left:
+        lines.append(t("store.keys-left", keys=", ".join(left)))
+    emit({"key": wrapping.name, "left": list(left)}, *lines)
+
+
+@command(app, "make-key", t("store.make-key.help"))
+def make_key(
+    uri: Annotated[str, typer.Argument(metavar="pkcs11:…", help=t("store.option.uri"))],
+    kind: Annotated[KeyKind, typer.Option("--kind", help=t("store.option.kind"))],
+) -> None:
+    """Make a key in a PKCS#11 token that never leaves it."""
+    from service import pkcs11  # noqa: PLC0415 - loads PKCS#11 where it is used alone
+
+    public: dict[str, str] = {}
+    with explained():
+        asked = pkcs11.parse_uri(uri)
+        match kind:
+            case KeyKind.WRAPPING:
+                address = pkcs11.make_key(pkcs11.WrappingKey, asked, os.environ).address
+            case KeyKind.MAC:
+                address = pkcs11.make_key(pkcs11.MacKey, asked, os.environ).address
+            case KeyKind.SIGNING:
+                signing = pkcs11.make_key(pkcs11.SigningKey, asked, os.environ)
+                address, public = signing.address, {"public_key": signing.public_key.hex()}
+    fields = {"kind": kind.value, "token": address.token, "label": address.label, "id": address.id.hex()}
+    emit(fields | public, t("store.key-made", **fields))
 
 
 @command(app, "rotate-index", t("store.rotate-index.help"))

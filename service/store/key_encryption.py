@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The key-encryption key: what all other keys of the store are wrapped under. It wraps a handful of keys, no data.
 
-Here it is a file under scrypt and AES-256-GCM. A key in hardware is another class with the same three members.
+Here it is a file under scrypt and AES-256-GCM; `service.store.token_key` has the one in a PKCS#11 token.
 
 Source: RFC 7914 (scrypt), NIST SP 800-38D (GCM).
 """
@@ -21,6 +21,7 @@ from service.store.cipher import KEY_BYTES, Unopened, new_key, place, seal, unse
 from service.store.files import read_private, replace_private
 
 FORMAT = "zhixin-service-kek/1"
+TOKEN_PREFIX = "token-"  # noqa: S105 - begins a name
 FILE_BYTES_MAX = 4096
 PASSPHRASE_BYTES_MAX = 1024
 SCRYPT_N = 2**15
@@ -36,7 +37,7 @@ class KeyEncryptionKey(Protocol):
 
     @property
     def name(self) -> str:
-        """Random, stands beside what it wrapped; 16 hex digits."""
+        """Stands beside what it wrapped: 16 random hex digits for a file's, `token-` and its id for a token's."""
 
     def wrap(self, key: bytes, where: bytes) -> bytes:
         """Encrypt a key for one place."""

@@ -11,15 +11,15 @@ The file is what must really be deleted when an epoch ends. Copies of it are rep
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
-from service.errors import KeyFileError
+from service.errors import KeyFileError, TokenError
 from service.store.cipher import keyed_digest, new_key, place
 from service.store.files import destroy, locked, make_folder, read_private, replace_private
-from service.store.key_encryption import FileKey, KeyEncryptionKey, path_of
+from service.store.key_encryption import TOKEN_PREFIX, FileKey, KeyEncryptionKey, path_of
 
 FORMAT = "zhixin-service-keys/1"
 FILE_BYTES_MAX = 64 * 1024
@@ -34,13 +34,24 @@ class Purpose(StrEnum):
     SERVICE = "service"
 
 
+class Wrappings(Protocol):
+    """Where key-encryption keys are."""
+
+    def open(self, name: str) -> KeyEncryptionKey:
+        """The key of a name, or KeyFileError."""
+
+    def destroy(self, name: str) -> None:
+        """Delete a key from its token, or KeyFileError; one that is gone already is fine."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """The ring as it stands in its file."""
+    """The ring as it stands in its file; `retired` are keys in tokens that wrap nothing any more."""
 
     store: str
     wrapping: str
     keys: dict[tuple[Purpose, int], bytes]
+    retired: tuple[str, ...] = ()
 
 
 class KeyRing:
@@ -48,12 +59,12 @@ class KeyRing:
 
     Args:
         folder: Holds `keys.json`, the key-encryption key's file and the lock; mode 0700.
-        open_wrapping: Finds a key-encryption key by its name.
+        wrappings: Finds key-encryption keys by their names.
     """
 
-    def __init__(self, folder: Path, open_wrapping: Callable[[str], KeyEncryptionKey]) -> None:
+    def __init__(self, folder: Path, wrappings: Wrappings) -> None:
         self.folder = folder
-        self._open_wrapping = open_wrapping
+        self._wrappings = wrappings
         self._wrapping: KeyEncryptionKey | None = None
         self._stamp = (0, 0)
         self.reload()
@@ -131,7 +142,7 @@ class KeyRing:
             content = self._read()
             version = max(number for other, number in content.keys if other is purpose) + 1
             keys = {**content.keys, (purpose, version): new_key()}
-            self._replace(_Content(content.store, content.wrapping, keys))
+            self._replace(replace(content, keys=keys))
         return version
 
     def drop_before(self, purpose: Purpose, version: int) -> None:
@@ -141,7 +152,7 @@ class KeyRing:
             assert (purpose, version) in content.keys, "the version that stays exists"
             keys = {place: key for place, key in content.keys.items() if place[0] is not purpose or place[1] >= version}
             if keys != content.keys:
-                self._replace(_Content(content.store, content.wrapping, keys))
+                self._replace(replace(content, keys=keys))
 
     def wrap_under(self, wrapping: KeyEncryptionKey) -> None:
         """Exchange the key-encryption key: one file is replaced, so it is done or not done at any moment.
@@ -154,20 +165,39 @@ class KeyRing:
             path = path_of(self.folder, wrapping.name)
             if isinstance(wrapping, FileKey) and not path.exists():
                 raise KeyFileError(f"{path} was removed by another process that was starting; rotate the key again")
-            self._replace(_Content(content.store, wrapping.name, content.keys), wrapping)
+            retired = content.retired
+            if content.wrapping.startswith(TOKEN_PREFIX) and content.wrapping != wrapping.name:
+                retired = (*retired, content.wrapping)
+            self._replace(replace(content, wrapping=wrapping.name, retired=retired), wrapping)
 
-    def remove_unused(self) -> None:
-        """Destroy files of key-encryption keys that wrap nothing: a rotation ended, or broke off."""
+    def remove_unused(self) -> tuple[str, ...]:
+        """Destroy key-encryption keys that wrap nothing: a rotation ended, or broke off.
+
+        Returns:
+            Names of those that are left because their token could not be reached.
+        """
         with locked(self.folder):
             content = self._read()
             for path in sorted(self.folder.glob("kek-*.json")):
                 if path.stem != f"kek-{content.wrapping}":
                     destroy(path)
+            left = tuple(name for name in content.retired if name != content.wrapping and not self._is_destroyed(name))
+            if left != content.retired:
+                self._replace(replace(content, retired=left))
+        return left
+
+    def _is_destroyed(self, name: str) -> bool:
+        """Delete a key from its token; one whose token is not at hand waits for the next time."""
+        try:
+            self._wrappings.destroy(name)
+        except TokenError:
+            return False
+        return True
 
     def _find(self, name: str) -> KeyEncryptionKey:
         """A key-encryption key by name; the one in use is at hand, also where only its maker knows its passphrase."""
         if self._wrapping is None or self._wrapping.name != name:
-            self._wrapping = self._open_wrapping(name)
+            self._wrapping = self._wrappings.open(name)
         return self._wrapping
 
     def _replace(self, content: _Content, wrapping: KeyEncryptionKey | None = None) -> None:
@@ -188,11 +218,12 @@ class KeyRing:
                 purpose, version = Purpose(item["purpose"]), int(item["version"])
                 wrapped = bytes.fromhex(item["wrapped"])
                 keys[(purpose, version)] = wrapping.unwrap(wrapped, _where(store, purpose, version))
+            retired = tuple(str(item) for item in document.get("retired", ()))
         except (KeyError, TypeError, ValueError, RecursionError):
             raise KeyFileError(f"{path} is not a {FORMAT} file") from None
         if {purpose for purpose, _ in keys} != set(Purpose):
             raise KeyFileError(f"{path} lacks a key")
-        return _Content(store, name, keys)
+        return _Content(store, name, keys, retired)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -213,7 +244,8 @@ def _write(folder: Path, content: _Content, wrapping: KeyEncryptionKey) -> None:
         }
         for (purpose, version), key in sorted(content.keys.items())
     ]
-    document = {"format": FORMAT, "store": content.store, "wrapping": content.wrapping, "keys": listed}
+    document: dict[str, object] = {"format": FORMAT, "store": content.store, "wrapping": content.wrapping}
+    document |= {"keys": listed} | ({"retired": content.retired} if content.retired else {})
     replace_private(KeyRing.path(folder), json.dumps(document, indent=2).encode() + b"\n")
 
 

@@ -187,17 +187,21 @@ class Store:
             mark = select(StoreMark.epoch).scalar_subquery()
             return session.scalar(select(func.count()).select_from(Erasure).where(Erasure.epoch >= mark)) or 0
 
-    def rotate_wrapping(self, wrapping: KeyEncryptionKey) -> None:
-        """Exchange the key-encryption key and destroy the old one's file; other processes follow by themselves.
+    def rotate_wrapping(self, wrapping: KeyEncryptionKey) -> tuple[str, ...]:
+        """Exchange the key-encryption key and destroy the old one; other processes follow by themselves.
+
+        Returns:
+            Names of old keys whose token could not be reached; opening the store tries again to destroy them.
 
         Raises:
             KeyFileError: Another process that was starting removed the new key's file; nothing was changed.
         """
         with locked(self.ring.folder, "upkeep"):
             self.ring.wrap_under(wrapping)
-            self.ring.remove_unused()
+            left = self.ring.remove_unused()
             with self.write() as session:
                 self.record(session, Act(audit.SYSTEM, "store.key-rotated", "-"))
+        return left
 
     def rotate_index_key(self) -> int:
         """Make all blind indexes anew under a new key and destroy the old one; goes on where it broke off.
