@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from cli.attestation import resident_number
 from cli.errors import InputError
 from cli.language import t
+from identity import resident_number
+from identity.resident_number import Fault
 
 TABLE_BYTES_MAX = 256 * 1024 * 1024
 """A million people fit; more should come in several files."""
@@ -195,14 +196,14 @@ def _row(
     return [], Person(index, line, claims, level, _millis(valid_from), _millis(valid_to))
 
 
-def _number_words() -> dict[str, str]:
+def _number_words() -> dict[Fault, str]:
     return {
-        "row.number-length": t("row.number-length"),
-        "row.number-characters": t("row.number-characters"),
-        "row.number-region": t("row.number-region"),
-        "row.number-date": t("row.number-date"),
-        "row.number-sequence": t("row.number-sequence"),
-        "row.number-check": t("row.number-check"),
+        Fault.LENGTH: t("row.number-length"),
+        Fault.CHARACTERS: t("row.number-characters"),
+        Fault.REGION: t("row.number-region"),
+        Fault.DATE: t("row.number-date"),
+        Fault.SEQUENCE: t("row.number-sequence"),
+        Fault.CHECK: t("row.number-check"),
     }
 
 

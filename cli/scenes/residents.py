@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from cli.attestation.resident_number import check_character
+from identity.resident_number import check_character
 
 REGION = "440604"
 BORN_FIRST = date(1940, 1, 1)

@@ -11,60 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from cli.attestation import claims, resident_number, table
+from cli.attestation import claims, table
 from cli.attestation.journal import Journal, Submission
 from cli.errors import InputError
 from cli.scenes import residents
+from identity import resident_number
 
 TODAY = date(2026, 11, 22)
 VALID = "11010519491231002X"
 """The example of GB 11643-1999."""
-
-
-def mod_11_2(number: str) -> bool:
-    """ISO 7064 MOD 11-2 from its definition: the weighted sum with the check is 1 modulo 11."""
-    digits = [10 if c == "X" else int(c) for c in number]
-    return sum(digit * pow(2, 17 - i, 11) for i, digit in enumerate(digits)) % 11 == 1
-
-
-# ---------------------------------------------------------------- numbers
-
-
-def test_standards_example_is_valid() -> None:
-    assert resident_number.fault(VALID, TODAY) is None
-
-
-def test_check_character_is_that_of_iso_7064() -> None:
-    for resident in residents.residents(300, 7):
-        assert mod_11_2(resident.id_number)
-
-
-@pytest.mark.parametrize(
-    ("number", "fault"),
-    [
-        (VALID[:-1], "row.number-length"),
-        (VALID + "0", "row.number-length"),
-        ("", "row.number-length"),
-        ("A" + VALID[1:], "row.number-characters"),
-        (VALID[:-1] + "x", "row.number-characters"),
-        ("１" + VALID[1:], "row.number-characters"),
-        ("0" + VALID[1:], "row.number-region"),
-        ("110105194902310021", "row.number-date"),
-        ("110105189912310026", "row.number-date"),
-        ("110105202612310021", "row.number-date"),
-        ("110105194912310003", "row.number-sequence"),
-        (VALID[:-1] + "0", "row.number-check"),
-    ],
-)
-def test_faulty_number_is_named_by_its_fault(number: str, fault: str) -> None:
-    assert resident_number.fault(number, TODAY) == fault
-
-
-def test_each_single_digit_error_in_a_number_is_found() -> None:
-    for position in range(17):
-        for digit in "0123456789":
-            if digit != VALID[position]:
-                assert resident_number.fault(VALID[:position] + digit + VALID[position + 1 :], TODAY) is not None
 
 
 # ---------------------------------------------------------------- residents
