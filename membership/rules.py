@@ -16,6 +16,7 @@ from chain.module import Context
 from chain.overlay import ReadState
 from chain.signing import Signer
 from membership import authority
+from membership.anchors import anchor
 from membership.evidence import report_evidence
 from membership.genesis import write_genesis
 from membership.keys import add_own_key, revoke_own_key
@@ -30,6 +31,7 @@ _OPERATIONS: Final[Mapping[str, type[Message]]] = {
     f"{NAME}.{kind.DESCRIPTOR.name}": kind
     for kind in (
         pb.AddKey,
+        pb.Anchor,
         pb.Approve,
         pb.Propose,
         pb.ReportEvidence,
@@ -77,6 +79,9 @@ class Membership:
         """
         if isinstance(message, pb.ReportEvidence):
             report_evidence(context, message, self._verification.scheme)
+            return
+        if isinstance(message, pb.Anchor):
+            anchor(context, message)
             return
         organisation = _governing(context)
         match message:

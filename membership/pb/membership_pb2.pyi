@@ -5,7 +5,7 @@ SPDX-License-Identifier: Apache-2.0
 Who may do what: operations on organisations, keys, validators and parameters, and the records that they leave in
 state under `membership/`. One encoding each, as in zhixin.chain.
 
-Registered operations: Propose, Approve, Withdraw, AddKey, RevokeKey, SetEndpoint, ReportEvidence.
+Registered operations: Propose, Approve, Withdraw, AddKey, RevokeKey, SetEndpoint, ReportEvidence, Anchor.
 """
 
 from chain.pb import ledger_pb2 as _ledger_pb2
@@ -75,6 +75,32 @@ PARAMETER_ATTESTATION_LIFETIME_MS_MAX: Parameter.ValueType  # 3
 PARAMETER_ORGANISATION_KEYS_MAX: Parameter.ValueType  # 4
 """keys in use an organisation can have"""
 Global___Parameter: _TypeAlias = Parameter  # noqa: Y015
+
+class _AnchorKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AnchorKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AnchorKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ANCHOR_KIND_UNSPECIFIED: _AnchorKind.ValueType  # 0
+    ANCHOR_KIND_AUDIT: _AnchorKind.ValueType  # 1
+    """a service's audit chain, which only grows"""
+    ANCHOR_KIND_STATUS_LIST: _AnchorKind.ValueType  # 2
+    """a published list of credentials' statuses"""
+    ANCHOR_KIND_WEB_BUNDLE: _AnchorKind.ValueType  # 3
+    """the program that a site serves to browsers"""
+
+class AnchorKind(_AnchorKind, metaclass=_AnchorKindEnumTypeWrapper):
+    """What an organisation keeps elsewhere and commits itself to here."""
+
+ANCHOR_KIND_UNSPECIFIED: AnchorKind.ValueType  # 0
+ANCHOR_KIND_AUDIT: AnchorKind.ValueType  # 1
+"""a service's audit chain, which only grows"""
+ANCHOR_KIND_STATUS_LIST: AnchorKind.ValueType  # 2
+"""a published list of credentials' statuses"""
+ANCHOR_KIND_WEB_BUNDLE: AnchorKind.ValueType  # 3
+"""the program that a site serves to browsers"""
+Global___AnchorKind: _TypeAlias = AnchorKind  # noqa: Y015
 
 class _OrganisationStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -291,6 +317,67 @@ class ReportEvidence(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportEvidence: _TypeAlias = ReportEvidence  # noqa: Y015
+
+@_typing.final
+class Anchor(_message.Message):
+    """Put a digest where its organisation cannot change it any more. Needs a key of purpose `submit`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    kind: Global___AnchorKind.ValueType
+    stream: _builtins.bytes
+    """16 random bytes: which of the organisation's chains, lists or sites"""
+    digest: _builtins.bytes
+    """32 bytes"""
+    size: _builtins.int
+    """of what the digest covers, at least 1: entries of a chain or list, files of a bundle"""
+    def __init__(
+        self,
+        *,
+        kind: Global___AnchorKind.ValueType = ...,
+        stream: _builtins.bytes = ...,
+        digest: _builtins.bytes = ...,
+        size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "kind", b"kind", "size", b"size", "stream", b"stream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Anchor: _TypeAlias = Anchor  # noqa: Y015
+
+@_typing.final
+class AnchorRecord(_message.Message):
+    """Under membership/anchor/<organisation id>/<kind>/<stream in hex>: the newest one. Those before stand in the log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    digest: _builtins.bytes
+    size: _builtins.int
+    since_ms: _builtins.int
+    """time of the block that recorded it"""
+    def __init__(
+        self,
+        *,
+        digest: _builtins.bytes = ...,
+        size: _builtins.int = ...,
+        since_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "since_ms", b"since_ms", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnchorRecord: _TypeAlias = AnchorRecord  # noqa: Y015
 
 @_typing.final
 class KeyGrant(_message.Message):

@@ -76,6 +76,19 @@ def _propose(language: Language, body: bytes | None) -> str:
     )
 
 
+_ANCHORS: Mapping[int, str] = {
+    pb.ANCHOR_KIND_AUDIT: "explorer.anchor-audit",
+    pb.ANCHOR_KIND_STATUS_LIST: "explorer.anchor-status-list",
+    pb.ANCHOR_KIND_WEB_BUNDLE: "explorer.anchor-web-bundle",
+}
+
+
+def _anchor(language: Language, body: bytes | None) -> str:
+    if body is None:
+        return translate(language, "explorer.anchor")
+    return translate(language, _ANCHORS.get(decode(pb.Anchor, body, TRANSACTION_BYTES_MAX).kind, "explorer.anchor"))
+
+
 MEMBERSHIP: Describers = {
     "membership.Propose": _propose,
     "membership.Approve": plain("explorer.approve"),
@@ -84,4 +97,5 @@ MEMBERSHIP: Describers = {
     "membership.RevokeKey": plain("explorer.revoke-key"),
     "membership.SetEndpoint": plain("explorer.set-endpoint"),
     "membership.ReportEvidence": plain("explorer.report-evidence"),
+    "membership.Anchor": _anchor,
 }

@@ -21,6 +21,8 @@ from identity.rules import Identity
 from membership.genesis import key_section, membership_section, organisation_section
 from membership.pb import membership_pb2
 from membership.rules import Membership
+from traceability.pb import traceability_pb2
+from traceability.rules import Traceability
 
 SECRET, OTHER_SECRET = (bls.SecretKey.derive(word * 6) for word in (b"genesis", b"another"))
 OWNER, OTHER = Ed25519Signer(bytes(32)), Ed25519Signer(b"\x02" * 32)
@@ -81,7 +83,7 @@ def repair_genesis(data: bytes) -> bytes:
 
 def _executor(network: Network) -> Executor:
     membership = Membership()
-    return Executor(network, Registry([membership, Identity()]), membership)
+    return Executor(network, Registry([membership, Identity(), Traceability()]), membership)
 
 
 def read_genesis(data: bytes) -> None:
@@ -206,9 +208,11 @@ def operation_samples() -> list[bytes]:
         ),
         _bodies(m.AddKey(key=grant), attest, m.RevokeKey(key=other)),
         _bodies(m.SetEndpoint(bls_key=SECRET.public_key(), endpoint=endpoint)),
+        _bodies(m.Anchor(kind=m.ANCHOR_KIND_AUDIT, stream=bytes(16), digest=bytes(32), size=1)),
         _bodies(m.ReportEvidence(evidence=encode(pb.Evidence(bls_key=SECRET.public_key())))),
         _bodies(attest, *[m for status in statuses for m in (status, status)]),
         *_identity_samples(other),
+        *_traceability_samples(other),
     ]
 
 
@@ -255,7 +259,36 @@ def _identity_samples(key: pb.Signer) -> list[bytes]:
     return [_bodies(message) for message in messages]
 
 
-_KINDS: dict[str, type[Message]] = {**Membership().operations, **Identity().operations}
+def _traceability_samples(key: pb.Signer) -> list[bytes]:
+    """One of each operation of goods; most are refused, all decode."""
+    t = traceability_pb2
+    gln, gtin, lot = "6901234000009", "06901234000016", "01/06901234000016/10/L1"
+    projection = t.Projection(
+        id=bytes(32),
+        actor=gln,
+        type=t.EVENT_TYPE_OBJECT,
+        action=t.ACTION_ADD,
+        step=t.BUSINESS_STEP_COMMISSIONING,
+        event_time_ms=TIME_MS,
+        lines=[t.Line(item=lot, quantity=1_000_000)],
+    )
+    messages: list[Message] = [
+        t.RecordParticipant(gln=gln, kind=t.PARTICIPANT_KIND_SMALLHOLDER, roles=[t.ROLE_FARM], commitment=bytes(32)),
+        t.AddTraderKey(participant=gln, key=key),
+        t.EndTraderKey(key=key),
+        t.SetAgents(participant=gln),
+        t.RecordPlace(gln=gln, owner=gln, kind=t.PLACE_KIND_FARM, district="440604"),
+        t.RecordProduct(gtin=gtin, unit=t.UNIT_KILOGRAM, mass_mg=1_000_000, name_zh="菜心"),
+        t.SetTolerance(unit=t.UNIT_KILOGRAM, parts_per_million=10_000),
+        t.RecordEvent(projection=projection, event_commitment=bytes(32)),
+        t.DeclareError(event=bytes(32), reason=t.ERROR_REASON_DID_NOT_OCCUR),
+        t.Recall(items=[lot], kind=t.RECALL_KIND_RECALL, reason=t.RECALL_REASON_RESIDUES),
+        t.LiftRecall(items=[lot]),
+    ]
+    return [_bodies(message) for message in messages]
+
+
+_KINDS: dict[str, type[Message]] = {**Membership().operations, **Identity().operations, **Traceability().operations}
 
 
 def repair_operations(data: bytes) -> bytes:
