@@ -8,7 +8,7 @@ SEEDS ?= 1000
 FROM ?= 1
 JOBS ?= 2
 
-.PHONY: help setup setup-dev setup-web setup-debian web-sizes demo test check format bench sim proto lock fuzz crash clean
+.PHONY: help setup setup-dev setup-web setup-cards setup-debian web-sizes demo test check format bench sim proto lock fuzz crash clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
@@ -28,6 +28,12 @@ $(VENV)/dev: $(VENV)/runtime requirements/dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.txt
 	@touch $@
 
+$(VENV)/cards: $(VENV)/runtime requirements/cards.txt
+	@command -v cc >/dev/null && command -v swig >/dev/null && test -e /usr/include/PCSC/winscard.h || { echo "Readers of smart cards need a C compiler, swig and libpcsclite-dev to build pyscard: apt-get install --no-install-recommends gcc libc6-dev swig libpcsclite-dev" >&2; exit 1; }
+	@echo "Building pyscard for readers of smart cards, hash-checked (once; some seconds) ..."
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --require-hashes --no-binary :all: -r requirements/cards.txt
+	@touch $@
+
 web/node_modules/made: web/package.json web/verify/package.json web/package-lock.json web/.npmrc
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "zhixin's web parts need Node.js 20 or newer with npm on PATH" >&2; exit 1; }
 	cd web && npm ci --silent
@@ -44,13 +50,15 @@ setup-dev: $(VENV)/dev  ## the same, with the tools for tests and checks
 
 setup-web: service/static/manifest.json  ## the web parts: tools hash-checked, pages' scripts and styles built
 
-setup-debian:  ## as root: Debian's PostgreSQL, Chromium and CJK font for the tests; otherwise name what is missing
+setup-cards: $(VENV)/cards  ## what readers of smart cards need: pyscard, built from source, hash-checked
+
+setup-debian:  ## as root: what the tests need of Debian (tests/setup_debian); otherwise name what is missing
 	@tests/setup_debian
 
 demo: setup  ## run the demo and stay up; ONCE=1 ends with 0 only if each step held
 	$(BIN)/zhixin demo run $(if $(ONCE),--once)
 
-test: setup-dev setup-web setup-debian  ## every test, 1,000 simulator seeds included
+test: setup-dev setup-web setup-debian setup-cards  ## every test, 1,000 simulator seeds included
 	cd web/verify && npm test --silent
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests
 	$(BIN)/python -m sim run --from $(FROM) --seeds $(SEEDS) --jobs $(JOBS)
@@ -91,6 +99,7 @@ lock:  ## pin the dependencies anew, for CPython 3.11 and 3.12; needs uv on PATH
 	@command -v uv >/dev/null || { echo "make lock needs uv (https://docs.astral.sh/uv) on PATH" >&2; exit 1; }
 	uv pip compile pyproject.toml $(if $(UPGRADE),--upgrade) --group runtime-build $(LOCK) -o requirements/runtime.txt
 	uv pip compile pyproject.toml $(if $(UPGRADE),--upgrade) --group runtime-build --group dev --group fuzz -c requirements/runtime.txt $(LOCK) -o requirements/dev.txt
+	uv pip compile $(if $(UPGRADE),--upgrade) --group cards $(filter-out --only-binary :all:,$(LOCK)) -o requirements/cards.txt
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) web/node_modules service/static service/static.fresh service/fonts .artefacts build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
