@@ -32,8 +32,8 @@ from chain.types import sha256
 JsonObject: TypeAlias = dict[str, Json]
 
 ALGORITHM: Final = "ES256"
-TOKEN_CHARACTERS_MAX: Final = 256 * 1024
-"""Room for a status list of millions; what else is signed has smaller bounds of its own."""
+TOKEN_CHARACTERS_MAX: Final = 64 * 1024
+"""Ours have 1 to 4 KB; a status list has a bound of its own."""
 DEPTH_MAX: Final = 16
 """Of nested JSON; credentials nest 3 deep, and each level costs a reader a stack frame."""
 
@@ -136,25 +136,25 @@ def dump_json(value: Json) -> bytes:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def load_json(data: bytes, what: str) -> Json:
+def load_json(data: bytes, what: str, *, size_max: int = TOKEN_CHARACTERS_MAX) -> Json:
     """Read JSON that has one reading.
 
     Raises:
         InvalidToken: See `chain.strict_json`: no JSON, repeated names, a fraction, nested too deep.
     """
     try:
-        return parse(data, size_max=TOKEN_CHARACTERS_MAX, depth_max=DEPTH_MAX)
+        return parse(data, size_max=size_max, depth_max=DEPTH_MAX)
     except InvalidMessage as error:
         raise InvalidToken(f"{what}: {error.reason}") from None
 
 
-def load_object(data: bytes, what: str) -> JsonObject:
+def load_object(data: bytes, what: str, *, size_max: int = TOKEN_CHARACTERS_MAX) -> JsonObject:
     """Read a JSON object.
 
     Raises:
         InvalidToken: As `load_json`, or it is another value.
     """
-    value = load_json(data, what)
+    value = load_json(data, what, size_max=size_max)
     if not isinstance(value, dict):
         raise InvalidToken(f"{what} is no JSON object")
     return value
