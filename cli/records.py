@@ -23,8 +23,14 @@ from identity.pb import identity_pb2
 from identity.rules import Identity
 from membership.pb import membership_pb2
 from membership.rules import Membership
+from traceability.pb import traceability_pb2
+from traceability.rules import Traceability
 
-OPERATIONS: Mapping[str, type[Message]] = {**Membership().operations, **Identity().operations}
+OPERATIONS: Mapping[str, type[Message]] = {
+    **Membership().operations,
+    **Identity().operations,
+    **Traceability().operations,
+}
 
 _STATE_RECORDS: tuple[tuple[bytes, type[Message]], ...] = (
     (b"membership/organisation/", membership_pb2.OrganisationRecord),
@@ -45,6 +51,18 @@ _STATE_RECORDS: tuple[tuple[bytes, type[Message]], ...] = (
     (b"identity/control/", identity_pb2.ControlRecord),
     (b"identity/legal-person/", identity_pb2.LegalPersonRecord),
     (b"identity/mandate/", identity_pb2.MandateRecord),
+    (b"traceability/participant/", traceability_pb2.ParticipantRecord),
+    (b"traceability/key/", traceability_pb2.TraderKeyRecord),
+    (b"traceability/place/", traceability_pb2.RecordPlace),
+    (b"traceability/product/", traceability_pb2.RecordProduct),
+    (b"traceability/tolerance/", traceability_pb2.SetTolerance),
+    (b"traceability/event/", traceability_pb2.EventRecord),
+    (b"traceability/lot/", traceability_pb2.LotRecord),
+    (b"traceability/holding/", traceability_pb2.PortionRecord),
+    (b"traceability/transit/", traceability_pb2.PortionRecord),
+    (b"traceability/object/", traceability_pb2.ObjectRecord),
+    (b"traceability/process/", traceability_pb2.ProcessRecord),
+    (b"traceability/recall/", traceability_pb2.RecallRecord),
 )
 
 

@@ -4,9 +4,10 @@
 from chain.module import Registry
 from identity.rules import Identity
 from membership.rules import Membership
+from traceability.rules import Traceability
 
 
 def ledger_modules() -> tuple[Registry, Membership]:
     """The registry of all modules, and the one that says who is who."""
     membership = Membership()
-    return Registry((membership, Identity())), membership
+    return Registry((membership, Identity(), Traceability())), membership

@@ -37,6 +37,7 @@ from identity.rules import Identity
 from membership.genesis import key_section, membership_section, organisation_section
 from membership.rules import Membership
 from membership.verification import Verification
+from traceability.rules import Traceability
 
 NETWORK = Network(sha256(b"a network for tests"))
 START_MS = Millis(1_700_000_000_000)
@@ -143,7 +144,7 @@ def four() -> Genesis:
 
 def registry(verification: Verification = FAKE) -> tuple[Registry, Membership]:
     membership = Membership(verification)
-    return Registry([membership, Identity()]), membership
+    return Registry([membership, Identity(), Traceability()]), membership
 
 
 def operation(message: Message) -> Operation:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Puts the explorer together: which network, whose words for operations."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from chain.codec import decode
+from chain.errors import Refused
 from chain.genesis import GENESIS_BYTES_MAX
 from chain.types import TRANSACTION_BYTES_MAX
 from cli.home import find_home, read_file
@@ -19,6 +20,8 @@ from service.language import Language, add_messages, translate
 from service.nodes import Network, read_network
 from service.settings import LedgerSettings, Settings
 from service.shell import shell_part
+from traceability.acts import Act, act_of
+from traceability.pb import traceability_pb2
 
 add_messages(Path(__file__).parent / "messages")
 
@@ -102,6 +105,31 @@ def _named(key: str) -> Callable[[Language, bytes | None], str]:
     return describe
 
 
+_FOOD_ACTS: Mapping[Act, str] = {
+    Act.DECLARE: "traceability.record-event-declare",
+    Act.TRANSFORM: "traceability.record-event-transform",
+    Act.PACK: "traceability.record-event-pack",
+    Act.UNPACK: "traceability.record-event-unpack",
+    Act.SHIP: "traceability.record-event-ship",
+    Act.CANCEL: "traceability.record-event-cancel",
+    Act.RECEIVE: "traceability.record-event-receive",
+    Act.SELL: "traceability.record-event-sell",
+    Act.REMOVE: "traceability.record-event-remove",
+    Act.OBSERVE: "traceability.record-event-observe",
+    Act.NOTE: "traceability.record-event-note",
+}
+
+
+def _record_event(language: Language, body: bytes | None) -> str:
+    if body is None:
+        return translate(language, "traceability.record-event")
+    projection = decode(traceability_pb2.RecordEvent, body, TRANSACTION_BYTES_MAX).projection
+    try:
+        return translate(language, _FOOD_ACTS[act_of(projection)])
+    except Refused:
+        return translate(language, "traceability.record-event")
+
+
 DESCRIBERS: Describers = {
     **MEMBERSHIP,
     "identity.Attest": _attest,
@@ -125,4 +153,15 @@ DESCRIBERS: Describers = {
     "identity.GrantMandate": _named("identity.grant-mandate"),
     "identity.AcceptMandate": _named("identity.accept-mandate"),
     "identity.EndMandate": _named("identity.end-mandate"),
+    "traceability.RecordParticipant": _named("traceability.record-participant"),
+    "traceability.AddTraderKey": _named("traceability.add-trader-key"),
+    "traceability.EndTraderKey": _named("traceability.end-trader-key"),
+    "traceability.SetAgents": _named("traceability.set-agents"),
+    "traceability.RecordPlace": _named("traceability.record-place"),
+    "traceability.RecordProduct": _named("traceability.record-product"),
+    "traceability.SetTolerance": _named("traceability.set-tolerance"),
+    "traceability.RecordEvent": _record_event,
+    "traceability.DeclareError": _named("traceability.declare-error"),
+    "traceability.Recall": _named("traceability.recall"),
+    "traceability.LiftRecall": _named("traceability.lift-recall"),
 }
