@@ -34,6 +34,7 @@ from service.problems import Problem
 from service.sign_in import ceremony, challenges, kinds
 from service.sign_in.ceremony import CeremonyFailed
 from service.sign_in.challenges import Purpose
+from service.sign_in.key_request import KeyAnswer, KeyRequest
 from service.sign_in.office import Office
 from service.sign_in.passkeys import Answer, verify
 from service.sign_in.sessions import Officer
@@ -82,6 +83,10 @@ class Prepared:
         words: What it does, sentence by sentence, in each language.
         operations: What goes on the ledger.
         shown: Digest over both, which the page hands back; 64 hex digits.
+        expires_ms: Until when it can be signed; Unix time.
+        passkey_id: With which passkey it has to be signed; "": with any of the officer's.
+        request: What the keeper of a governing key is asked to sign first; None: nobody is.
+        answer: What that keeper answered; None: nothing yet.
         receipt: Proves that it stands on the ledger; None before it does.
         code: Which rule of the ledger refused it; "" otherwise.
     """
@@ -92,13 +97,17 @@ class Prepared:
     operations: Sequence[Operation]
     shown: str
     kind: str
+    expires_ms: int
+    passkey_id: str
+    request: KeyRequest | None
+    answer: KeyAnswer | None
     receipt: bytes | None
     code: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Assertion:
-    """A signer whose signature was made by a passkey; the blank one stands in while the header is made."""
+    """A signer whose signature was made elsewhere; the blank one stands in while the header is made."""
 
     signer: Signer
     assertion: bytes = b"\0"
@@ -115,14 +124,15 @@ class _Draft:
     passkey_id: str
     expires_at_ms: int
     salt: bytes
+    step: int = 0
 
     def encode(self) -> bytes:
-        return json.dumps([self.passkey_id, self.expires_at_ms, self.salt.hex()]).encode()
+        return json.dumps([self.passkey_id, self.expires_at_ms, self.salt.hex(), self.step]).encode()
 
     @classmethod
     def decode(cls, raw: bytes) -> "_Draft":
-        passkey_id, expires_at_ms, salt = json.loads(raw)
-        return cls(passkey_id, expires_at_ms, bytes.fromhex(salt))
+        passkey_id, expires_at_ms, salt, step = json.loads(raw)
+        return cls(passkey_id, expires_at_ms, bytes.fromhex(salt), step)
 
 
 class Acts:
@@ -145,6 +155,8 @@ class Acts:
         words: Mapping[Language, Sequence[str]],
         *,
         kind: str = ORDINARY,
+        passkey_id: str = "",
+        request: KeyRequest | None = None,
     ) -> str:
         """Keep an act for an officer to read and sign.
 
@@ -154,6 +166,8 @@ class Acts:
             operations: What goes on the ledger.
             words: What that does, in each language; at most 20 sentences.
             kind: `REGISTRATION` where the organisation's governing key signs beside.
+            passkey_id: The one passkey that may sign it; "": any of the officer's.
+            request: Goes to the keeper of a governing key, whose answer is awaited; None: nobody else signs first.
 
         Returns:
             Its id, for `/acts/<id>`.
@@ -164,16 +178,18 @@ class Acts:
             "operations": [base64.b64encode(operation.raw).decode() for operation in operations],
             "words": {language: list(words[language]) for language in LANGUAGES},
             "kind": kind,
+            "passkey": passkey_id,
+            "request": "" if request is None else request.encode().decode(),
+            "answer": "",
         }
-        text = json.dumps(content, ensure_ascii=False, sort_keys=True)
-        assert len(text.encode()) <= CONTENT_BYTES_MAX, "callers bound what an act holds"
+        text = _text(content)
         now_ms = office.now()
         row = PreparedAct(
             person_id=officer.person_id,
             staff_id=officer.staff_id,
             state=State.PREPARED,
             created_ms=now_ms,
-            expires_ms=now_ms + PREPARED_MS,
+            expires_ms=now_ms + PREPARED_MS if request is None else request.until_ms,
             code="",
         )
         with office.store.write() as session:
@@ -190,6 +206,20 @@ class Acts:
         """
         with office.store.read() as session:
             return _prepared(office, session, _own(session, officer, act_id))
+
+    def attach(self, office: Office, officer: Officer, act_id: str, answer: KeyAnswer) -> None:
+        """Keep the answer of a governing key's keeper; it was verified.
+
+        Raises:
+            Problem: The act can no longer be signed.
+        """
+        with office.store.write() as session:
+            row = _own(session, officer, act_id)
+            _check_open(row, office.now())
+            content = json.loads(office.store.people.open(session, row, PreparedAct.content) or "")
+            content["answer"] = answer.encode().decode()
+            office.store.people.seal(session, row, PreparedAct.content, _text(content))
+            office.store.record(session, Act(officer.person_id, "act.answered", row.id))
 
     def ask(self, office: Office, officer: Officer, act_id: str, shown: str) -> dict[str, Any]:
         """Make the header, and options whose challenge is its digest.
@@ -213,7 +243,9 @@ class Acts:
             passkey = session.get(Passkey, officer.passkey_id)
             if passkey is None:
                 raise Problem(kinds.CONFIRM)
-            draft = _Draft(passkey.id, now_ms + EXPIRY_MS, secrets.token_bytes(SALT_BYTES))
+            if act.passkey_id not in {"", passkey.id}:
+                raise Problem(kinds.OTHER_PASSKEY)
+            draft = _draft(act, passkey.id, now_ms)
             challenge = webauthn.challenge(self._message(act, passkey.public_key, draft))
             credential = bytes.fromhex(office.store.people.open(session, passkey, Passkey.credential) or "")
             challenges.issue(
@@ -293,18 +325,24 @@ class Acts:
     def _message(self, act: Prepared, public_key: bytes, draft: _Draft) -> bytes:
         """What every signer signs."""
         blank = [_Assertion(Signer(Scheme.WEBAUTHN_ES256, public_key))]
-        stand_ins = [_Assertion(one.signer) for one in self._cosigners]
+        stand_ins = [_Assertion(one.signer) for one in self._beside(act, draft)]
         made = self._build(act, [*blank, *stand_ins], draft)
         return signed_bytes("transaction", self._ledger.network, made.header)
 
     def _signed(self, act: Prepared, public_key: bytes, draft: _Draft, assertion: bytes) -> SignedTransaction:
         officer = _Assertion(Signer(Scheme.WEBAUTHN_ES256, public_key), assertion)
-        made = self._build(act, [officer, *self._cosigners], draft)
+        made = self._build(act, [officer, *self._beside(act, draft)], draft)
         try:
             verify_signatures(made, self._ledger.network)
         except InvalidSignature:
             raise Problem(kinds.ACT_SIGNATURE) from None
         return made
+
+    def _beside(self, act: Prepared, draft: _Draft) -> Sequence[TransactionSigner]:
+        """Who signs beside the officer: whoever answered, or the keys at hand."""
+        if act.answer is None:
+            return self._cosigners
+        return [_Assertion(act.answer.governor, act.answer.signatures[draft.step])]
 
     def _build(self, act: Prepared, signers: Sequence[TransactionSigner], draft: _Draft) -> SignedTransaction:
         try:
@@ -340,6 +378,25 @@ def _check_open(row: PreparedAct, now_ms: int) -> None:
         raise Problem(kinds.ACT_EXPIRED)
 
 
+def _draft(act: Prepared, passkey_id: str, now_ms: int) -> _Draft:
+    """What makes the header: free to choose, unless a governing key has signed ahead."""
+    if act.request is None:
+        return _Draft(passkey_id, now_ms + EXPIRY_MS, secrets.token_bytes(SALT_BYTES))
+    if act.answer is None:
+        raise Problem(kinds.UNANSWERED)
+    step = act.request.step_at(now_ms)
+    if step is None:
+        raise Problem(kinds.ACT_EXPIRED)
+    return _Draft(passkey_id, act.request.expires_at_ms(step), act.request.salt(step), step)
+
+
+def _text(content: dict[str, Any]) -> str:
+    """An act's content as it is sealed, and as what was shown is digested."""
+    text = json.dumps(content, ensure_ascii=False, sort_keys=True)
+    assert len(text.encode()) <= CONTENT_BYTES_MAX, "callers bound what an act holds"
+    return text
+
+
 def _prepared(office: Office, session: Session, row: PreparedAct) -> Prepared:
     text = office.store.people.open(session, row, PreparedAct.content) or ""
     content = json.loads(text)
@@ -350,6 +407,10 @@ def _prepared(office: Office, session: Session, row: PreparedAct) -> Prepared:
         operations=[Operation.decode(base64.b64decode(raw)) for raw in content["operations"]],
         shown=hashlib.sha256(b"zhixin/act-shown/1|" + text.encode()).hexdigest(),
         kind=content["kind"],
+        expires_ms=row.expires_ms,
+        passkey_id=content["passkey"],
+        request=KeyRequest.decode(content["request"].encode()) if content["request"] else None,
+        answer=KeyAnswer.decode(content["answer"].encode()) if content["answer"] else None,
         receipt=row.receipt,
         code=row.code,
     )

@@ -24,6 +24,11 @@ TOO_MANY = ProblemKind("sign-in.too-many", 409)
 ALTERED = ProblemKind("act.altered", 409)
 ACT_EXPIRED = ProblemKind("act.expired", 410)
 ACT_SIGNATURE = ProblemKind("act.signature", 422)
+OTHER_PASSKEY = ProblemKind("act.other-passkey", 409)
+UNANSWERED = ProblemKind("act.unanswered", 409)
+ANSWER_UNFIT = ProblemKind("act.answer-unfit", 422)
+ANSWER_FOREIGN = ProblemKind("act.answer-foreign", 409)
+NOT_GOVERNING = ProblemKind("act.not-governing", 409)
 
 SIGN_IN_KINDS: tuple[ProblemKind, ...] = (
     NEEDED,
@@ -42,4 +47,9 @@ SIGN_IN_KINDS: tuple[ProblemKind, ...] = (
     ALTERED,
     ACT_EXPIRED,
     ACT_SIGNATURE,
+    OTHER_PASSKEY,
+    UNANSWERED,
+    ANSWER_UNFIT,
+    ANSWER_FOREIGN,
+    NOT_GOVERNING,
 )

@@ -7,17 +7,13 @@ the ledger's affair and read here, the second the service's own.
 
 from dataclasses import dataclass
 
-from chain.codec import encode
 from chain.signing import Scheme, Signer
 from chain.transaction import Operation
 from client.session import Session
 from membership.pb import membership_pb2 as pb
-from membership.state import Key, Organisation, load_key, load_organisation, organisation_key, signer_key, signer_pb
+from membership.state import Key, Organisation, load_key, load_organisation, organisation_key, signer_key
 from service.language import LANGUAGES, Language, translate
-
-ADD_KEY = "membership.AddKey"
-OFFICER_PURPOSES = (pb.PURPOSE_SUBMIT, pb.PURPOSE_ATTEST)
-"""What an officer's passkey may do for the organisation; governing keys are kept elsewhere."""
+from service.sign_in.key_request import registration
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +22,7 @@ class Standing:
 
     Attributes:
         organisation: None: there is none of that id.
-        key: The passkey's record; None: it was never registered.
+        key: The key's record; None: it was never registered.
         time_ms: The checkpoint's time.
     """
 
@@ -39,10 +35,14 @@ class Standing:
         return self.organisation is not None and self.organisation.is_active and role in self.organisation.roles
 
     def is_key_usable(self) -> bool:
-        """Whether the passkey signs for this organisation now."""
+        """Whether the key signs for this organisation now."""
         if self.organisation is None or self.key is None or not self.organisation.is_active:
             return False
         return self.key.organisation == self.organisation.id and self.key.is_usable(self.time_ms)
+
+    def is_governing(self) -> bool:
+        """Whether the key governs this organisation now."""
+        return self.key is not None and self.is_key_usable() and pb.PURPOSE_GOVERN in self.key.purposes
 
 
 def passkey_signer(public_key: bytes) -> Signer:
@@ -50,18 +50,19 @@ def passkey_signer(public_key: bytes) -> Signer:
     return Signer(Scheme.WEBAUTHN_ES256, public_key)
 
 
-async def read_standing(session: Session, organisation: str, public_key: bytes) -> Standing:
-    """Read an organisation and a passkey under one checkpoint, with proof.
+async def read_standing(session: Session, organisation: str, signer: Signer) -> Standing:
+    """Read an organisation and a key under one checkpoint, with proof.
 
     Raises:
         TransportError: No node gives an answer that verifies and is fresh.
+        LedgerError: An answer does not verify.
     """
-    keys = [organisation_key(organisation), signer_key(passkey_signer(public_key))]
+    keys = [organisation_key(organisation), signer_key(signer)]
     states = await session.read_many(keys)
     found = {state.key: state.value for state in states}
     return Standing(
         load_organisation(found.get, organisation),
-        load_key(found.get, passkey_signer(public_key)),
+        load_key(found.get, signer),
         states[0].checkpoint.time_ms,
     )
 
@@ -71,8 +72,6 @@ def register_key(organisation: str, public_key: bytes) -> tuple[list[Operation],
 
     A governing key of the organisation signs it beside the passkey.
     """
-    grant = pb.KeyGrant(key=signer_pb(passkey_signer(public_key)), purposes=OFFICER_PURPOSES)
-    operation = Operation.make(ADD_KEY, encode(pb.AddKey(key=grant)))
     words = {
         language: [
             translate(language, "act.register-key-1", organisation=organisation),
@@ -80,4 +79,4 @@ def register_key(organisation: str, public_key: bytes) -> tuple[list[Operation],
         ]
         for language in LANGUAGES
     }
-    return [operation], words
+    return [registration(public_key)], words

@@ -87,7 +87,7 @@ def acts_part(ledger: OfficeLedger, site: Site) -> Part:
     async def stop(_app: FastAPI) -> None:
         await door.close()
 
-    routers = [act_router(acts, registrations, door, site)]
+    routers = [act_router(acts, registrations, door, site, holds_governor=ledger.governor is not None)]
     return Part("acts", routers, start=start, stop=stop)
 
 

@@ -2,6 +2,9 @@
 """A real network of four validators: an officer's passkey becomes a key on the ledger and signs an act there."""
 
 import asyncio
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +12,7 @@ from pathlib import Path
 import pytest
 from office_rig import join, served_office
 from playwright.sync_api import Browser, expect
-from visiting import visiting
+from visiting import Size, Visit, visiting
 
 from chain import receipt
 from chain.signing import Scheme
@@ -59,6 +62,7 @@ def test_invited_officer_registers_a_passkey_and_the_signed_act_is_proven_offlin
             seen.page.click("form[action='/passkeys/register'] button")
             seen.page.wait_for_url("**/acts/*")
             expect(seen.page.locator("main li").first).to_contain_text(organisation)
+            expect(seen.page.locator(".notice.warn h2").first).to_have_text("治理密钥存放在本服务中")
             seen.keep("sign-in-act")
             assert seen.axe() == []
             seen.page.click("main form[data-ceremony] button")
@@ -76,3 +80,61 @@ def test_invited_officer_registers_a_passkey_and_the_signed_act_is_proven_offlin
     schemes = {signer.scheme: signer.public_key for signer in inclusion.header.signers}
     assert schemes[Scheme.WEBAUTHN_ES256] == key.public_key
     assert schemes[governor.signer.scheme] == governor.signer.public_key
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def signed_offline(request: Path, key: str, home: Path, digits: str) -> Path:
+    """What the keeper of the governing key does, without reaching any network."""
+    argv = ["office", "sign-registration", str(request), "--key", key, "--home", str(home), "--fingerprint", digits]
+    subprocess.run([sys.executable, "-m", "cli.offline", *argv], cwd=ROOT, timeout=60, check=True, capture_output=True)
+    return request.with_suffix(".answer")
+
+
+def ask_for_registration(seen: Visit, folder: Path, look: str) -> tuple[Path, str]:
+    """Download the request of a registration, and read the digits of its page."""
+    seen.open("/passkeys")
+    seen.page.click("form[action='/passkeys/register'] button")
+    seen.page.wait_for_url("**/acts/*")
+    seen.keep(f"sign-in-keeper-{look}")
+    assert seen.axe() == []
+    assert not seen.is_wider_than_screen()
+    with seen.page.expect_download() as download:
+        seen.page.click("main a[download]")
+    request = folder / download.value.suggested_filename
+    download.value.save_as(request)
+    digits = seen.page.locator("[data-digits] dd code").inner_text()
+    assert re.fullmatch(r"[0-9a-f]{4}( [0-9a-f]{4}){3}", digits)
+    return request, digits
+
+
+@pytest.mark.parametrize(("language", "theme", "size"), [("en", "light", "desktop"), ("zh-CN", "dark", "phone")])
+def test_officer_registers_a_passkey_whose_governing_key_signs_offline(
+    browser: Browser, network: Devnet, tmp_path: Path, language: str, theme: str, size: Size
+) -> None:
+    home = network.home
+    genesis = home.genesis()
+    organisation = genesis.founders[1].organisation
+    acts = acts_part(OfficeLedger(genesis, home.endpoints(genesis)), OFFICE_SITE)
+    with served_office(tmp_path, lambda _store: [acts]) as office:
+        origin = office.address.public_origin
+        with visiting(browser, origin, language=language, theme=theme, size=size) as seen:
+            seen.add_authenticator()
+            join(seen, first_link(office, "Li Wei", organisation), "Phone")
+            request, digits = ask_for_registration(seen, tmp_path, language)
+            answer = signed_offline(request, organisation, home.root, digits)
+            seen.page.set_input_files("#answer", answer)
+            seen.page.click("main form[enctype] button")
+            expect(seen.page.locator(".notice.good h2")).to_be_visible()
+            seen.keep(f"sign-in-keeper-signed-{language}")
+            assert seen.axe() == []
+            seen.page.click("main form[data-ceremony] button")
+            expect(seen.page.locator("main a[href$='/receipt']")).to_be_visible(timeout=20_000)
+            with seen.page.expect_download() as download:
+                seen.page.click("main a[href$='/receipt']")
+            proof = download.value.path().read_bytes()
+    verified = receipt.verify(proof, home.genesis_path.read_bytes())
+    (inclusion,) = verified.inclusions
+    assert inclusion.operation.type == "membership.AddKey"
+    assert home.signer(organisation).signer in inclusion.header.signers
