@@ -7,8 +7,9 @@ Source: pcsc-lite, winscard; PC/SC part 5.
 """
 
 import importlib
+import time
 from types import ModuleType
-from typing import Final
+from typing import Final, NamedTuple
 
 from identity.cards.card import CardError, CardRemoved, NoCard, PcscMissing, ReaderUnplugged
 
@@ -19,10 +20,21 @@ _MUTE: Final = frozenset({0x80100066, 0x80100067})
 _SHARED: Final = 0x8010000B
 _RESET_BY_ANOTHER: Final = 0x80100068
 _T0: Final = 1
+_STATUS_BYTES: Final = 2
+_LOOK_AGAIN_SECONDS: Final = 0.05
+_LOOK_SECONDS_MAX: Final = 1.5
+"""How long a pulled card may take to be noticed: pcscd asks simple readers every 400 ms."""
 
 
-def readers() -> list[str]:
-    """Names of the readers that are plugged in.
+class Reader(NamedTuple):
+    """A reader that is plugged in."""
+
+    name: str
+    has_card: bool
+
+
+def readers() -> list[Reader]:
+    """The readers that are plugged in, and whether there is a card in each.
 
     Raises:
         PcscMissing: pyscard or pcscd is.
@@ -30,7 +42,7 @@ def readers() -> list[str]:
     scard = _scard()
     context = _context(scard)
     try:
-        return _names(scard, context)
+        return _readers(scard, context)
     finally:
         scard.SCardReleaseContext(context)
 
@@ -89,7 +101,7 @@ class PcscCard:
         if self._protocol == _T0 and len(apdu) > 5 and len(apdu) == 6 + apdu[4]:
             apdu = apdu[:-1]  # T=0 has no room for both lengths: the card says how much waits
         result, response = self._scard.SCardTransmit(self._handle, self._protocol, list(apdu))
-        if result != self._scard.SCARD_S_SUCCESS:
+        if result != self._scard.SCARD_S_SUCCESS or len(response) < _STATUS_BYTES:
             self._look(result)
         return bytes(response)
 
@@ -113,17 +125,22 @@ class PcscCard:
             self._scard.SCardReleaseContext(self._context)
 
     def _look(self, result: int) -> None:
-        """Say why something failed: drivers report a pulled card in many ways, the reader's state in one."""
+        """Say why something failed: drivers report a pulled card in many ways, the reader's state in one, and late."""
         scard = self._scard
         if _code(result) == _RESET_BY_ANOTHER:
             raise CardError("another program reset the card; begin anew")
-        status, states = scard.SCardGetStatusChange(self._context, 0, [(self.reader, scard.SCARD_STATE_UNAWARE)])
-        state = states[0][1] if status == scard.SCARD_S_SUCCESS and states else 0
-        if state & (scard.SCARD_STATE_UNAVAILABLE | scard.SCARD_STATE_UNKNOWN):
-            raise ReaderUnplugged
-        if state & scard.SCARD_STATE_EMPTY:
-            raise CardRemoved
-        _check(scard, result if status == scard.SCARD_S_SUCCESS else status)
+        deadline = time.monotonic() + _LOOK_SECONDS_MAX
+        while time.monotonic() < deadline:
+            unaware = [(self.reader, scard.SCARD_STATE_UNAWARE)]
+            status, states = scard.SCardGetStatusChange(self._context, 0, unaware)
+            state = states[0][1] if states else 0
+            if state & (scard.SCARD_STATE_UNAVAILABLE | scard.SCARD_STATE_UNKNOWN) or _code(status) in _READER_GONE:
+                raise ReaderUnplugged
+            if state & scard.SCARD_STATE_EMPTY:
+                raise CardRemoved
+            time.sleep(_LOOK_AGAIN_SECONDS)
+        _check(scard, result)
+        raise CardError("the card sent less than an answer; clean its contacts and try again")
 
 
 def _scard() -> ModuleType:
@@ -143,26 +160,26 @@ def _context(scard: ModuleType) -> int:
     return context
 
 
-def _names(scard: ModuleType, context: int) -> list[str]:
+def _readers(scard: ModuleType, context: int) -> list[Reader]:
     result, names = scard.SCardListReaders(context, [])
-    if _code(result) in _READER_GONE:
+    if _code(result) in _READER_GONE or not names:
         return []
     _check(scard, result)
-    return [str(name) for name in names]
+    result, states = scard.SCardGetStatusChange(context, 0, [(name, scard.SCARD_STATE_UNAWARE) for name in names])
+    _check(scard, result)
+    return [Reader(str(name), bool(state & scard.SCARD_STATE_PRESENT)) for name, state, *_ in states]
 
 
 def _choose(scard: ModuleType, context: int, wanted: str) -> str:
-    names = _names(scard, context)
-    if not names:
+    found = _readers(scard, context)
+    if not found:
         raise NoCard("no reader is plugged in")
-    fitting = [name for name in names if wanted in name]
+    fitting = [reader for reader in found if wanted in reader.name]
     if not fitting:
-        raise NoCard(f"no reader is called {wanted}; there are: {', '.join(names)}")
-    result, states = scard.SCardGetStatusChange(context, 0, [(name, scard.SCARD_STATE_UNAWARE) for name in fitting])
-    _check(scard, result)
-    filled = [str(name) for name, state, *_ in states if state & scard.SCARD_STATE_PRESENT]
+        raise NoCard(f"no reader is called {wanted}; there are: {', '.join(reader.name for reader in found)}")
+    filled = [reader.name for reader in fitting if reader.has_card]
     if not filled:
-        raise NoCard(f"there is no card in {' or '.join(fitting)}")
+        raise NoCard(f"there is no card in {' or '.join(reader.name for reader in fitting)}")
     if len(filled) > 1:
         raise NoCard(f"there are cards in several readers; name one: {', '.join(filled)}")
     return filled[0]
