@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.store import Base, PersonalRow, sealed
+from service.store import Base, Normal, PersonalRow, sealed
 from service.store.migrate import add_migrations
 
 add_migrations(Path(__file__).parent / "cards_migrations")
@@ -76,28 +76,28 @@ class Card(PersonalRow):
     requested_ms: Mapped[int] = mapped_column(BigInteger)
     since_ms: Mapped[int] = mapped_column(BigInteger)
     expires_ms: Mapped[int | None] = mapped_column(BigInteger, nullable=True)
-    guid: Mapped[bytes | None] = mapped_column(LargeBinary(16), nullable=True, unique=True)
+    guid: Mapped[bytes | None] = sealed(Normal.IDENTIFIER)
     keys: Mapped[bytes | None] = sealed()
     work: Mapped[bytes | None] = sealed()
     letter: Mapped[bytes | None] = sealed()
     receipt: Mapped[bytes | None] = sealed()
 
 
-class CardEvent(PersonalRow):
-    """One step of a card's life: who, when, and the transaction in which it stands on the ledger."""
+class LifeEvent(PersonalRow):
+    """One step in the life of a card, a company or a mandate: who, when, by which act, with the ledger's receipt."""
 
-    __tablename__ = "desk_card_event"
+    __tablename__ = "desk_event"
 
-    card_id: Mapped[str] = mapped_column(ForeignKey("desk_card.id", ondelete="CASCADE"))
+    subject_id: Mapped[str] = mapped_column(String(32))
     number: Mapped[int] = mapped_column(Integer)
     step: Mapped[str] = mapped_column(String(16))
     state: Mapped[str] = mapped_column(String(16))
     at_ms: Mapped[int] = mapped_column(BigInteger)
     actor: Mapped[str] = mapped_column(String(32))
-    transaction: Mapped[bytes | None] = mapped_column(LargeBinary(32), nullable=True)
-    height: Mapped[int | None] = mapped_column(BigInteger, nullable=True)
+    act_id: Mapped[str | None] = mapped_column(String(32), nullable=True, index=True)
+    receipt: Mapped[bytes | None] = sealed()
 
-    __table_args__ = (Index(None, "card_id", "number", unique=True),)
+    __table_args__ = (Index(None, "subject_id", "number", unique=True),)
 
 
 class PhoneCall(Base):

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Migrations of the desk's tables of stock, cards, companies, mandates and batches."""
+"""Migrations of the desk's tables of stock and cards."""

@@ -79,30 +79,28 @@ def _cards() -> None:
         sa.Column("requested_ms", sa.BigInteger(), nullable=False),
         sa.Column("since_ms", sa.BigInteger(), nullable=False),
         sa.Column("expires_ms", sa.BigInteger(), nullable=True),
-        sa.Column("guid", sa.LargeBinary(16), nullable=True),
-        *(sa.Column(name, sa.LargeBinary(), nullable=True) for name in ("keys", "work", "letter", "receipt")),
+        *(sa.Column(name, sa.LargeBinary(), nullable=True) for name in ("guid", "keys", "work", "letter", "receipt")),
         sa.PrimaryKeyConstraint("id", name="pk_desk_card"),
         sa.ForeignKeyConstraint(["person_id"], ["person.id"], name="fk_desk_card_person_id", ondelete="CASCADE"),
         sa.UniqueConstraint("serial", name="uq_desk_card_serial"),
-        sa.UniqueConstraint("guid", name="uq_desk_card_guid"),
     )
     op.create_index("ix_desk_card_person_id", "desk_card", ["person_id"])
     op.create_index("ix_desk_card_state", "desk_card", ["state"])
     op.create_table(
-        "desk_card_event",
+        "desk_event",
         sa.Column("id", sa.String(32), nullable=False),
         sa.Column("person_id", sa.String(32), nullable=False),
-        sa.Column("card_id", sa.String(32), nullable=False),
+        sa.Column("subject_id", sa.String(32), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("step", sa.String(16), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
         sa.Column("actor", sa.String(32), nullable=False),
-        sa.Column("transaction", sa.LargeBinary(32), nullable=True),
-        sa.Column("height", sa.BigInteger(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name="pk_desk_card_event"),
-        sa.ForeignKeyConstraint(["person_id"], ["person.id"], name="fk_desk_card_event_person_id", ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["card_id"], ["desk_card.id"], name="fk_desk_card_event_card_id", ondelete="CASCADE"),
+        sa.Column("act_id", sa.String(32), nullable=True),
+        sa.Column("receipt", sa.LargeBinary(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_desk_event"),
+        sa.ForeignKeyConstraint(["person_id"], ["person.id"], name="fk_desk_event_person_id", ondelete="CASCADE"),
     )
-    op.create_index("ix_desk_card_event_person_id", "desk_card_event", ["person_id"])
-    op.create_index("ix_desk_card_event_card_id_number", "desk_card_event", ["card_id", "number"], unique=True)
+    op.create_index("ix_desk_event_person_id", "desk_event", ["person_id"])
+    op.create_index("ix_desk_event_act_id", "desk_event", ["act_id"])
+    op.create_index("ix_desk_event_subject_id_number", "desk_event", ["subject_id", "number"], unique=True)
