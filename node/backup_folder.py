@@ -16,6 +16,7 @@ import fcntl
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -191,15 +192,18 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def read(path: Path, bytes_max: int) -> bytes:
-    """A file's bytes.
+    """A file's bytes. A pipe or device that somebody put in its place is opened without waiting, and not read.
 
     Raises:
         FileNotFoundError: There is none.
         StorageError: It can't be read.
-        BackupDamaged: It is larger than any that is written.
+        BackupDamaged: It is no file, or larger than any that is written.
     """
     try:
-        with path.open("rb") as file:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise BackupDamaged(path.name, "something else than a file is in its place")
             raw = file.read(bytes_max + 1)
     except FileNotFoundError:
         raise

@@ -422,6 +422,21 @@ def complaint(path: Path) -> str:
 
 
 @pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("put", ["pipe", "device"])
+@pytest.mark.timeout(30)
+def test_pipe_or_device_in_place_of_a_file_stalls_nobody(finished: Path, tmp_path: Path, name: str, put: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    file = file_of(copy, name)
+    file.unlink()
+    if put == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("/dev/zero")
+    assert "something else than a file" in complaint(copy)
+
+
+@pytest.mark.parametrize("name", FILES)
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_altered_byte_of_any_file_is_found_and_the_file_named(finished: Path, name: str, data: st.DataObject) -> None:
