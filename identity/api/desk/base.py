@@ -100,6 +100,14 @@ class Tagger(Protocol):
             TransportError: It does not answer.
         """
 
+    async def register(self, number_kind: str, number: str, registrar: bytes, holder: bytes) -> None:
+        """Register a number's tag on the ledger for a registrar; the same once more changes nothing.
+
+        Raises:
+            TransportError: It does not answer.
+            Refused: The tag is registered for somebody else.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class DeskContext:

@@ -83,6 +83,7 @@ class DeskStep(OfCase):
 
     __tablename__ = "desk_step"
 
+    position: Mapped[int] = mapped_column(Integer)
     at_ms: Mapped[int] = mapped_column(BigInteger)
     staff_id: Mapped[str] = mapped_column(String(ID_CHARACTERS))
     step: Mapped[str] = mapped_column(String(32))

@@ -70,7 +70,15 @@ def _cases() -> None:
     )
     op.create_index("ix_desk_case_act_id", "desk_case", ["act_id"])
     op.create_index("ix_desk_case_state_changed_ms", "desk_case", ["state", "changed_ms"])
-    _of_case("desk_step", _time("at_ms"), _random("staff_id"), _word("step", 32), _random("act_id"), _sealed("receipt"))
+    _of_case(
+        "desk_step",
+        sa.Column("position", sa.Integer(), nullable=False),
+        _time("at_ms"),
+        _random("staff_id"),
+        _word("step", 32),
+        _random("act_id"),
+        _sealed("receipt"),
+    )
     op.create_index("ix_desk_step_act_id", "desk_step", ["act_id"])
     _of_case(
         "desk_duplicate",

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lets cases follow their acts, and sends again what was signed and whose fate is not known.
+
+Both are done by whoever opens a page, for one case, and by the service every second, for all: an act that was signed
+when the ledger could not be reached is kept, sent again until its time is over, and the case moves on by itself.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from chain.errors import LedgerError, Refused
+from chain.transaction import decode
+from client.errors import TransportError
+from identity.api.desk import persons
+from identity.api.desk.base import DeskContext
+from identity.api.desk.cases import NEXT_SECRETS, arrive, content
+from identity.api.desk.details import Details
+from identity.api.desk.states import CaseKind, PersonState, Step
+from identity.api.desk.tables import DeskCase, DeskPerson
+from service.sign_in.acts import State
+from service.sign_in.tables import PreparedAct
+from service.store import Act
+from service.store.audit import SYSTEM
+
+RESEND_MS = 5_000
+"""The officer's own page waits for the outcome first."""
+RESENT_MAX = 20
+"""Acts that are sent again in one round."""
+FOLLOWED_MAX = 200
+"""Cases that are looked at in one round."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """An act that was signed and whose fate is not known."""
+
+    id: str
+    transaction: bytes
+
+
+def follow(desk: DeskContext, case_id: str) -> None:
+    """Let one case follow its act, if it has one."""
+    with desk.store.read() as session:
+        found = session.get(DeskCase, case_id)
+        if found is None or not found.act_id:
+            return
+    with desk.store.write() as session:
+        case = session.scalar(select(DeskCase).where(DeskCase.id == case_id).with_for_update())
+        if case is None or not case.act_id:
+            return
+        row = session.scalar(select(PreparedAct).where(PreparedAct.id == case.act_id).with_for_update())
+        if row is None:  # the officer's own rows were removed with them
+            case.act_id, case.act_step = "", ""
+            return
+        step = arrive(desk, session, case, row)
+        if step is not None:
+            _take_effect(desk, session, case, step)
+            desk.store.record(session, Act(row.person_id, f"case.{step}", case.id))
+
+
+def follow_all(desk: DeskContext) -> int:
+    """Let all cases follow their acts.
+
+    Returns:
+        How many have acts that wait.
+    """
+    with desk.store.read() as session:
+        query = select(DeskCase.id).where(DeskCase.act_id != "").limit(FOLLOWED_MAX)
+        waiting = session.scalars(query).all()
+    for case_id in waiting:
+        follow(desk, case_id)
+    return len(waiting)
+
+
+async def send_again(desk: DeskContext) -> int:
+    """Send what officers signed and nobody has seen the fate of; one transaction executes once, however often it comes.
+
+    Returns:
+        How many were settled.
+    """
+    settled = 0
+    for waiting in _signed(desk):
+        try:
+            proven = await desk.ledger.submit_one(decode(waiting.transaction))
+        except TransportError:
+            break  # the next round tries again
+        except Refused as refused:
+            state, code, receipt = State.REFUSED, refused.code, None
+        except LedgerError:  # a node's answer does not verify; others are asked next time
+            continue
+        else:
+            failed = proven.failed
+            state = State.DONE if failed is None else State.REFUSED
+            code, receipt = "" if failed is None else failed.code, proven.receipt()
+        with desk.store.write() as session:
+            query = select(PreparedAct).where(PreparedAct.id == waiting.id).with_for_update()
+            row = session.scalar(query)
+            if row is not None and row.state == State.SIGNED:
+                row.state, row.code, row.receipt = state, code[:64], receipt
+                desk.store.record(session, Act(SYSTEM, f"act.{state}", row.id))
+                settled += 1
+    return settled
+
+
+def _signed(desk: DeskContext) -> list[_Waiting]:
+    with desk.store.read() as session:
+        cases = select(DeskCase.act_id).where(DeskCase.act_id != "")
+        wanted = (
+            PreparedAct.id.in_(cases)
+            & (PreparedAct.state == State.SIGNED)
+            & (PreparedAct.created_ms < desk.now() - RESEND_MS)
+        )
+        rows = session.scalars(select(PreparedAct).where(wanted).limit(RESENT_MAX)).all()
+        return [_Waiting(row.id, row.transaction) for row in rows if row.transaction is not None]
+
+
+def _take_effect(desk: DeskContext, session: Session, case: DeskCase, step: Step) -> None:
+    """What a step on the ledger means for the person."""
+    row = session.scalar(select(DeskPerson).where(DeskPerson.person_id == case.person_id).with_for_update())
+    assert row is not None, "a case goes with its person"
+    found = persons.read(desk, session, row)
+    values = content(desk, session, case)
+    kind = CaseKind(case.kind)
+    match step:
+        case Step.CONFIRM:
+            details = Details.decode(values["details"])
+            persons.keep_secrets(desk, session, row, found.secrets.confirmed())
+            persons.settle(desk, session, row, details, PersonState.ACTIVE)
+            persons.notify(desk, session, found, f"{kind}-approved", details.phone)
+        case Step.PROPOSE:
+            persons.keep_secrets(desk, session, row, persons.Secrets.decode(values[NEXT_SECRETS]))
+            row.changed_ms = desk.now()
+        case Step.WITHDRAW:
+            if kind is CaseKind.ENROL:
+                row.state = PersonState.DROPPED
+            row.changed_ms = desk.now()
+        case Step.ACT:
+            row.state, row.changed_ms = _STATES[kind], desk.now()
+            if kind is CaseKind.DECEASED and found.details is not None:
+                died = Details.decode(values["details"])
+                persons.settle(desk, session, row, died, PersonState.DECEASED)
+            persons.notify(desk, session, found, kind)
+        case _:
+            row.changed_ms = desk.now()
+
+
+_STATES = {
+    CaseKind.SUSPEND: PersonState.SUSPENDED,
+    CaseKind.REINSTATE: PersonState.ACTIVE,
+    CaseKind.REVOKE: PersonState.REVOKED,
+    CaseKind.DECEASED: PersonState.DECEASED,
+    CaseKind.RECOVER: PersonState.ACTIVE,
+}
