@@ -6,6 +6,7 @@ A part adds pages and endpoints and knows nothing of the others. Nothing here kn
 
 import asyncio
 import ipaddress
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -42,6 +43,8 @@ READY_MS_MAX = 2_000
 """A check that takes longer counts as failed: whoever asks has a time limit of its own."""
 ERRORS_SHOWN_MAX = 50
 """Faults of one body that an answer lists."""
+
+_LITERAL_HOST = re.compile(r"(localhost|[0-9.]{7,15}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ def create_app(
     )
     _handle_errors(app)
     kinds = {kind.code: kind for part in parts for kind in part.problems} | {kind.code: kind for kind in problems.KINDS}
-    app.include_router(_ground(parts, metrics, kinds))
+    app.include_router(_ground(parts, metrics, kinds, settings, address))
     for part in parts:
         for router in part.routers:
             app.include_router(router)
@@ -214,7 +217,9 @@ def _handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(KeyFileError, store)
 
 
-def _ground(parts: Sequence[Part], metrics: Metrics, kinds: Mapping[str, ProblemKind]) -> APIRouter:
+def _ground(
+    parts: Sequence[Part], metrics: Metrics, kinds: Mapping[str, ProblemKind], settings: Settings, address: Address
+) -> APIRouter:
     """What every service answers: health, readiness, metrics, and what a problem's type means."""
     router = APIRouter(tags=["service"])
 
@@ -234,7 +239,7 @@ def _ground(parts: Sequence[Part], metrics: Metrics, kinds: Mapping[str, Problem
 
     @router.get("/metrics", include_in_schema=False)
     async def measured(request: Request) -> Response:
-        if not _is_next_door(request):
+        if not _may_measure(request, settings.http.metrics, address.known_hosts):
             raise Problem(problems.NOT_FOUND)
         return Response(generate_latest(metrics.registry), media_type="text/plain; version=0.0.4")
 
@@ -259,11 +264,20 @@ async def _holds(check: Check) -> bool:
         return False
 
 
-def _is_next_door(request: Request) -> bool:
-    """Whether a program on this machine asks, and no proxy on behalf of somebody else."""
+def _may_measure(request: Request, allowed: Sequence[str], hosts: frozenset[str]) -> bool:
+    """Whether a program on this machine or at a stated address asks, and no proxy on behalf of somebody else.
+
+    Under a name that is not ours it is a browser on this machine that was made to ask for a foreign page (DNS
+    rebinding); a bare address can't be such a name.
+    """
     if request.client is None or "x-forwarded-for" in request.headers or "forwarded" in request.headers:
         return False
+    named = request.headers.getlist("host")
+    if len(named) != 1 or not (named[0].lower() in hosts or _LITERAL_HOST.fullmatch(named[0])):
+        return False
     try:
-        return ipaddress.ip_address(request.client.host).is_loopback
+        parsed = ipaddress.ip_address(request.client.host)
     except ValueError:
         return False
+    address = getattr(parsed, "ipv4_mapped", None) or parsed
+    return address.is_loopback or any(address in ipaddress.ip_network(one) for one in allowed)

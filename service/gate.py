@@ -7,8 +7,8 @@ whole body in memory, below the limit of its path.
 
 import asyncio
 import re
-import secrets
 import time
+from collections import Counter
 from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
@@ -69,26 +69,34 @@ class Gate:
         self._machine_paths = machine_paths
         self._addresses = Buckets(limits.address_per_second, limits.address_burst, limits.callers_max)
         self._sessions = Buckets(limits.session_per_second, limits.session_burst, limits.callers_max)
-        self._salt = secrets.token_hex(16)
+        self._under_way: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it with a problem."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        client = scope.get("client")
+        caller = caller_of(client[0] if client else "")
+        self._under_way[caller] += 1
         try:
-            receive = await self._admit(scope, receive)
-        except Problem as problem:
-            await refuse(problem, scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+            try:
+                receive = await self._admit(scope, receive, caller)
+            except Problem as problem:
+                await refuse(problem, scope, receive, send)
+                return
+            await self._app(scope, receive, send)
+        finally:
+            self._under_way[caller] -= 1
+            if not self._under_way[caller]:
+                del self._under_way[caller]  # so that the table never holds more than requests are under way
 
-    async def _admit(self, scope: Scope, receive: Receive) -> Receive:
+    async def _admit(self, scope: Scope, receive: Receive, caller: str) -> Receive:
         """Check everything; what comes after reads the body from what is returned."""
         self._check_path(scope)
         if scope["path"] in UNGUARDED and scope["method"] in SAFE_METHODS:
             if scope["path"] == READINESS:
-                self._check_rate(scope, {})
+                self._check_rate(caller, {})
             return replayed(b"", receive)
         _leave_out_disguised_cookies(scope)
         headers = Headers(scope=scope)
@@ -96,7 +104,7 @@ class Gate:
         if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
             raise Problem(problems.HOST)
         cookies = HTTPConnection(scope).cookies
-        self._check_rate(scope, cookies)
+        self._check_rate(caller, cookies)
         changes = scope["method"] not in SAFE_METHODS
         is_machine = scope["path"].startswith(self._machine_paths)
         if is_machine:
@@ -122,11 +130,12 @@ class Gate:
         if hidden or not decoded.startswith(b"/") or _BAD_PATH.search(decoded):
             raise Problem(problems.PATH)
 
-    def _check_rate(self, scope: Scope, cookies: Mapping[str, str]) -> None:
-        """One token for the address, one for the session."""
+    def _check_rate(self, caller: str, cookies: Mapping[str, str]) -> None:
+        """One token for the address, one for the session; and no address takes all the places."""
         now_ms = time.monotonic_ns() // 1_000_000
-        client = scope.get("client")
-        wait = self._addresses.take(caller_of(client[0] if client else ""), now_ms)
+        wait = self._addresses.take(caller, now_ms)
+        if self._under_way[caller] > self._http.address_requests_max:
+            wait = max(wait, 1)
         session = cookies.get(self._session_cookie)
         if not wait and session:
             wait = self._sessions.take(session[:64], now_ms)

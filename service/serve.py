@@ -19,10 +19,11 @@ import uvloop
 from fastapi import FastAPI
 
 from service.app import Part, create_app
-from service.connections import Connection
+from service.connections import Admission, connections
 from service.errors import ConfigError, ListenError
 from service.settings import Address, Settings, split_address
 from service.store import Store
+from service.store.anchoring import Anchoring
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +31,8 @@ HEAD_BYTES_MAX = 32 * 1024
 """Request line and headers: far more than browsers send."""
 CONNECTIONS_PER_REQUEST = 4
 """A browser keeps several connections open for each request that it has under way."""
+CONNECTIONS_TURNED_AWAY = 2
+"""So many times the connections that are served: those beyond are told that it is busy, further ones are not let in."""
 IDLE_SECONDS = 15
 """A connection on which nothing comes is closed, and so is one on which a request's head is not whole by then."""
 _BACKLOG = 512
@@ -42,10 +45,12 @@ class Ground:
     Attributes:
         settings: The process's.
         store: The private store; None where no service of the process needs it.
+        anchoring: Anchors the store's audit chain; None where no network or no key for it is set.
     """
 
     settings: Settings
     store: Store | None
+    anchoring: Anchoring | None = None
 
 
 Build: TypeAlias = Callable[[Ground, Address], Sequence[Part]]
@@ -77,6 +82,9 @@ def make_app(service: Service, ground: Ground) -> FastAPI:
     store = ground.store
     assert store is not None, "a process with such a service has a store"
     kept = Part("store", checks={"answers": store.answers})
+    if (anchoring := ground.anchoring) is not None:
+        checks = {"answers": store.answers, "anchored": anchoring.holds}
+        kept = Part("store", start=anchoring.start, stop=anchoring.stop, checks=checks)
     secret = store.secret(f"http/{service.name}")
     return create_app([kept, *parts], ground.settings, address, secret=secret, replays=store.replays())
 
@@ -147,9 +155,13 @@ async def _serve(
 
 
 def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    served_max = settings.http.requests_max * CONNECTIONS_PER_REQUEST
+    admission = Admission(
+        settings.http.address_connections_max, served_max * CONNECTIONS_TURNED_AWAY, settings.http.proxies
+    )
     return uvicorn.Config(
         app,
-        http=Connection,
+        http=connections(admission),
         ws="none",
         lifespan="off",  # run by us, so that what a part's start raises reaches the command
         log_config=None,
@@ -158,7 +170,7 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         date_header=True,
         proxy_headers=bool(settings.http.proxies),
         forwarded_allow_ips=list(settings.http.proxies),
-        limit_concurrency=settings.http.requests_max * CONNECTIONS_PER_REQUEST,
+        limit_concurrency=served_max,
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=-(-settings.http.stop_ms_max // 1000),
         h11_max_incomplete_event_size=HEAD_BYTES_MAX,

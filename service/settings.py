@@ -31,9 +31,18 @@ class HttpSettings:
     body_bytes_max: int = field(default=256 * 1024, metadata={"why": "a form with its fields; uploads say their own"})
     body_ms_max: int = field(default=30_000, metadata={"why": "a body that trickles holds its place no longer"})
     requests_max: int = field(default=256, metadata={"why": "at once; bounds memory with body_bytes_max"})
+    address_requests_max: int = field(
+        default=64, metadata={"why": "of them of one address: a few callers can't take all; an office needs some tens"}
+    )
+    address_connections_max: int = field(
+        default=128, metadata={"why": "held by one address that is no proxy; a browser has six, an office a hundred"}
+    )
     stop_ms_max: int = field(default=10_000, metadata={"why": "requests under way end within it, then are cut"})
     drain_ms: int = field(default=0, metadata={"why": "between not ready and closed, for a balancer to look elsewhere"})
     proxies: tuple[str, ...] = field(default=(), metadata={"why": "addresses whose X-Forwarded-For is believed"})
+    metrics: tuple[str, ...] = field(
+        default=(), metadata={"why": "addresses that may read /metrics, beside this machine"}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,9 @@ class StoreSettings:
         default="", metadata={"why": "empty: a file in store.keys; else pkcs11:…, a key in a token"}
     )
     allow_plain: bool = field(default=False, metadata={"why": "only a test network may keep keys unencrypted"})
+    anchor_ms: int = field(
+        default=300_000, metadata={"why": "between anchors of the audit chain; how often acts are counted in public"}
+    )
     pool_max: int = field(default=8, metadata={"why": "database connections of one process"})
     busy_ms: int = field(default=5_000, metadata={"why": "SQLite's writers have turns; each takes milliseconds"})
 
@@ -353,11 +365,12 @@ def _check_ranges(settings: Settings, source: str) -> None:
         raise ConfigError(f"{source}: logging.level is debug, info, warning or error")
     for address in settings.ledger.nodes:
         split_address(address.partition("=")[0])
-    for proxy in settings.http.proxies:
-        try:
-            ipaddress.ip_network(proxy)
-        except ValueError:
-            raise ConfigError(f"{source}: http.proxies: {proxy!r} is no address and no network") from None
+    for name, listed in (("proxies", settings.http.proxies), ("metrics", settings.http.metrics)):
+        for address in listed:
+            try:
+                ipaddress.ip_network(address)
+            except ValueError:
+                raise ConfigError(f"{source}: http.{name}: {address!r} is no address and no network") from None
     for section, url in (("store", settings.store.url), ("index", settings.index.url)):
         if url and urlsplit(url).scheme not in {"sqlite", "postgresql"}:
             raise ConfigError(f"{source}: {section}.url must start with postgresql:// or sqlite:///")

@@ -615,7 +615,7 @@ async def test_parts_start_in_order_and_stop_in_reverse_even_when_one_does_not_s
 
 
 async def test_metrics_are_told_next_door_alone_and_their_labels_are_bounded() -> None:
-    app = service(Counter())
+    app = service(Counter(), "[http]\nmetrics = ['192.0.2.0/28', '2001:db8::7']")
     async with caller(app, client=("127.0.0.1", 1)) as web:
         for number in range(20):
             await web.get(f"/people/{number}")
@@ -625,8 +625,44 @@ async def test_metrics_are_told_next_door_alone_and_their_labels_are_bounded() -
         assert "people" not in told
         assert "METHOD1" not in told
         assert code(await web.get("/metrics", headers={"x-forwarded-for": "198.51.100.7"})) == "request.not-found"
-    async with caller(app) as web:
-        assert code(await web.get("/metrics")) == "request.not-found"
+    told_to = ("192.0.2.15", "2001:db8::7", "::ffff:192.0.2.1", "::ffff:127.0.0.1", "::1")
+    for address in (*told_to, "198.51.100.7", "192.0.2.16", "nonsense"):
+        async with caller(app, client=(address, 1)) as web:
+            assert (await web.get("/metrics")).status_code == (200 if address in told_to else 404), address
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8801", "127.0.0.1.evil.example", "localhost.evil", "", "[::1"]
+)
+async def test_metrics_asked_for_by_a_page_that_was_bound_to_this_machine_are_not_told(host: str) -> None:
+    app = service(Counter())
+    async with caller(app, client=("127.0.0.1", 1)) as web:
+        assert (await web.get("/metrics", headers={"host": host})).status_code == 404
+        for known in ("127.0.0.1:8801", "[::1]:8801", "localhost", "desk.example.org"):
+            assert (await web.get("/metrics", headers={"host": known})).status_code == 200, known
+
+
+async def test_bodies_that_trickle_from_one_address_leave_places_for_others() -> None:
+    arrived = asyncio.Event()
+
+    async def trickle() -> AsyncIterator[bytes]:
+        yield b"{"
+        await arrived.wait()
+        yield b'"amount": 1}'
+
+    app = service(Counter(), "[http]\naddress_requests_max = 3\nrequests_max = 5")
+    async with (
+        caller(app, {"content-type": "application/json"}) as web,
+        caller(app, client=("2001:db8::9", 1)) as other,
+    ):
+        held = [asyncio.create_task(web.post("/orders", content=trickle())) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        refused = await web.get("/plain")
+        assert (code(refused), refused.status_code) == ("request.rate", 429)
+        assert (await other.get("/plain")).status_code == 200
+        arrived.set()
+        assert [(await one).status_code for one in held] == [201, 201, 201]
+        assert (await web.get("/plain")).status_code == 200
 
 
 async def test_websocket_is_turned_away() -> None:

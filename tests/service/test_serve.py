@@ -18,11 +18,13 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import APIRouter
+from starlette.responses import Response
 
 from cli import language, output
 from cli.exits import Exit
 from cli.main import run as command
 from service.app import Part
+from service.connections import Admission
 from service.errors import ConfigError, ListenError
 from service.serve import Ground, Service, run
 from service.settings import parse_settings
@@ -127,6 +129,113 @@ def test_connections_held_without_a_whole_request_are_closed_and_others_get_in(m
     with signalled(work) as errors:
         run([one], Ground(settings, None), lambda _: listening.set())
     assert errors == []
+
+
+def large() -> Part:
+    """An answer that no socket's buffer takes whole."""
+    router = APIRouter()
+
+    @router.get("/large", include_in_schema=False)
+    async def answer() -> Response:
+        return Response(bytes(32 * 2**20))
+
+    return Part("large", [router])
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the other end has ended it, after what it sent before."""
+    try:
+        while connection.recv(65_536):
+            pass
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("proxies", "admitted"), [("[]", 3), ('["127.0.0.0/8"]', 16)], ids=["anybody", "proxy"])
+def test_connections_of_one_address_are_limited_and_those_of_a_proxy_by_the_total_alone(
+    monkeypatch: pytest.MonkeyPatch, proxies: str, admitted: int
+) -> None:
+    monkeypatch.setattr("service.serve.IDLE_SECONDS", 60)
+    port, listening = free_port(), threading.Event()
+    text = f"[http]\nrequests_max = 2\naddress_connections_max = 3\nproxies = {proxies}"
+    one = Service("test-one", port, needs_store=False, build=lambda *_: [large()])
+
+    def work() -> None:
+        assert listening.wait(10)
+        with contextlib.ExitStack() as stack:
+            held = [
+                stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+                for _ in range(admitted + 4)
+            ]
+            for connection in held[admitted:]:
+                assert connection.recv(100).startswith(b"HTTP/1.1 429 ")
+                assert is_closed(connection)
+            for connection in held[:admitted]:
+                connection.settimeout(0.02)
+                assert not is_closed(connection)
+            held[0].close()
+            time.sleep(0.3)  # its place is free again
+            again = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=0.2))
+            assert not is_closed(again)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with signalled(work) as errors:
+        run([one], Ground(parse_settings(text, {}), None), lambda _: listening.set())
+    assert errors == []
+
+
+def test_reader_who_takes_nothing_of_an_answer_loses_the_connection_and_a_slow_one_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.connections.READ_SECONDS", 0.5)
+    port, listening = free_port(), threading.Event()
+    one = Service("test-one", port, needs_store=False, build=lambda *_: [large()])
+
+    def work() -> None:
+        assert listening.wait(10)
+        request = f"GET /large HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode()
+        with contextlib.ExitStack() as stack:
+            stuck, slow = (
+                stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10)) for _ in range(2)
+            )
+            for connection in (stuck, slow):
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+                connection.sendall(request)
+            taken = 0
+            until = time.monotonic() + 3
+            while time.monotonic() < until:  # far longer than somebody who reads nothing has
+                taken += len(slow.recv(65_536))
+                time.sleep(0.05)
+            while chunk := slow.recv(2**20):
+                taken += len(chunk)
+                if taken > 32 * 2**20:
+                    break
+            assert taken > 32 * 2**20
+            received = 0
+            with contextlib.suppress(ConnectionResetError):
+                while chunk := stuck.recv(2**20):
+                    received += len(chunk)
+            assert received < 32 * 2**20
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with signalled(work) as errors:
+        run([one], Ground(parse_settings("", {}), None), lambda _: listening.set())
+    assert errors == []
+
+
+def test_address_table_forgets_who_is_gone_and_counts_a_network_of_64_bits_once() -> None:
+    admission = Admission(per_address_max=2, total_max=5, proxies=["192.0.2.0/24"])
+    names = [admission.enter(f"2001:db8::{number}") for number in range(3)]
+    assert names[2] is None
+    assert names[0] == names[1] is not None
+    assert [admission.enter("192.0.2.9") is not None for _ in range(4)] == [True, True, True, False]
+    for name in (*names[:2], *["192.0.2.9"] * 3):
+        assert name is not None
+        admission.leave(name)
+    assert not admission._held
 
 
 def test_port_that_is_taken_and_one_for_two_services_are_refused() -> None:
