@@ -7,7 +7,7 @@ memory once, so no request ever turns a path of its own into one of the disk.
 
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -51,6 +51,8 @@ class StaticFiles:
 
     names: Mapping[str, str]
     files: Mapping[str, StaticFile]
+    imports: Mapping[str, Sequence[str]]
+    """What each name loads, itself first."""
 
     def url(self, name: str) -> str:
         """The address of a built file, with its content's hash.
@@ -62,6 +64,14 @@ class StaticFiles:
             KeyError: The build made no such file.
         """
         return PREFIX + self.names[name]
+
+    def needed(self, names: Iterable[str]) -> list[str]:
+        """Paths below `PREFIX` of some files and of all that they import, each once.
+
+        Raises:
+            KeyError: The build made no such file.
+        """
+        return sorted({path for name in names for path in self.imports[name]})
 
     async def serve(self, request: Request) -> Response:
         """Answer a request for `/static/{path}`."""
@@ -88,13 +98,14 @@ def load_static_files(folder: Path) -> StaticFiles:
     remedy = "run `make setup-web` (it needs Node.js 20 or newer)"
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        names: dict[str, str] = manifest["names"]
+        imports: dict[str, list[str]] = manifest["imports"]
+        names = {name: paths[0] for name, paths in imports.items()}
         contents = {path: (folder / path).read_bytes() for path in manifest["files"]}
     except FileNotFoundError as error:
         raise PagesNotBuilt(
             f"the pages' scripts and styles are not built, {error.filename} is missing: {remedy}"
         ) from None
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
         raise PagesNotBuilt(f"{folder / 'manifest.json'} can't be read ({error}): {remedy}") from error
     total = sum(map(len, contents.values()))
     if total > STATIC_SIZE_MAX:
@@ -103,7 +114,7 @@ def load_static_files(folder: Path) -> StaticFiles:
         path: StaticFile(content, gzip.compress(content, 9, mtime=0), _TYPES.get(Path(path).suffix, "text/plain"))
         for path, content in contents.items()
     }
-    return StaticFiles(names, files)
+    return StaticFiles(names, files, imports)
 
 
 @cache

@@ -130,11 +130,11 @@ for (const name of Object.keys(ENTRIES)) built[name] ??= copy(name);
 checkSizes(built);
 
 const manifest = {
-  names: Object.fromEntries(Object.entries(built).map(([name, paths]) => [name, paths[0]])),
+  imports: built, // each with itself first
   files: [...filesBelow(FRESH)].sort(),
 };
-for (const [name, path] of Object.entries(manifest.names)) {
-  if (basename(path) !== name) fail(`${name} was built as ${path}`);
+for (const [name, paths] of Object.entries(built)) {
+  if (basename(paths[0]) !== name) fail(`${name} was built as ${paths[0]}`);
 }
 writeFileSync(join(FRESH, "manifest.json"), `${JSON.stringify(manifest, null, 1)}\n`);
 rmSync(OUT, { recursive: true, force: true });

@@ -30,6 +30,8 @@ export const ENTRIES = {
   "explorer-network.js": { from: "pages/explorer-network.ts", kbMax: 6 },
   "explorer-record.js": { from: "pages/explorer-record.ts", kbMax: 12 },
   "check.js": { from: "pages/check.ts", kbMax: 12 },
+  "check-offline.js": { from: "pages/check-offline.ts", kbMax: 2, classic: true },
+  "qr-reader.js": { from: "pages/qr-reader.ts", kbMax: 50, classic: true }, // loaded once a picture was chosen
   "verifier.js": { from: "verify/src/script.ts", kbMax: 45, classic: true },
   "mark.svg": { from: "images/mark.svg", kbMax: 2 },
 };

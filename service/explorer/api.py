@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The explorer for programs, under /v1: the same data as its pages. Problems are documents, reads need no account."""
 
-import io
 from typing import Annotated, Any, Literal
 
-import segno
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
@@ -18,6 +16,7 @@ from service.explorer.part import Explorer
 from service.explorer.problems import ABSENT, TOO_LONG
 from service.explorer.pulse import health, now_ms
 from service.explorer.queries import LEAF_MAX, PAGE_SIZE, PAGE_SIZE_MAX, Filter
+from service.explorer.receipt_codes import TooManyParts, codes_svg
 from service.explorer.references import block_reference, identifier
 from service.explorer.words import describe
 from service.language import LANGUAGES
@@ -301,7 +300,7 @@ def _add_receipts(router: APIRouter, explorer: Explorer) -> None:
     @router.get(
         "/transactions/{transaction_id}/operations/{operation}/receipt.svg",
         operation_id="getReceiptImage",
-        summary="The same receipt as a QR code",
+        summary="The same receipt as a QR code, or as several where one can't hold it",
         response_class=Response,
         responses={200: {"content": {"image/svg+xml": {}}}},
     )
@@ -315,18 +314,15 @@ def _add_receipts(router: APIRouter, explorer: Explorer) -> None:
 
 
 def qr_svg(receipt: bytes) -> bytes:
-    """A receipt's compact text as a QR code.
+    """A receipt's compact text as QR codes: one, or several that belong together.
 
     Raises:
-        Problem: It is too long for one.
+        Problem: It is too long for them.
     """
     try:
-        code = segno.make_qr(compact_text(receipt), error="l", boost_error=False)
-    except segno.DataOverflowError:
+        return codes_svg(compact_text(receipt))
+    except TooManyParts:
         raise Problem(TOO_LONG) from None
-    drawn = io.BytesIO()
-    code.save(drawn, kind="svg", scale=4, border=4, dark="#000", light="#fff", xmldecl=False)
-    return drawn.getvalue()
 
 
 def compact_text(receipt: bytes) -> str:

@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from membership.pb import membership_pb2 as pb
 from service.explorer.api import signer_text
 from service.explorer.ledger import Organisations
+from service.explorer.offline import Offline, make_offline, offline_router
 from service.explorer.part import Explorer
 from service.explorer.problems import ABSENT
 from service.explorer.pulse import health, now_ms
@@ -84,8 +85,14 @@ class Shown:
 
 
 def pages_router(explorer: Explorer) -> APIRouter:
-    """The routes."""
-    pages = Pages(explorer)
+    """The routes.
+
+    Raises:
+        PagesNotBuilt: The scripts and styles were not built.
+    """
+    network = explorer.network
+    offline = make_offline(network.raw, network.genesis.network)
+    pages = Pages(explorer, offline)
     router = APIRouter(include_in_schema=False)
     for path, endpoint in (
         ("/", pages.network),
@@ -100,14 +107,16 @@ def pages_router(explorer: Explorer) -> APIRouter:
         ("/check", pages.check),
     ):
         router.add_api_route(path, endpoint, methods=["GET"])
+    router.include_router(offline_router(offline))
     return router
 
 
 class Pages:
     """The endpoints."""
 
-    def __init__(self, explorer: Explorer) -> None:
+    def __init__(self, explorer: Explorer, offline: Offline) -> None:
         self._explorer = explorer
+        self._offline = offline
 
     async def network(self, request: Request) -> Response:
         """How the network does, in one sentence, with what each node says of itself."""
@@ -338,9 +347,11 @@ class Pages:
     async def check(self, request: Request) -> Response:
         """A receipt that somebody brings along, checked on their device."""
         genesis = self._explorer.network.genesis
-        return render(
+        page = render(
             request, "explorer/check.html", site=SITE, network=genesis.network.hex(), network_name=genesis.name
         )
+        page.headers.update(self._offline.headers)
+        return page
 
     def _exact(self, words: str) -> str | None:
         """The page of what an id or a height means; None: it means nothing here."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from explored import Shown, explored
 from playwright.sync_api import Browser, sync_playwright
 from visiting import CHROMIUM, CHROMIUM_FLAGS, Visit, serve, visiting
 
@@ -33,6 +34,13 @@ def shell_origin() -> Iterator[str]:
     """A service that consists of the page shell alone, with the style page."""
     with serve([shell_part(SITE)]) as origin:
         yield origin
+
+
+@pytest.fixture(scope="session")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    """The explorer of a network with records."""
+    with explored(tmp_path_factory.mktemp("explored")) as made:
+        yield made
 
 
 @pytest.fixture

@@ -48,12 +48,15 @@ START_S_MAX = 20.0
 
 
 @contextmanager
-def serve(parts: Sequence[Part], service: str = "explorer") -> Iterator[str]:
-    """Serve parts on a free port of this machine, in a thread; yields the origin. Passkeys need the name localhost."""
+def serve(parts: Sequence[Part], service: str = "explorer", port: int = 0) -> Iterator[str]:
+    """Serve parts on a port of this machine (0: a free one) in a thread; yields the origin.
+
+    Passkeys need the name localhost.
+    """
     server = uvicorn.Server(uvicorn.Config(lambda: None, log_level="error", lifespan="on", ws="none"))
-    with server_socket() as (listener, port):
+    with server_socket(port) as (listener, bound):
         generous = LimitSettings(address_per_second=10_000, address_burst=10_000)
-        address = local_address(service, f"127.0.0.1:{port}")
+        address = local_address(service, f"127.0.0.1:{bound}")
         server.config.app = create_app(parts, replace(Settings(), limits=generous), address)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
@@ -63,7 +66,7 @@ def serve(parts: Sequence[Part], service: str = "explorer") -> Iterator[str]:
             assert time.monotonic() < deadline, "the service did not start in time"
             time.sleep(0.01)
         try:
-            yield f"http://localhost:{port}"
+            yield f"http://localhost:{bound}"
         finally:
             server.should_exit = True
             thread.join(START_S_MAX)
@@ -71,11 +74,11 @@ def serve(parts: Sequence[Part], service: str = "explorer") -> Iterator[str]:
 
 
 @contextmanager
-def server_socket() -> Iterator[tuple[Any, int]]:
-    """A listening socket on a port that is free."""
+def server_socket(port: int = 0) -> Iterator[tuple[Any, int]]:
+    """A listening socket on a port, 0: one that is free."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", 0))
+        listener.bind(("127.0.0.1", port))
         yield listener, listener.getsockname()[1]
 
 

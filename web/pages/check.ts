@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// A receipt that somebody brings along: as a file, as text, or as a photo of its QR code. The verifier is started when
-// the page opens, so that the page needs no connection from then on.
+// A receipt that somebody brings along: as a file, as text, or as photos of its QR codes. The verifier is started when
+// the page opens, so that the page needs no connection from then on; a service worker keeps it for later visits.
 
 import { Checker, contentOf, offerPin, showFacts } from "./check-steps.js";
 import { text } from "./messages.js";
+import { Parts } from "./qr-parts.js";
+import { readPhoto } from "./qr-photo.js";
 
 const FILE_BYTES_MAX = 48 * 1024 * 1024; // the largest JSON form that the verifier reads
-
-interface Detector {
-  detect(image: ImageBitmap): Promise<readonly { readonly rawValue: string }[]>;
-}
-type DetectorClass = (new (options: { formats: string[] }) => Detector) & { getSupportedFormats(): Promise<string[]> };
+const PHOTOS_MAX = 16; // as many codes as one receipt has at most
+const LINES_MAX = 16;
 
 const checker = Checker.onPage();
+const parts = new Parts();
 const ready = document.querySelector<HTMLElement>("[data-standing]");
 const shows = document.querySelector<HTMLElement>("[data-shows]");
 
-function say(key: string): void {
-  if (ready !== null) ready.textContent = text(key);
+function say(words: string): void {
+  if (ready !== null) ready.textContent = words;
 }
 
 async function check(receipt: Uint8Array<ArrayBuffer> | string): Promise<void> {
@@ -32,26 +32,54 @@ async function check(receipt: Uint8Array<ArrayBuffer> | string): Promise<void> {
   document.getElementById("verdict")?.scrollIntoView({ block: "nearest" });
 }
 
-/** QR codes are read where the browser itself can; no reader is bundled. */
-async function offerPhoto(): Promise<void> {
-  const made = (globalThis as { BarcodeDetector?: DetectorClass }).BarcodeDetector;
-  const canRead = made !== undefined && (await made.getSupportedFormats()).includes("qr_code");
-  const place = document.querySelector<HTMLElement>(canRead ? "[data-photo]" : "[data-no-photo]");
-  if (place !== null) place.hidden = false;
-  if (!canRead) return;
-  const detector = new made({ formats: ["qr_code"] });
-  const input = document.querySelector<HTMLInputElement>("#receipt-photo");
-  input?.addEventListener("change", async () => {
-    const file = input.files?.[0];
-    if (file === undefined) return;
-    try {
-      const [found] = await detector.detect(await createImageBitmap(file));
-      if (found === undefined) say("script.check.qr-none");
-      else await check(found.rawValue.trim());
-    } catch {
-      say("script.check.qr-none"); // no picture at all
+/** A text, or the texts of several codes; checks the receipt once it is whole. */
+async function take(texts: readonly string[]): Promise<void> {
+  for (const one of texts) {
+    const joined = parts.take(one);
+    if ("whole" in joined) {
+      say("");
+      return check(joined.whole);
     }
-  });
+    say(text("script.check.part", { have: joined.have, count: joined.count }));
+  }
+}
+
+async function readPhotos(input: HTMLInputElement): Promise<void> {
+  say(text("script.check.reading"));
+  const texts: string[] = [];
+  for (const photo of [...(input.files ?? [])].slice(0, PHOTOS_MAX)) {
+    const found = await readPhoto(photo, input.dataset["reader"] ?? "");
+    if (found !== undefined) texts.push(found.trim());
+  }
+  input.value = ""; // the same photo may be chosen again
+  if (texts.length === 0) say(text("script.check.qr-none"));
+  else await take(texts);
+}
+
+/** Keep the page on this device; whether it is kept, as far as this browser says. */
+async function keep(address: string, page: string): Promise<boolean> {
+  try {
+    await navigator.serviceWorker.register(address, { scope: page, updateViaCache: "none" });
+    return (await navigator.serviceWorker.ready).active !== null;
+  } catch {
+    return false; // no workers here: a private window, an in-app browser, or no secure connection
+  }
+}
+
+async function start(form: HTMLFormElement | null): Promise<void> {
+  say(text("script.check.loading"));
+  try {
+    await checker.open();
+  } catch {
+    say(text("script.check.genesis"));
+    return;
+  }
+  say(text("script.check.ready"));
+  const address = form?.dataset["offline"];
+  if (address !== undefined && (await keep(address, location.pathname))) {
+    if (ready?.textContent === text("script.check.ready")) say(text("script.check.ready-offline"));
+    document.documentElement.dataset["kept"] = "yes";
+  }
 }
 
 const file = document.querySelector<HTMLInputElement>("#receipt-file");
@@ -61,6 +89,9 @@ file?.addEventListener("change", async () => {
   await check(new Uint8Array(await chosen.slice(0, FILE_BYTES_MAX).arrayBuffer()));
 });
 
+const photo = document.querySelector<HTMLInputElement>("#receipt-photo");
+photo?.addEventListener("change", () => void readPhotos(photo));
+
 const area = document.querySelector<HTMLTextAreaElement>("#receipt-text");
 // Without scripts the form does not show: it would send to the server what must not leave the device.
 const form = document.querySelector<HTMLFormElement>("#check-form");
@@ -68,13 +99,10 @@ if (form !== null) form.hidden = false;
 form?.addEventListener("submit", (event) => {
   event.preventDefault();
   const words = area?.value.trim() ?? "";
-  if (words !== "") void check(words);
+  if (words === "") return;
+  const lines = words.split(/\s*\n\s*/, LINES_MAX + 1);
+  void take(lines.length <= LINES_MAX && lines.every((line) => line.startsWith("ZX1/")) ? lines : [words]);
 });
 
 offerPin();
-void offerPhoto();
-say("script.check.loading");
-checker.open().then(
-  () => say("script.check.ready"),
-  () => say("script.check.genesis"),
-);
+void start(form);
