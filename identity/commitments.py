@@ -5,9 +5,6 @@ Each has a domain of its own in front, so that nothing that was made for one pur
 bytes, one for each commitment, and stay with the issuing service and the holder; destroying them is erasure.
 """
 
-import json
-import unicodedata
-from collections.abc import Mapping
 from typing import Final
 
 from chain.errors import Refused
@@ -21,7 +18,6 @@ SALT_BYTES: Final = 32
 _CONTROL = b"zhixin/identity/control-key\x00"
 _HOLDER = b"zhixin/identity/tag-holder\x00"
 _ANCHOR = b"zhixin/identity/anchor\x00"
-_DATA = b"zhixin/identity/data\x00"
 
 
 def control_commitment(purpose: pb.ControlPurpose.ValueType, signer: Signer, salt: bytes) -> bytes:
@@ -34,23 +30,6 @@ def control_commitment(purpose: pb.ControlPurpose.ValueType, signer: Signer, sal
     """
     assert len(salt) == SALT_BYTES, "a salt has 32 bytes"
     return sha256(_CONTROL + bytes([purpose, signer.scheme]) + salt + signer.public_key)
-
-
-def data_commitment(data: bytes, salt: bytes) -> bytes:
-    """Commitment to a person's data in their canonical encoding; 32 bytes.
-
-    Args:
-        data: See `canonical_data`.
-        salt: 32 random bytes, for this commitment alone.
-    """
-    assert len(salt) == SALT_BYTES, "a salt has 32 bytes"
-    return sha256(_DATA + salt + data)
-
-
-def canonical_data(data: Mapping[str, str]) -> bytes:
-    """The one encoding of a person's data: a JSON object in UTF-8, keys in code point order, NFC, no white space."""
-    normal = {name: unicodedata.normalize("NFC", value) for name, value in data.items()}
-    return json.dumps(normal, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
 def holder_commitment(registration_id: bytes, salt: bytes) -> bytes:

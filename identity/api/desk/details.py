@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from enum import StrEnum
 
-from identity.commitments import canonical_data, data_commitment
 from identity.documents import NUMBER_KINDS, DocumentKind, NumberKind, tagged_number
 from identity.pb import identity_pb2 as pb
+from identity.person_data import canonical_data, data_commitment
 from identity.registrations import LEVEL_MAX
 
 ADULT_YEARS = 18
