@@ -19,6 +19,8 @@ from cli.acting import show_time
 from cli.errors import InputError
 from cli.language import t
 from cli.output import Json
+from credit.pb import credit_pb2
+from credit.rules import Credit
 from identity.pb import identity_pb2
 from identity.rules import Identity
 from membership.pb import membership_pb2
@@ -30,6 +32,7 @@ OPERATIONS: Mapping[str, type[Message]] = {
     **Membership().operations,
     **Identity().operations,
     **Traceability().operations,
+    **Credit().operations,
 }
 
 _STATE_RECORDS: tuple[tuple[bytes, type[Message]], ...] = (
@@ -51,6 +54,11 @@ _STATE_RECORDS: tuple[tuple[bytes, type[Message]], ...] = (
     (b"identity/control/", identity_pb2.ControlRecord),
     (b"identity/legal-person/", identity_pb2.LegalPersonRecord),
     (b"identity/mandate/", identity_pb2.MandateRecord),
+    (b"credit/source/", credit_pb2.SourceRecord),
+    (b"credit/log/", credit_pb2.LogRecord),
+    (b"credit/logs/", credit_pb2.LogsRecord),
+    (b"credit/slot/", credit_pb2.EventRecord),
+    (b"credit/decision/", credit_pb2.DecisionRecord),
     (b"traceability/participant/", traceability_pb2.ParticipantRecord),
     (b"traceability/key/", traceability_pb2.TraderKeyRecord),
     (b"traceability/place/", traceability_pb2.RecordPlace),

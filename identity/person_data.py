@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A person's data in the one encoding that is committed to. What Unicode calls normal is a table of the interpreter's, so
-no rule may import this: rules see the commitment alone.
+"""A person's data in the one encoding that is committed to.
+
+What Unicode calls normal is a table of the interpreter's, so no rule may import this: rules see the commitment alone.
 """
 
 import json

@@ -33,6 +33,7 @@ from chain.types import (
     View,
     sha256,
 )
+from credit.rules import Credit
 from identity.rules import Identity
 from membership.genesis import key_section, membership_section, organisation_section
 from membership.rules import Membership
@@ -144,7 +145,7 @@ def four() -> Genesis:
 
 def registry(verification: Verification = FAKE) -> tuple[Registry, Membership]:
     membership = Membership(verification)
-    return Registry([membership, Identity(), Traceability()]), membership
+    return Registry([membership, Identity(), Traceability(), Credit()]), membership
 
 
 def operation(message: Message) -> Operation:

@@ -16,6 +16,7 @@ from chain.module import Registry
 from chain.pb import ledger_pb2 as pb
 from chain.transaction import Operation, SignedTransaction
 from chain.types import BlockId, Digest, Epoch, Height, Millis, Network, TransactionId, View, sha256
+from credit.rules import Credit
 from identity.pb import identity_pb2
 from identity.rules import Identity
 from membership.genesis import key_section, membership_section, organisation_section
@@ -83,7 +84,7 @@ def repair_genesis(data: bytes) -> bytes:
 
 def _executor(network: Network) -> Executor:
     membership = Membership()
-    return Executor(network, Registry([membership, Identity(), Traceability()]), membership)
+    return Executor(network, Registry([membership, Identity(), Traceability(), Credit()]), membership)
 
 
 def read_genesis(data: bytes) -> None:
@@ -288,7 +289,12 @@ def _traceability_samples(key: pb.Signer) -> list[bytes]:
     return [_bodies(message) for message in messages]
 
 
-_KINDS: dict[str, type[Message]] = {**Membership().operations, **Identity().operations, **Traceability().operations}
+_KINDS: dict[str, type[Message]] = {
+    **Membership().operations,
+    **Identity().operations,
+    **Traceability().operations,
+    **Credit().operations,
+}
 
 
 def repair_operations(data: bytes) -> bytes:

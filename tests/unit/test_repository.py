@@ -11,7 +11,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("chain", "membership", "identity", "traceability", "client", "service", "node", "cli", "sim", "benchmarks")
+PACKAGES = (
+    "chain",
+    "membership",
+    "identity",
+    "credit",
+    "traceability",
+    "client",
+    "service",
+    "node",
+    "cli",
+    "sim",
+    "benchmarks",
+)
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 DETERMINISTIC_LIBRARIES = {
@@ -132,7 +144,9 @@ def test_consensus_critical_module_imports_only_what_is_deterministic(path: Path
     layers = (
         {"chain"} if path.is_relative_to(ROOT / "chain") else {"chain", "membership", path.relative_to(ROOT).parts[0]}
     )
-    layers |= {"identity"} if path.is_relative_to(ROOT / "traceability") else set()
+    layers |= (
+        {"identity"} if path.is_relative_to(ROOT / "traceability") or path.is_relative_to(ROOT / "credit") else set()
+    )
     allowed = layers | STANDARD_LIBRARY | DETERMINISTIC_LIBRARIES.keys()
     roots = {name.partition(".")[0] for name in _imports(ast.parse(path.read_text("utf-8")))}
     assert sorted(roots - allowed) == []
