@@ -4,17 +4,35 @@
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from store_rig import Rig
 
 from chain.transaction import Operation, SignedTransaction
 from chain.types import Network
 from client.answers import ProvenTransaction
+from identity.api.desk import cards, cards_binding, cards_making, stock
 from identity.api.desk.base import DeskContext, Proven
+from identity.api.desk.cards import Reason
+from identity.api.desk.cards_handover import hand_over
+from identity.api.desk.cards_life import CardState, CardStep
+from identity.api.desk.cards_making import Journal, Letter, MadeCard
+from identity.api.desk.cards_people import registered
 from identity.api.desk.part import DESK_SITE
+from identity.api.desk.persons import Secrets
 from identity.api.desk.states import PersonState
 from identity.api.desk.tables import DeskPerson
+from identity.cards.emulator import EmulatedCard
+from identity.cards.objects import Slot
+from identity.cards.piv import Piv
+from identity.pb import identity_pb2 as pb
+from identity.registrations import load_person
 from service.settings import RetentionSettings
 from service.sign_in.roles import Role
 from service.sign_in.sessions import Officer
@@ -64,7 +82,8 @@ class CardsRig:
 
     def person(self, name: str = "陈小明", number: str = "11010519491231002X") -> str:
         """Somebody registered, on the ledger too; the id in the store."""
-        registration = self.rules.enrolled(person=secrets.token_bytes(16))
+        known = Secrets.new()
+        self.rules.enrolled(person=known.registration_id)
         people = self.store.people
         with self.store.write() as session:
             person_id = people.add(session)
@@ -77,10 +96,101 @@ class CardsRig:
             )
             people.seal(session, row, DeskPerson.name, name)
             people.seal(session, row, DeskPerson.number, number)
-            people.seal(session, row, DeskPerson.secrets, json.dumps({"registration": registration.hex()}))
+            people.seal(session, row, DeskPerson.secrets, json.dumps(asdict(known)))
         return person_id
+
+    def stock(self, count: int = 5, first: str = "CC26-0001") -> None:
+        """Blank cards that two people have counted."""
+        with self.store.write() as session:
+            count_id = stock.receive(self.store, session, self.supervisor.staff_id, "LS-1", first, count, 1)
+            for officer in (self.supervisor, self.clerk):
+                stock.enter_figure(self.store, session, officer.staff_id, count_id, count, 1)
+
+    def registration(self, person_id: str) -> bytes:
+        """Id of a person's record on the ledger."""
+        with self.store.read() as session:
+            return registered(self.desk, session, ORGANISATION, person_id).registration
+
+    def record(self, person_id: str) -> pb.PersonRecord:
+        """What the ledger says of a person."""
+        found = load_person(self.rules.state.get, self.registration(person_id))
+        assert found is not None
+        return found
+
+    def card(self, card_id: str) -> cards.Opened:
+        """A card, opened."""
+        with self.store.read() as session:
+            return cards.opened(self.desk, session, ORGANISATION, card_id)
+
+    def observe(self, card_id: str) -> CardState:
+        """Let a card's row follow the ledger."""
+        return cards.observe(self.desk, ORGANISATION, card_id, self.record(self.card(card_id).person_id))
+
+    def made(
+        self, person_id: str, reason: Reason = Reason.FIRST, replaces: str | None = None
+    ) -> tuple[str, EmulatedCard]:
+        """A personalised card that nobody has bound."""
+        card_id, chip = cards.request(self.desk, self.clerk, person_id, reason, replaces), EmulatedCard()
+        cards_making.make(self.desk, self.clerk, card_id, lambda journal: personalised(chip, journal))
+        return card_id, chip
+
+    def bind(self, card_id: str) -> CardState:
+        """Two officers bind a card's keys."""
+        card = self.card(card_id)
+        replaced = None if card.replaces is None else self.card(card.replaces)
+        registration = self.registration(card.person_id)
+        proposal, _ = cards_binding.proposal(card, replaced, registration, self.record(card.person_id))
+        assert self.act(Role.CLERK, proposal) == ""
+        confirmation, _ = cards_binding.confirmation(card, replaced, registration, self.record(card.person_id))
+        assert self.act(Role.APPROVER, confirmation) == ""
+        return self.observe(card_id)
+
+    def printed(
+        self, person_id: str, reason: Reason = Reason.FIRST, replaces: str | None = None
+    ) -> tuple[str, EmulatedCard]:
+        """A card that waits for its holder."""
+        card_id, chip = self.made(person_id, reason, replaces)
+        assert self.bind(card_id) is CardState.BOUND
+        with self.store.write() as session:
+            row = cards.own(session, ORGANISATION, card_id, held=True)
+            cards.step(self.desk, session, row, CardStep.PRINT, self.clerk)
+        return card_id, chip
+
+    def active(self, person_id: str) -> tuple[str, EmulatedCard]:
+        """A card that its holder has."""
+        card_id, chip = self.printed(person_id)
+        hand_over(self.desk, self.clerk, card_id, Piv(chip), TRANSPORT.pin, OWN_PIN)
+        return card_id, chip
 
     def act(self, signer: Role | str, operations: Sequence[Operation]) -> str:
         """Have somebody sign operations; "" or the code of the rule that refused."""
         name = KEYS[signer] if isinstance(signer, Role) else signer
         return self.rules.code(name, *operations)
+
+
+FACTORY_MANAGEMENT = bytes.fromhex("010203040506070801020304050607080102030405060708")
+TRANSPORT = Letter("135790", "24681357")
+OWN_PIN = "864209"
+
+
+def personalised(card: EmulatedCard, journal: Journal) -> MadeCard:
+    """What `identity.cards.personalise` makes, in the fewest steps and under certificates of nobody."""
+    piv = Piv(card)
+    piv.select()
+    piv.authenticate_management(FACTORY_MANAGEMENT)
+    keys = {slot: piv.generate(slot) for slot in Slot}
+    journal.save("keys")
+    key = ec.generate_private_key(ec.SECP256R1())
+    day, guid = date(2031, 1, 1), secrets.token_bytes(16)
+    certificates = {}
+    for slot, public in keys.items():
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, guid.hex())])
+        point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
+        made = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(x509.random_serial_number())
+        made = made.public_key(point).not_valid_before(datetime(2025, 1, 1, tzinfo=UTC))
+        signed = made.not_valid_after(datetime(2031, 1, 1, tzinfo=UTC)).sign(key, SHA256())
+        certificates[slot] = signed.public_bytes(Encoding.DER)
+        piv.put_certificate(slot, certificates[slot])
+    piv.put_chuid(guid, day, emulated=True)
+    piv.change_pin("123456", TRANSPORT.pin)
+    return MadeCard(guid, keys, certificates, day, TRANSPORT)

@@ -31,14 +31,24 @@ class Registered:
     state: PersonState
 
 
-def registered(desk: DeskContext, session: Session, organisation: str, person_id: str) -> Registered:
+def registered(
+    desk: DeskContext, session: Session, organisation: str, person_id: str, *, held: bool = False
+) -> Registered:
     """A person of this desk whose enrolment was confirmed, suspended or not.
+
+    Args:
+        desk: Which desk.
+        session: A transaction; one that writes if the row is to be held.
+        organisation: Whose desk.
+        person_id: Of the store.
+        held: Nobody else works on this person's cards until the transaction ends.
 
     Raises:
         Problem: There is no such person here, or they are not registered, or no longer.
     """
     wanted = (DeskPerson.person_id == person_id) & (DeskPerson.organisation == organisation)
-    row = session.scalar(select(DeskPerson).where(wanted))
+    query = select(DeskPerson).where(wanted)
+    row = session.scalar(query.with_for_update() if held else query)
     if row is None:
         raise Problem(UNKNOWN_PERSON)
     if row.state not in (PersonState.ACTIVE, PersonState.SUSPENDED):

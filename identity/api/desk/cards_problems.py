@@ -12,6 +12,14 @@ STEP = ProblemKind("card.step", 409)
 UNKNOWN_CARD = ProblemKind("card.unknown", 404)
 HAS_CARD = ProblemKind("card.has-one", 409)
 NOT_REGISTERED = ProblemKind("card.not-registered", 409)
+NOT_PROPOSED = ProblemKind("card.not-proposed", 409)
+OTHER_BLANK = ProblemKind("card.other-blank", 409)
+OTHER_CARD = ProblemKind("card.other-card", 409)
+SAME_PIN = ProblemKind("card.same-pin", 422)
+LETTER_GONE = ProblemKind("card.letter-gone", 410)
+NO_SUCH_CARD = ProblemKind("card.no-match", 404)
+TOO_MANY_CALLS = ProblemKind("card.too-many-calls", 429)
+NO_SERVICE_KEY = ProblemKind("card.no-service-key", 503)
 NO_BLANK = ProblemKind("stock.none-left", 409)
 SERIAL = ProblemKind("stock.serial", 422)
 SERIAL_TAKEN = ProblemKind("stock.serial-taken", 409)
@@ -27,6 +35,14 @@ CARD_KINDS: tuple[ProblemKind, ...] = (
     UNKNOWN_CARD,
     HAS_CARD,
     NOT_REGISTERED,
+    NOT_PROPOSED,
+    OTHER_BLANK,
+    OTHER_CARD,
+    SAME_PIN,
+    LETTER_GONE,
+    NO_SUCH_CARD,
+    TOO_MANY_CALLS,
+    NO_SERVICE_KEY,
     NO_BLANK,
     SERIAL,
     SERIAL_TAKEN,

@@ -269,9 +269,7 @@ def confirmation(company: Opened, record: pb.LegalPersonRecord | None) -> Signed
     message = pb.ConfirmLegalPerson(uscc=company.uscc, digest=proposal_digest(record.proposal))
     names = company.pending.name_zh + (f" ({company.pending.name_en})" if company.pending.name_en else "")
     said = words("legal.act-confirm", uscc=company.uscc, names=names)
-    return [_operation(message)], sentences(
-        said, words("legal.act-confirm-representative", name=company.pending.representative)
-    )
+    return [_operation(message)], sentences(said, words("legal.act-confirm-representative"))
 
 
 def withdrawal(company: Opened) -> Signed:

@@ -202,6 +202,11 @@ def draft(desk: DeskContext, officer: Officer, terms: Terms) -> str:
         return row.id
 
 
+def reference_of(row_id: str) -> str:
+    """What the desk calls a mandate on paper and in acts."""
+    return f"M-{row_id[:8].upper()}"
+
+
 def own(session: Session, organisation: str, row_id: str, *, held: bool = False) -> Mandate:
     """A mandate's row.
 
@@ -261,12 +266,12 @@ def observe(desk: DeskContext, organisation: str, row_id: str, record: pb.Mandat
     return state
 
 
-def grant(content: Content, names: tuple[str, str]) -> Signed:
+def grant(content: Content, reference: str) -> Signed:
     """The act by which a mandate is recorded.
 
     Args:
         content: What the row seals.
-        names: Of the principal and the agent, for the words that the officer reads.
+        reference: What the desk calls the mandate; the words of an act outlive persons, and name none.
     """
     terms = content.terms
     message = pb.GrantMandate(
@@ -283,13 +288,13 @@ def grant(content: Content, names: tuple[str, str]) -> Signed:
         principal_anchor=bytes.fromhex(content.anchors[0]),
         agent_anchor=bytes.fromhex(content.anchors[1]),
     )
-    said = [words("mandate.act-grant", principal=names[0], agent=names[1]), words("mandate.act-sides")]
+    said = [words("mandate.act-grant", reference=reference), words("mandate.act-sides")]
     if terms.may_delegate:
         said.append(words("mandate.act-delegates"))
     return [_operation(message)], sentences(*said)
 
 
-def officer_accepts(content: Content, names: tuple[str, str]) -> Signed:
+def officer_accepts(content: Content, reference: str) -> Signed:
     """The act by which a second officer accepts for a minor or a ward.
 
     Raises:
@@ -298,13 +303,13 @@ def officer_accepts(content: Content, names: tuple[str, str]) -> Signed:
     if content.terms.kind not in OFFICER_ACCEPTS:
         raise Problem(kinds.SIDES)
     message = pb.AcceptMandate(id=bytes.fromhex(content.id), side=pb.SIDE_PRINCIPAL)
-    return [_operation(message)], sentences(words("mandate.act-accept", principal=names[0], agent=names[1]))
+    return [_operation(message)], sentences(words("mandate.act-accept", reference=reference))
 
 
-def officer_ends(content: Content, names: tuple[str, str]) -> Signed:
+def officer_ends(content: Content, reference: str) -> Signed:
     """The act by which an officer ends a mandate, as when a side has died or lost the codes."""
     message = pb.EndMandate(id=bytes.fromhex(content.id))
-    return [_operation(message)], sentences(words("mandate.act-end", principal=names[0], agent=names[1]))
+    return [_operation(message)], sentences(words("mandate.act-end", reference=reference))
 
 
 def note_act(desk: DeskContext, officer: Officer, row_id: str, step: str, act_id: str) -> None:

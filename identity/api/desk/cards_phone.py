@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stopping a lost card by telephone: easy on purpose, limited, told to the holder, and undone only in person.
+
+The caller says the full name and the number of a document; that is weak, and enough to stop, for stopping harms little
+and a stranger's card in use harms much. Who tries many numbers is held up: calls are counted for each officer and for
+each number that was named, also when nobody was found. The holder is told by every channel that they registered.
+"""
+
+import hmac
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from chain.errors import Refused
+from chain.transaction import build
+from chain.types import SALT_BYTES, Millis
+from client.answers import ProvenTransaction
+from identity.api.desk import cards, persons
+from identity.api.desk import cards_problems as kinds
+from identity.api.desk.base import DAY_MS, HOUR_MS, DeskContext
+from identity.api.desk.cards_binding import suspension
+from identity.api.desk.cards_history import note
+from identity.api.desk.cards_life import COUNTS, CardState
+from identity.api.desk.cards_people import registered
+from identity.api.desk.cards_tables import Card, PhoneCall
+from identity.api.desk.looking_up import Reason, note_access
+from identity.api.desk.tables import DeskPerson
+from service.problems import Problem
+from service.sign_in.sessions import Officer
+from service.store import new_id
+from service.store.normal import Normal, normalise
+
+OFFICER_HOUR_MAX: Final = 30
+"""Calls that one officer takes in an hour: a busy line, and too few to try numbers out."""
+NUMBER_DAY_MAX: Final = 5
+"""Calls about one number in a day: some for a holder who is not believed, none for a nuisance."""
+EXPIRY_MS: Final = 60_000
+"""A suspension reaches the ledger in seconds or is asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a caller is known by, once it fits.
+
+    Attributes:
+        cards: Cards of theirs whose keys count, by id.
+    """
+
+    person_id: str
+    cards: tuple[str, ...]
+
+
+def answer(desk: DeskContext, officer: Officer, name: str, number: str) -> Call:
+    """Take a call: who it is about, if name and number fit somebody who has a card.
+
+    Raises:
+        Problem: Too many calls, or they fit nobody, or nobody with a card that counts; which, is not told.
+    """
+    with desk.store.write() as session:
+        _count_call(desk, session, officer, number)
+    with desk.store.write() as session:
+        people = desk.store.people
+        rows = people.find(session, DeskPerson.number, number)
+        wanted = DeskPerson.id.in_(rows) & (DeskPerson.organisation == officer.organisation)
+        for row in session.scalars(select(DeskPerson).where(wanted)):
+            known = people.open(session, row, DeskPerson.name) or ""
+            if normalise(Normal.TEXT, known) != normalise(Normal.TEXT, name):
+                continue
+            held = select(Card.id).where(Card.person_id == row.person_id, Card.state.in_(COUNTS))
+            found = tuple(session.scalars(held))
+            if found:
+                note_access(desk, session, officer, row.person_id, Reason.TELEPHONE)
+                return Call(row.person_id, found)
+    raise Problem(kinds.NO_SUCH_CARD)
+
+
+async def suspend(desk: DeskContext, officer: Officer, card_id: str) -> CardState:
+    """Stop a card at once, with the service's own key; the holder is told.
+
+    Returns:
+        The card's state: suspended, whoever did it.
+
+    Raises:
+        Problem: The card's keys do not count, or the service has no key: then an officer signs.
+        TransportError: Nothing is known of it yet; ask again, it stops once.
+    """
+    if desk.service_key is None:
+        raise Problem(kinds.NO_SERVICE_KEY)
+    with desk.store.read() as session:
+        card = cards.opened(desk, session, officer.organisation, card_id)
+        person = registered(desk, session, officer.organisation, card.person_id)
+    if card.state is CardState.SUSPENDED:
+        return card.state
+    record = await cards.on_ledger(desk, person.registration)
+    state = cards.observe(desk, officer.organisation, card_id, record)
+    if state is CardState.SUSPENDED:  # an earlier attempt did it, though nobody heard of it
+        return state
+    operations = suspension(card, person.registration, record)
+    expires = Millis(desk.now() + EXPIRY_MS)
+    signed = build(operations, [desk.service_key], expires, secrets.token_bytes(SALT_BYTES), desk.ledger.network)
+    # a crash here or below leaves the row behind the ledger; `observe` finds out when anybody opens the card
+    proven = await desk.ledger.submit_one(signed)
+    _check_done(proven)
+    record = await cards.on_ledger(desk, person.registration)
+    with desk.store.write() as session:
+        row = cards.own(session, officer.organisation, card_id, held=True)
+        note(desk, session, row, "phone", row.state, officer.staff_id, receipt=proven.receipt())
+        state = cards.observe_in(desk, session, row, record)
+        persons.notify(desk, session, persons.load(desk, session, officer, card.person_id), "card-suspended")
+        desk.record(session, officer, "card.suspended-by-phone", card_id)
+    return state
+
+
+def _check_done(proven: ProvenTransaction) -> None:
+    """Check that the ledger did it.
+
+    Raises:
+        Refused: A rule said no.
+    """
+    if proven.failed is not None:
+        raise Refused("the ledger refused the suspension; open the card again", proven.failed.code)
+
+
+def _count_call(desk: DeskContext, session: Session, officer: Officer, number: str) -> None:
+    """Count a call before anything is looked up.
+
+    Raises:
+        Problem: There were too many.
+    """
+    now_ms = desk.now()
+    subject = hmac.digest(desk.store.secret("desk/phone-call"), normalise(Normal.IDENTIFIER, number).encode(), "sha256")
+    session.execute(delete(PhoneCall).where(PhoneCall.at_ms <= now_ms - DAY_MS))
+    count = select(func.count()).select_from(PhoneCall)
+    by_officer = count.where(PhoneCall.actor == officer.staff_id, PhoneCall.at_ms > now_ms - HOUR_MS)
+    about = count.where(PhoneCall.subject == subject)
+    if (session.scalar(by_officer) or 0) >= OFFICER_HOUR_MAX or (session.scalar(about) or 0) >= NUMBER_DAY_MAX:
+        raise Problem(kinds.TOO_MANY_CALLS, headers={"Retry-After": "3600"})
+    session.add(PhoneCall(id=new_id(), actor=officer.staff_id, subject=subject, at_ms=now_ms))
+    desk.record(session, officer, "card.call-taken", "-")
