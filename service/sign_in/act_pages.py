@@ -13,6 +13,7 @@ from client.errors import TransportError
 from service.language import language_of
 from service.pages import Site
 from service.problems import Problem
+from service.redirects import local_path
 from service.sign_in import kinds
 from service.sign_in.access import FRESH_MS, Require, office_of
 from service.sign_in.acts import REGISTRATION, Acts
@@ -43,10 +44,11 @@ class ShownBody(BaseModel):
 
 
 class SignatureBody(BaseModel):
-    """What the passkey answered."""
+    """What the passkey answered, and which page of this service comes next."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     credential: dict[str, Any]
+    next: Annotated[str, StringConstraints(max_length=400)] = ""
 
 
 def act_router(ordinary: Acts, registrations: Acts, door: Door, site: Site, *, holds_governor: bool) -> APIRouter:
@@ -150,7 +152,7 @@ def _add_signing(router: APIRouter, ordinary: Acts, registrations: Acts) -> None
         acts = await run_in_threadpool(acts_of, request, officer, act_id)
         await run_in_threadpool(acts.sign, office, officer, act_id, body.credential)
         await _send(request, officer, act_id)
-        return {"next": f"{ACTS_PATH}/{act_id}"}
+        return {"next": local_path(body.next or None, f"{ACTS_PATH}/{act_id}")}
 
     @router.post(ACTS_PATH + "/{act_id}/send")
     async def send(act_id: str, request: Request, officer: Here) -> Response:
