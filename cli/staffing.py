@@ -42,8 +42,8 @@ def staffed(ground: Ground, address: Address, site: Site, *, role: str = "", nee
 def office_ledger(settings: Settings, role: str) -> OfficeLedger:
     """The ledger as officers meet it; see `staffed`."""
     network, signing = read_network(settings.ledger), settings.signing
-    own = _signer(signing, "signing.submit_key", signing.submit_key)
-    governor = _signer(signing, "signing.governing_key", signing.governing_key)
+    own = signer_of(signing, "signing.submit_key", signing.submit_key)
+    governor = signer_of(signing, "signing.governing_key", signing.governing_key)
     if own is not None and governor is not None and own.signer == governor.signer:
         raise ConfigError(
             "signing.submit_key and signing.governing_key are the same key; the service's own needs no more than submit"
@@ -51,8 +51,17 @@ def office_ledger(settings: Settings, role: str) -> OfficeLedger:
     return OfficeLedger(network.genesis, network.endpoints, role, () if own is None else (own,), governor)
 
 
-def _signer(signing: SigningSettings, setting: str, path: str) -> TransactionSigner | None:
-    """The key in a file; None where none is named."""
+def signer_of(signing: SigningSettings, setting: str, path: str) -> TransactionSigner | None:
+    """The key in a file; None where none is named.
+
+    Args:
+        signing: Say how key files are opened.
+        setting: Which setting names the file; for errors.
+        path: The file; may be empty.
+
+    Raises:
+        KeyFileError: It can't be read or opened.
+    """
     if not path:
         return None
     try:

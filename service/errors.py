@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can go wrong with the world that a service runs in; what a caller does wrong stands in `service.problems`.
 
-Each message says what happened and what to do.
+Each message says what happened and what to do. Messages go into logs, so none names a person, not even by the random
+id of a row: a log outlives an erasure.
 """
 
 

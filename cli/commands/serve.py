@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cli.anchoring import anchoring_of
 from cli.command import command, group
 from cli.errors import InputError, UsageError, WorldError
 from cli.language import t
@@ -32,11 +33,12 @@ def _serve(services: Sequence[Service], settings_file: Path | None) -> None:
     with explained(), ExitStack() as stack:
         settings = load_settings(settings_file)
         configure_logging(settings.logging.level)
-        store = None
+        store = anchoring = None
         if any(service.needs_store for service in services):
             store = open_store(settings.store, os.environ)
             stack.callback(store.close)
-        run(services, Ground(settings, store), _say)
+            anchoring = anchoring_of(settings, store)
+        run(services, Ground(settings, store, anchoring), _say)
 
 
 def _say(addresses: Sequence[Address]) -> None:

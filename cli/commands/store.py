@@ -12,16 +12,22 @@ from typing import Annotated
 import typer
 from sqlalchemy import func, select
 
+from chain.strict_json import Json
+from cli.acting import show_time
+from cli.anchoring import newest_anchor
 from cli.command import command, group
+from cli.commands import store_audit
+from cli.commands.store_audit import OrganisationOption, SettingsOption
 from cli.errors import InputError
 from cli.language import t
 from cli.output import emit
 from cli.services import explained
+from client.errors import TransportError
 from service.settings import load_settings
 from service.store import Store, audit, open_store
-from service.store.backup import restore_backup, write_backup
+from service.store.backup import Head, OlderBackup, restore_backup, write_backup
 from service.store.models import Person
-from service.store.opening import new_wrapping
+from service.store.opening import new_wrapping, open_ring
 
 IN_FILE = "file"
 """Where `--into` puts a key that is in no token."""
@@ -36,8 +42,8 @@ class KeyKind(StrEnum):
 
 
 app = group(t("help.store"))
+app.add_typer(store_audit.app, name="audit")
 
-SettingsOption = Annotated[Path | None, typer.Option("--settings", metavar="TOML", help=t("serve.option.settings"))]
 FolderOption = Annotated[Path, typer.Option("--to", help=t("store.option.to"))]
 
 
@@ -75,15 +81,45 @@ def backup(to: FolderOption, settings: SettingsOption = None) -> None:
 def restore(
     backup: Annotated[Path, typer.Argument(help=t("store.option.backup"))],
     keys_from: Annotated[Path | None, typer.Option("--keys-from", help=t("store.option.keys-from"))] = None,
+    accept_older: Annotated[bool, typer.Option("--accept-older", help=t("store.option.accept-older"))] = False,
+    organisation: OrganisationOption = "",
     settings: SettingsOption = None,
 ) -> None:
-    """Fill an empty database from a backup."""
+    """Fill an empty database from a backup, unless the ledger knows of a newer one."""
     for path in (backup, keys_from):
         if path is not None and not path.is_file():
             raise InputError("file.missing", t("store.no-backup", path=path))
     with explained():
-        persons = restore_backup(load_settings(settings).store, os.environ, backup, keys_from)
-    emit({"persons": persons}, t("store.restored", persons=persons))
+        chosen = load_settings(settings)
+        anchored, is_compared = None, False
+        if chosen.ledger.genesis:
+            stream = open_ring(chosen.store, os.environ).audit_stream
+            try:
+                anchored, is_compared = newest_anchor(chosen, stream, organisation), True
+            except TransportError:
+                if not accept_older:
+                    raise
+        try:
+            done = restore_backup(
+                chosen.store, os.environ, backup, keys_from, anchored=anchored, accept_older=accept_older
+            )
+        except OlderBackup as error:
+            assert anchored is not None, "it is older than something"
+            facts = _age(error.head) | {"anchored": error.anchored, "time": show_time(anchored.time_ms)}
+            raise InputError("store.older-backup", t("store.older-backup", **facts)) from None
+    facts = _age(done.head)
+    fields: dict[str, Json] = {"persons": done.persons, "audit_entries": done.head.audit_entries}
+    fields |= {"written_at_ms": done.head.at_ms, "compared": is_compared}
+    lines = [t("store.restored", persons=done.persons, **facts)]
+    if not is_compared:
+        lines.append(t("store.not-compared"))
+    emit(fields, *lines)
+
+
+def _age(head: Head) -> dict[str, str | int]:
+    """How old a backup is, and up to which audit entry it goes."""
+    hours = max(0, time.time_ns() // 1_000_000 - head.at_ms) // 3_600_000
+    return {"written": show_time(head.at_ms), "hours": hours, "entries": head.audit_entries}
 
 
 @command(app, "end-epoch", t("store.end-epoch.help"))

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who did what to which record, as a chain that the database refuses to change, with digests for the outside.
 
-No entry holds personal data: actors and records are random ids, acts are words of ours. The digest of a stretch is
-salted, so what is published tells nobody anything; whoever is shown the stretch and its salt can check it.
+No entry holds personal data: actors and records are random ids, acts are words of ours. What is published of the chain
+is salted, so it tells nobody anything; whoever is shown the entries and the salt can check it. Salts are made from the
+store's service key, so that neither a lost nor an altered database takes them along.
 """
 
 import hashlib
 import re
-import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -48,15 +48,36 @@ class Act:
     request: str = "-"
 
 
+SaltOf: TypeAlias = Callable[[int], bytes]
+"""The salt of what is published when the chain has so many entries; 32 bytes that only the store's keys make."""
+
+
 class Publisher(Protocol):
     """Puts digests where nobody of this service can change them."""
 
-    def publish(self, digest: bytes) -> str:
-        """Publish 32 bytes; the same digest twice is one publication.
+    async def publish(self, digest: bytes, size: int) -> str:
+        """Publish 32 bytes that cover the chain's first `size` entries; the same digest twice is one publication.
 
         Returns:
-            Where to find it, such as a transaction's id; at most 256 characters.
+            Where to find it, such as a transaction's id; at most 256 characters, empty where that is not known.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What going through the whole chain found.
+
+    Attributes:
+        entries: How many there are.
+        ends: The chain's digest at the ends of stretches, by entry, computed from what the entries say.
+        fault: The first entry that was altered or is missing by the chain itself; 0: none.
+        reason: What is wrong with it; empty: nothing.
+    """
+
+    entries: int
+    ends: dict[int, bytes]
+    fault: int
+    reason: str
 
 
 def append(session: Session, act: Act, now_ms: int) -> AuditEntry:
@@ -83,8 +104,12 @@ def append(session: Session, act: Act, now_ms: int) -> AuditEntry:
     return entry
 
 
-def close_batch(session: Session) -> AuditBatch | None:
+def close_batch(session: Session, salt_of: SaltOf) -> AuditBatch | None:
     """Make a stretch of all entries since the last one.
+
+    Args:
+        session: A transaction that writes.
+        salt_of: The store's.
 
     Returns:
         The stretch, not published yet; None where nothing was added.
@@ -97,8 +122,8 @@ def close_batch(session: Session) -> AuditBatch | None:
     last = min(head.number, done + BATCH_ENTRIES_MAX)
     end = session.get(AuditEntry, last)
     assert end is not None, "entries are never deleted"
-    salt = secrets.token_bytes(32)
-    batch = AuditBatch(first=done + 1, last=last, salt=salt, digest=batch_digest(done + 1, last, salt, end.digest))
+    salt = salt_of(last)
+    batch = AuditBatch(first=done + 1, last=last, salt=salt, digest=anchor_digest(last, salt, end.digest))
     session.add(batch)
     session.flush()
     return batch
@@ -110,9 +135,50 @@ def pending(session: Session) -> Sequence[AuditBatch]:
     return session.scalars(query).all()
 
 
-def batch_digest(first: int, last: int, salt: bytes, head: bytes) -> bytes:
-    """What is published of a stretch; 32 bytes."""
-    return hashlib.sha256(f"zhixin/audit-batch/1|{first}|{last}|".encode() + salt + head).digest()
+def anchor_digest(size: int, salt: bytes, head: bytes) -> bytes:
+    """What is published of a chain; 32 bytes.
+
+    Args:
+        size: How many entries it covers, from the first on.
+        salt: 32 bytes, see `SaltOf`.
+        head: The chain's digest at the last of them.
+    """
+    return hashlib.sha256(f"zhixin/audit-anchor/1|{size}|".encode() + salt + head).digest()
+
+
+def batches(session: Session) -> dict[int, AuditBatch]:
+    """All stretches, by their last entry."""
+    return {batch.last: batch for batch in session.scalars(select(AuditBatch).order_by(AuditBatch.last))}
+
+
+def walk(session: Session, also: int = 0) -> Walk:
+    """Go through the whole chain and compute it anew.
+
+    What it finds without help from outside is what somebody changed who did not compute the chain anew, too.
+
+    Args:
+        session: A transaction.
+        also: An entry at which the chain's digest is wanted besides the ends of stretches.
+    """
+    wanted = {*session.scalars(select(AuditBatch.last)), also}
+    ends: dict[int, bytes] = {}
+    digest, number, fault = bytes(32), 0, 0
+    query = select(AuditEntry).order_by(AuditEntry.number).execution_options(yield_per=_PAGE)
+    with closing(session.scalars(query)) as entries:
+        for entry in entries:
+            number += 1
+            digest = _digest(digest, entry)
+            if not fault and (entry.number != number or entry.digest != digest):
+                fault = number
+            if number in wanted:
+                ends[number] = digest
+    if fault:
+        return Walk(number, ends, fault, f"audit entry {fault} was changed or is missing")
+    head = session.scalar(select(AuditHead))
+    if head is None or (head.number, head.digest) != (number, digest):
+        reason = f"the audit chain ends at entry {number}, not where its head says: entries are missing"
+        return Walk(number, ends, number + 1, reason)
+    return Walk(number, ends, 0, "")
 
 
 def verify_chain(session: Session) -> int:
@@ -124,22 +190,15 @@ def verify_chain(session: Session) -> int:
     Raises:
         StorageError: An entry was changed, is missing, or a stretch does not fit.
     """
-    digest, number = bytes(32), 0
-    batches = {batch.last: batch for batch in session.scalars(select(AuditBatch))}
-    query = select(AuditEntry).order_by(AuditEntry.number).execution_options(yield_per=_PAGE)
-    with closing(session.scalars(query)) as entries:
-        for entry in entries:
-            number += 1
-            digest = _digest(digest, entry)
-            if entry.number != number or entry.digest != digest:
-                raise StorageError(f"audit entry {number} was changed or is missing")
-            batch = batches.pop(number, None)
-            if batch is not None and batch_digest(batch.first, number, batch.salt, digest) != batch.digest:
-                raise StorageError(f"the audit stretch that ends with entry {number} was changed")
-    head = session.scalar(select(AuditHead))
-    if head is None or (head.number, head.digest) != (number, digest) or batches:
-        raise StorageError(f"the audit chain ends at entry {number}, not where its head says: entries are missing")
-    return number
+    found = walk(session)
+    if found.fault:
+        raise StorageError(found.reason)
+    for last, batch in batches(session).items():
+        if last not in found.ends:
+            raise StorageError(f"the audit chain ends before entry {last}, where a stretch ends: entries are missing")
+        if anchor_digest(last, batch.salt, found.ends[last]) != batch.digest:
+            raise StorageError(f"the audit stretch that ends with entry {last} was changed")
+    return found.entries
 
 
 def is_published(session: Session, digest: bytes) -> bool:

@@ -15,6 +15,7 @@ import hmac
 import json
 import os
 import secrets
+import stat
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -27,6 +28,7 @@ from sqlalchemy import Connection, MetaData, Table, func, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from chain.strict_json import check_depth
+from service.anchors import Anchored
 from service.errors import StorageError
 from service.settings import StoreSettings
 from service.store import audit
@@ -34,7 +36,7 @@ from service.store.engine import is_sqlite, make_engine
 from service.store.files import locked, make_folder
 from service.store.key_ring import Purpose
 from service.store.migrate import is_known, migrate, revision_of
-from service.store.models import BlindEntry, Person, Replay, StoreMark
+from service.store.models import AuditHead, BlindEntry, Person, Replay, StoreMark
 from service.store.opening import open_ring, open_store
 from service.store.store import Store
 
@@ -46,6 +48,8 @@ _DEPTH_MAX = 8
 _ROWS = 500
 _LEFT_OUT = frozenset({BlindEntry.__tablename__, Replay.__tablename__, "alembic_version"})
 """What can be made anew, and what is worth a day: none of it in old copies."""
+_CHAIN = json.dumps([AuditHead.__tablename__]).encode()[:-1]
+"""How the line of the audit chain's end begins."""
 _SECRET = "backup"  # noqa: S105 - the name of one
 
 
@@ -58,12 +62,31 @@ class Head:
         revision: Migrations of its tables.
         epoch: Under which persons' keys are wrapped.
         at_ms: When it was written, Unix time.
+        audit_entries: How many entries its audit chain has, which is the highest one's number.
     """
 
     store: str
     revision: str
     epoch: int
     at_ms: int
+    audit_entries: int
+
+
+class OlderBackup(StorageError):
+    """A backup from before what the ledger knows of its store: restored, it would lose what came since unseen.
+
+    Attributes:
+        head: What the backup says of itself.
+        anchored: How many entries of the audit chain the ledger knows.
+    """
+
+    def __init__(self, head: Head, anchored: int) -> None:
+        super().__init__(
+            f"the backup's audit chain has {head.audit_entries} entries, and {anchored} are anchored on the ledger: a "
+            "newer backup exists, or existed"
+        )
+        self.head = head
+        self.anchored = anchored
 
 
 def write_backup(store: Store, folder: Path, now_ms: int) -> Path:
@@ -107,9 +130,28 @@ def write_backup(store: Store, folder: Path, now_ms: int) -> Path:
     return path
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restore did.
+
+    Attributes:
+        persons: How many there are afterwards.
+        head: What the backup says of itself.
+    """
+
+    persons: int
+    head: Head
+
+
 def restore_backup(
-    settings: StoreSettings, environment: Mapping[str, str], path: Path, keys_from: Path | None = None
-) -> int:
+    settings: StoreSettings,
+    environment: Mapping[str, str],
+    path: Path,
+    keys_from: Path | None = None,
+    *,
+    anchored: Anchored | None = None,
+    accept_older: bool = False,
+) -> Restored:
     """Fill an empty database from a backup. The keys' folder has to be there.
 
     Args:
@@ -117,12 +159,12 @@ def restore_backup(
         environment: May hold ZHIXIN_PASSPHRASE.
         path: The backup.
         keys_from: A newer backup whose persons' keys to use: for a backup of an epoch that has ended.
-
-    Returns:
-        How many persons there are afterwards.
+        anchored: What the ledger has of the store's audit chain; None: nothing, or it was not asked.
+        accept_older: Restore a backup all the same that is older than that; its chain is then anchored anew.
 
     Raises:
         KeyFileError: The keys are missing or don't open.
+        OlderBackup: The ledger knows of entries that the backup lacks.
         StorageError: The backup is not whole, of another store, of an epoch that has ended, or the database has rows.
     """
     ring = open_ring(settings, environment)
@@ -135,6 +177,9 @@ def restore_backup(
         raise StorageError(
             f"{keys_from or path} is of epoch {key_head.epoch}, which has ended; use the keys of a newer backup"
         )
+    missed = anchored if anchored is not None and anchored.size > head.audit_entries else None
+    if missed is not None and not accept_older:
+        raise OlderBackup(head, missed.size)
     if not is_known(head.revision):
         raise StorageError(f"{path} was written by a newer version of this program")
     with locked(ring.folder, "restoring"):
@@ -154,7 +199,10 @@ def restore_backup(
         store.reindex()
         with store.read() as session:
             audit.verify_chain(session)
-            return session.scalar(select(func.count()).select_from(Person)) or 0
+            persons = session.scalar(select(func.count()).select_from(Person)) or 0
+        if missed is not None:
+            store.accept_older(missed.digest)
+        return Restored(persons, head)
     finally:
         store.close()
 
@@ -169,14 +217,18 @@ def check_backup(path: Path, secret: bytes) -> Head:
     Raises:
         StorageError: It can't be read, is not whole, or was changed.
     """
-    first = b""
+    first, chain = b"", b""
     for line in _sealed_lines(path, secret):
         first = first or line
+        if line.startswith(_CHAIN):
+            chain = line
     try:
         document = _document(first)
         if document["format"] != FORMAT:
             raise StorageError(f"{path} is not a {FORMAT} file")
-        return Head(document["store"], document["revision"], document["epoch"], document["at_ms"])
+        columns = document["columns"][AuditHead.__tablename__]
+        entries = dict(zip(columns, _document(chain)[1:], strict=True))["number"] if chain else 0
+        return Head(document["store"], document["revision"], document["epoch"], document["at_ms"], int(entries))
     except (KeyError, TypeError, ValueError):
         raise StorageError(f"{path} is not a {FORMAT} file, or not whole") from None
 
@@ -278,11 +330,16 @@ def _sealed_lines(path: Path, secret: bytes) -> Iterator[bytes]:
 
 def _read_lines(path: Path) -> Iterator[bytes]:
     try:
-        with gzip.open(path, "rb") as file:
-            while line := file.readline(LINE_BYTES_MAX + 1):
-                if len(line) > LINE_BYTES_MAX:
-                    raise StorageError(f"{path} has a line that is too long")
-                yield line
+        # a pipe or device in a backup's place would stall whoever opens it, so it is opened without waiting
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as raw:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise StorageError(f"{path} is no file")
+            with gzip.GzipFile(fileobj=raw, mode="rb") as file:
+                while line := file.readline(LINE_BYTES_MAX + 1):
+                    if len(line) > LINE_BYTES_MAX:
+                        raise StorageError(f"{path} has a line that is too long")
+                    yield line
     except (OSError, EOFError, zlib.error) as error:
         raise StorageError(f"{path} cannot be read: {error}") from None
 

@@ -100,13 +100,29 @@ def locked(folder: Path, name: str = "lock") -> Iterator[None]:
     Raises:
         KeyFileError: The folder can't be written.
     """
-    try:
-        descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise KeyFileError(f"{folder} cannot be locked: {error.strerror}") from None
+    descriptor = _open_lock(folder, name)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def try_locked(folder: Path, name: str) -> Iterator[bool]:
+    """The same without waiting: False where somebody else has the lock.
+
+    Raises:
+        KeyFileError: The folder can't be written.
+    """
+    descriptor = _open_lock(folder, name)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
     finally:
         os.close(descriptor)
 
@@ -126,6 +142,13 @@ def append_durably(path: Path, line: bytes) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         raise KeyFileError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _open_lock(folder: Path, name: str) -> int:
+    try:
+        return os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise KeyFileError(f"{folder} cannot be locked: {error.strerror}") from None
 
 
 def _overwrite(descriptor: int) -> None:

@@ -11,6 +11,7 @@ The file is what must really be deleted when an epoch ends. Copies of it are rep
 """
 
 import json
+import secrets
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +23,7 @@ from service.store.files import destroy, locked, make_folder, read_private, repl
 from service.store.key_encryption import TOKEN_PREFIX, FileKey, KeyEncryptionKey, path_of
 
 FORMAT = "zhixin-service-keys/1"
+STREAM_BYTES = 16
 FILE_BYTES_MAX = 64 * 1024
 """Some hundred keys; two epochs and a few index keys are in use at once."""
 
@@ -46,12 +48,19 @@ class Wrappings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """The ring as it stands in its file; `retired` are keys in tokens that wrap nothing any more."""
+    """The ring as it stands in its file.
+
+    Attributes:
+        retired: Keys in tokens that wrap nothing any more.
+        stream: Names the audit chain on the ledger, 32 hex digits; another one than the store's id after an older
+            backup was restored.
+    """
 
     store: str
     wrapping: str
     keys: dict[tuple[Purpose, int], bytes]
     retired: tuple[str, ...] = ()
+    stream: str = ""
 
 
 class KeyRing:
@@ -92,6 +101,11 @@ class KeyRing:
     def store(self) -> str:
         """Which store's keys these are; 32 hex digits."""
         return self._content.store
+
+    @property
+    def audit_stream(self) -> bytes:
+        """Under which 16 bytes this store's audit chain is anchored."""
+        return bytes.fromhex(self._content.stream or self._content.store)
 
     @property
     def epoch(self) -> int:
@@ -144,6 +158,11 @@ class KeyRing:
             keys = {**content.keys, (purpose, version): new_key()}
             self._replace(replace(content, keys=keys))
         return version
+
+    def begin_stream(self) -> None:
+        """Anchor the audit chain under another name from now on: an older one was restored, and goes on differently."""
+        with locked(self.folder):
+            self._replace(replace(self._read(), stream=secrets.token_hex(STREAM_BYTES)))
 
     def drop_before(self, purpose: Purpose, version: int) -> None:
         """Destroy the older versions of a key. What is wrapped under them alone is lost, which is the purpose."""
@@ -219,11 +238,12 @@ class KeyRing:
                 wrapped = bytes.fromhex(item["wrapped"])
                 keys[(purpose, version)] = wrapping.unwrap(wrapped, _where(store, purpose, version))
             retired = tuple(str(item) for item in document.get("retired", ()))
+            stream = str(document.get("stream", ""))
         except (KeyError, TypeError, ValueError, RecursionError):
             raise KeyFileError(f"{path} is not a {FORMAT} file") from None
         if {purpose for purpose, _ in keys} != set(Purpose):
             raise KeyFileError(f"{path} lacks a key")
-        return _Content(store, name, keys, retired)
+        return _Content(store, name, keys, retired, stream)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -246,6 +266,7 @@ def _write(folder: Path, content: _Content, wrapping: KeyEncryptionKey) -> None:
     ]
     document: dict[str, object] = {"format": FORMAT, "store": content.store, "wrapping": content.wrapping}
     document |= {"keys": listed} | ({"retired": content.retired} if content.retired else {})
+    document |= {"stream": content.stream} if content.stream else {}
     replace_private(KeyRing.path(folder), json.dumps(document, indent=2).encode() + b"\n")
 
 

@@ -97,11 +97,11 @@ class People:
             return None
         person = session.get(Person, row.person_id)
         if person is None:
-            raise PersonErased(row.person_id)
+            raise PersonErased
         try:
             return cipher.unseal(self._unwrap(person), found, _where(row, column)).decode()
         except cipher.Unopened:
-            raise StorageError(f"{row.__tablename__}.{column.key} of row {row.id} does not open: changed?") from None
+            raise StorageError(f"a value of {row.__tablename__}.{column.key} does not open: was it changed?") from None
 
     def find(self, session: Session, column: Column, value: str) -> Sequence[str]:
         """Ids of rows whose sealed column holds a value, compared as its column says; at most FOUND_MAX."""
@@ -194,7 +194,7 @@ class People:
         query = select(Person).where(Person.id == person_id).with_for_update(read=True, key_share=True)
         person = session.scalar(query)
         if person is None:
-            raise PersonErased(person_id)
+            raise PersonErased
         held[person_id] = person
         return person
 
@@ -213,7 +213,7 @@ class People:
         try:
             return cipher.unseal(self._key(Purpose.EPOCH, person.epoch), person.wrapped_key, where)
         except cipher.Unopened:
-            raise StorageError(f"the key of person {person.id} does not open: changed?") from None
+            raise StorageError("the key of a person does not open: was it changed?") from None
 
     def _key(self, purpose: Purpose, version: int) -> bytes:
         try:

@@ -119,7 +119,7 @@ class Store:
         with self.read() as session:
             known = self.people.exists(session, person_id)
         if not known and digest not in self._tombstones.read():
-            raise PersonErased(person_id)
+            raise PersonErased
         self._tombstones.append(Tombstone(digest, self._now()))
         # a crash here leaves a person who is to be erased; `apply_tombstones` does it at the next start
         self._delete(digest, Act(actor, "person.erased", digest.hex(), request))
@@ -236,23 +236,51 @@ class Store:
                 count += len(rows)
         return count
 
-    def publish_audit(self, publisher: Publisher) -> int:
-        """Publish the digests of what was added to the audit chain, and of stretches whose publication broke off.
+    @property
+    def audit_stream(self) -> bytes:
+        """Under which 16 bytes the digests of this audit chain are anchored."""
+        return self.ring.audit_stream
+
+    def audit_salt(self, size: int) -> bytes:
+        """Salts what is published when the audit chain has so many entries; 32 bytes."""
+        return self.secret(f"audit-anchor/{size}")
+
+    async def publish_audit(self, publisher: Publisher) -> int:
+        """Publish the digests of what was added to the audit chain, and of a stretch whose publication broke off.
+
+        While one can't be published no other is made: the next one covers all that came since.
 
         Returns:
             How many digests were published.
         """
+        count = 0
+        while count < audit.PENDING_MAX and (batch := await run_in_threadpool(self._next_batch)) is not None:
+            reference = await publisher.publish(batch.digest, batch.last)
+            # a crash here publishes the same digest again
+            await run_in_threadpool(self._published, batch.last, reference)
+            count += 1
+        return count
+
+    def accept_older(self, anchored: bytes) -> None:
+        """Go on with a store that is older than what the ledger knows of it: from now on its chain is anchored anew.
+
+        Args:
+            anchored: The digest of the newest anchor, which stands in the chain from here on.
+        """
+        self.ring.begin_stream()
         with self.write() as session:
-            audit.close_batch(session)
-        with self.read() as session:
-            waiting = [(batch.last, batch.digest) for batch in audit.pending(session)]
-        for last, digest in waiting:
-            reference = publisher.publish(digest)  # a crash after it publishes the same digest again
-            with self.write() as session:
-                batch = session.get(AuditBatch, last)
-                assert batch is not None, "stretches are never deleted"
-                batch.reference = reference
-        return len(waiting)
+            self.record(session, Act(audit.SYSTEM, "store.older-accepted", anchored.hex()))
+
+    def _next_batch(self) -> AuditBatch | None:
+        with self.write() as session:
+            waiting = audit.pending(session)
+            return waiting[0] if waiting else audit.close_batch(session, self.audit_salt)
+
+    def _published(self, last: int, reference: str) -> None:
+        with self.write() as session:
+            batch = session.get(AuditBatch, last)
+            assert batch is not None, "stretches are never deleted"
+            batch.reference = reference
 
     def _delete(self, digest: bytes, act: Act) -> None:
         """Delete a person and say so in the same transaction; the database deletes rows and index entries with it."""

@@ -334,7 +334,7 @@ def test_list_of_erasures_changed_is_refused_and_a_torn_line_is_not(rig: Rig) ->
 def restored(rig: Rig, keys: str, path: Path, keys_from: Path | None = None) -> Store:
     """A new database filled from a backup."""
     settings = replace(rig.settings(), keys=keys)
-    assert restore_backup(settings, {}, path, keys_from) >= 0
+    assert restore_backup(settings, {}, path, keys_from).persons >= 0
     return rig.open(settings)
 
 

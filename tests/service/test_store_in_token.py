@@ -147,7 +147,7 @@ def test_backup_and_restore_work_with_the_key_in_the_token(sqlite_rig: Rig, sett
     _, row = add(store, "张三", "13900001111")
     path = write_backup(store, sqlite_rig.folder / "backups", sqlite_rig.now())
     fresh = replace(settings, url=sqlite_rig.new_database())
-    assert restore_backup(fresh, HERE, path) == 1
+    assert restore_backup(fresh, HERE, path).persons == 1
     assert name_of(sqlite_rig.open(fresh, **HERE), row) == "张三"
 
 
