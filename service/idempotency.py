@@ -3,7 +3,8 @@
 
 The first request under a key takes a place in the store before anything runs; later ones get its answer, or are told
 that it is under way, done, or lost without a known outcome. The answer is kept sealed under a key that is derived from
-the caller's own Idempotency-Key, of which the store holds a digest only: nobody but the caller can open it.
+the caller's own Idempotency-Key, of which the store holds a digest only: nobody but the caller can open it. A caller
+who is signed in is the session, not its token, which changes: once the session has ended, nobody is that caller.
 
 Source: draft-ietf-httpapi-idempotency-key-header-07.
 """
@@ -129,7 +130,7 @@ class Idempotency:
 
     async def _carry_out(self, replays: Replays, given: str, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        caller = Request(scope).cookies.get(self._session_cookie, "") or headers.get("authorization", "")
+        caller = await self._caller(scope, headers)
         name = self._digest(b"name", caller, given)
         body = await Request(scope, receive).body()
         request = _request_digest(scope, headers, body)
@@ -153,6 +154,20 @@ class Idempotency:
         else:
             sealed = self._seal(kept.document(), caller, given, name)
             await run_in_threadpool(replays.finish, name, sealed)
+
+    async def _caller(self, scope: Scope, headers: Headers) -> str:
+        """Whose key it is: a session that lives, as `app.state.caller` knows it, or what the request carries."""
+        request = Request(scope)
+        cookie = request.cookies.get(self._session_cookie, "")
+        find = getattr(request.app.state, "caller", None)
+        if cookie and find is not None:
+            try:
+                session = await run_in_threadpool(find, request)
+            except StorageError:  # nothing was carried out
+                raise Problem(problems.STORE, headers={"Retry-After": "2"}) from None
+            if session is not None:
+                return f"session {session}"
+        return f"cookie {cookie}" if cookie else f"authorization {headers.get('authorization', '')}"
 
     def _seal(self, document: bytes, caller: str, given: str, name: bytes) -> bytes:
         """An answer as it is kept: the nonce is random, for a key that is used again after its day seals again."""

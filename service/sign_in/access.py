@@ -9,6 +9,7 @@ Browsers that ask for a page are sent to sign in or to confirm, and come back; p
 
 from urllib.parse import quote, urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,12 +21,17 @@ from service.sign_in.devices import device_of
 from service.sign_in.office import TOKEN_CHARACTERS_MAX, Office, new_token, token_digest
 from service.sign_in.roles import Permission
 from service.sign_in.sessions import Officer, resolve
+from service.sign_in.standings import Standings
 from service.store import Act
 
 SIGN_IN_PATH = "/sign-in"
 CONFIRM_PATH = "/confirm"
 FRESH_MS = 5 * 60_000
 """How old a passkey's answer may be for a sensitive act."""
+
+_LOCAL = frozenset({None, Permission.MANAGE_PEOPLE, Permission.REGISTER_KEY, Permission.OPERATE})
+"""What needs no standing on the ledger: else nobody could register the first key, or remove an officer of an
+organisation that was suspended."""
 
 
 def office_of(request: Request) -> Office:
@@ -44,8 +50,18 @@ def signed_in(request: Request) -> Officer | None:
     return resolve(office, token, device_of(request))
 
 
+def session_of(request: Request) -> str | None:
+    """Id of the session that a request belongs to, the same however often its token is renewed; None: there is none."""
+    officer = signed_in(request)
+    return None if officer is None else officer.session_id
+
+
 class Require:
     """A dependency: somebody who is signed in and may do this.
+
+    Where the service's officers sign on the ledger, the ledger is asked, too: their organisation must be an active
+    member with the role that the service needs, and what they sign with must be its key, but for looking after people,
+    one's own sign-in and the service itself; who never signs (auditors) needs no key. See `standings`.
 
     Args:
         permission: What; None: being signed in is enough.
@@ -56,8 +72,17 @@ class Require:
         self._permission = permission
         self._fresh_ms = fresh_ms
 
-    def __call__(self, request: Request) -> Officer:
+    async def __call__(self, request: Request) -> Officer:
         """Let an officer through, or end the request."""
+        officer = await run_in_threadpool(self._admit, request)
+        standings = getattr(request.app.state, "standings", None)
+        if standings is not None and self._permission not in _LOCAL:
+            assert isinstance(standings, Standings)
+            await standings.check(officer, needs_key=officer.may(Permission.REGISTER_KEY))
+        return officer
+
+    def _admit(self, request: Request) -> Officer:
+        """What the service itself knows."""
         officer = signed_in(request)
         if officer is None:
             raise away(request, SIGN_IN_PATH, kinds.NEEDED)

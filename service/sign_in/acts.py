@@ -31,7 +31,7 @@ from chain.types import SALT_BYTES, TRANSACTION_LIFETIME_MS_MAX, Millis, Network
 from client.answers import ProvenTransaction
 from service.language import LANGUAGES, Language
 from service.problems import Problem
-from service.sign_in import ceremony, challenges, kinds
+from service.sign_in import ceremony, challenges, kinds, tables
 from service.sign_in.ceremony import CeremonyFailed
 from service.sign_in.challenges import Purpose
 from service.sign_in.key_request import KeyAnswer, KeyRequest
@@ -58,7 +58,7 @@ ORDINARY, REGISTRATION = "ordinary", "registration"
 class State(StrEnum):
     """How far an act has come."""
 
-    PREPARED = "prepared"
+    PREPARED = tables.PREPARED
     SIGNED = "signed"
     DONE = "done"
     REFUSED = "refused"

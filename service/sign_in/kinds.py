@@ -29,6 +29,9 @@ UNANSWERED = ProblemKind("act.unanswered", 409)
 ANSWER_UNFIT = ProblemKind("act.answer-unfit", 422)
 ANSWER_FOREIGN = ProblemKind("act.answer-foreign", 409)
 NOT_GOVERNING = ProblemKind("act.not-governing", 409)
+STANDING_ORGANISATION = ProblemKind("standing.organisation", 403)
+STANDING_KEY = ProblemKind("standing.key", 403)
+STANDING_UNKNOWN = ProblemKind("standing.unknown", 503)
 
 SIGN_IN_KINDS: tuple[ProblemKind, ...] = (
     NEEDED,
@@ -52,4 +55,7 @@ SIGN_IN_KINDS: tuple[ProblemKind, ...] = (
     ANSWER_UNFIT,
     ANSWER_FOREIGN,
     NOT_GOVERNING,
+    STANDING_ORGANISATION,
+    STANDING_KEY,
+    STANDING_UNKNOWN,
 )

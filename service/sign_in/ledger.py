@@ -5,15 +5,24 @@ A role of the organisation (`membership`) and a role within it (`service.sign_in
 the ledger's affair and read here, the second the service's own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from chain.signing import Scheme, Signer
 from chain.transaction import Operation
-from client.session import Session
+from client.answers import ProvenState
 from membership.pb import membership_pb2 as pb
 from membership.state import Key, Organisation, load_key, load_organisation, organisation_key, signer_key
 from service.language import LANGUAGES, Language, translate
 from service.sign_in.key_request import registration
+
+
+class Reads(Protocol):
+    """What is needed of a client of the ledger; `client.session.Session` is one."""
+
+    async def read_many(self, keys: Sequence[bytes]) -> list[ProvenState]:
+        """State keys under one checkpoint, in the order asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +40,9 @@ class Standing:
     time_ms: int
 
     def has_role(self, role: str) -> bool:
-        """Whether the organisation is active and has a role."""
-        return self.organisation is not None and self.organisation.is_active and role in self.organisation.roles
+        """Whether the organisation is an active member and has a role; "" asks for none."""
+        found = self.organisation
+        return found is not None and found.is_active and (not role or role in found.roles)
 
     def is_key_usable(self) -> bool:
         """Whether the key signs for this organisation now."""
@@ -50,7 +60,7 @@ def passkey_signer(public_key: bytes) -> Signer:
     return Signer(Scheme.WEBAUTHN_ES256, public_key)
 
 
-async def read_standing(session: Session, organisation: str, signer: Signer) -> Standing:
+async def read_standing(reads: Reads, organisation: str, signer: Signer) -> Standing:
     """Read an organisation and a key under one checkpoint, with proof.
 
     Raises:
@@ -58,7 +68,7 @@ async def read_standing(session: Session, organisation: str, signer: Signer) -> 
         LedgerError: An answer does not verify.
     """
     keys = [organisation_key(organisation), signer_key(signer)]
-    states = await session.read_many(keys)
+    states = await reads.read_many(keys)
     found = {state.key: state.value for state in states}
     return Standing(
         load_organisation(found.get, organisation),

@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from service.language import Language, language_of, translate
 from service.pages import Place, Site, render
+from service.problems import INVALID, Problem
 from service.redirects import local_path
 from service.sign_in import passkeys, people, sessions
 from service.sign_in.access import FRESH_MS, Require, forget_session, office_of, signed_in
@@ -154,6 +155,7 @@ def _add_people(router: APIRouter, site: Site) -> None:
             "errors": {},
             "link": None,
             "for_whom": "",
+            "keys": (),
             "people": people.list_people(office_of(request)),
             "roles": [(role.value, ROLE_KEYS[role], ROLE_ABOUT_KEYS[role]) for role in Role],
             "name_max": NAME_CHARACTERS_MAX,
@@ -181,18 +183,32 @@ def _add_people(router: APIRouter, site: Site) -> None:
     @router.post(PEOPLE_PATH + "/{staff_id}/re-enrol")
     def re_enrol(staff_id: str, request: Request, officer: FreshManager) -> Response:
         link = people.re_enrol(office_of(request), officer, staff_id)
-        named = next((one.name for one in people.list_people(office_of(request)) if one.id == staff_id), "")
-        return show_list(request, officer, link=link, for_whom=named)
+        return show_list(request, officer, link=link, for_whom=_named(request, staff_id))
 
     @router.post(PEOPLE_PATH + "/{staff_id}/remove")
     def remove(staff_id: str, request: Request, officer: FreshManager) -> Response:
-        people.remove(office_of(request), officer, staff_id)
+        named = _named(request, staff_id)
+        keys = people.remove(office_of(request), officer, staff_id)
+        if not keys or not hasattr(request.app.state, "acts"):
+            return RedirectResponse(PEOPLE_PATH, 303)
+        return show_list(request, officer, keys=[key.hex() for key in keys], for_whom=named)
+
+    @router.post(PEOPLE_PATH + "/{staff_id}/role")
+    def change_role(staff_id: str, request: Request, officer: FreshManager, role: Text = "") -> Response:
+        if role not in set(Role):
+            raise Problem(INVALID, {"count": 1})
+        people.change_role(office_of(request), officer, staff_id, Role(role))
         return RedirectResponse(PEOPLE_PATH, 303)
 
     @router.post(PEOPLE_PATH + "/{staff_id}/end-sessions")
     def end_sessions(staff_id: str, request: Request, officer: FreshManager) -> Response:
         people.end_sessions_of(office_of(request), officer, staff_id)
         return RedirectResponse(PEOPLE_PATH, 303)
+
+
+def _named(request: Request, staff_id: str) -> str:
+    """What somebody is called."""
+    return next((one.name for one in people.list_people(office_of(request)) if one.id == staff_id), "")
 
 
 def _clean(text: str) -> str:

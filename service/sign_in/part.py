@@ -13,6 +13,7 @@ from service.app import Part
 from service.pages import Site
 from service.settings import Address
 from service.shell import shell_part
+from service.sign_in.access import session_of
 from service.sign_in.act_pages import act_router
 from service.sign_in.acts import Acts
 from service.sign_in.api import HOME_PATH, api_router
@@ -21,6 +22,7 @@ from service.sign_in.door import Door
 from service.sign_in.kinds import SIGN_IN_KINDS
 from service.sign_in.office import Office
 from service.sign_in.pages import page_router
+from service.sign_in.standings import Standings
 from service.store import Store
 
 OFFICE_SITE = Site("office.title", home=HOME_PATH, layout="workplace")
@@ -60,7 +62,7 @@ def sign_in_part(store: Store, address: Address, site: Site, *, office: Office |
     made = Office.of(store, address) if office is None else office
 
     async def start(app: FastAPI) -> None:
-        app.state.office = made
+        app.state.office, app.state.caller = made, session_of
 
     routers = [api_router(Attempts()), page_router(site)]
     return Part("sign-in", routers, start=start, problems=SIGN_IN_KINDS)
@@ -80,11 +82,14 @@ def acts_part(ledger: OfficeLedger, site: Site) -> Part:
     acts = Acts(door, ledger.cosigners)
     registrations = Acts(door, () if ledger.governor is None else (ledger.governor,))
 
+    standings = Standings(lambda: door.session, ledger.role)
+
     async def start(app: FastAPI) -> None:
         door.open()
-        app.state.acts, app.state.door = acts, door
+        app.state.acts, app.state.door, app.state.standings = acts, door, standings
 
     async def stop(_app: FastAPI) -> None:
+        await standings.close()
         await door.close()
 
     routers = [act_router(acts, registrations, door, site, holds_governor=ledger.governor is not None)]

@@ -18,7 +18,7 @@ from service.sign_in.challenges import Asked, Purpose
 from service.sign_in.devices import Device
 from service.sign_in.office import Office
 from service.sign_in.people import look_at_link, use_link
-from service.sign_in.sessions import Officer, open_session, renew
+from service.sign_in.sessions import Officer, end_sessions_with, open_session, renew
 from service.sign_in.tables import ACTIVE, SUSPECT, Passkey, StaffMember
 from service.store import Act
 from service.store.engine import insert_new
@@ -121,6 +121,7 @@ def verify(office: Office, challenge: bytes, answer: Answer, *, staff_id: str | 
             is_cloned = ceremony.is_counter_behind(passkey.sign_count, count)
             if is_cloned:
                 passkey.state = SUSPECT
+                end_sessions_with(office, session, passkey.id, member.person_id)
                 office.store.record(session, Act(member.person_id, "passkey.cloned", passkey.id))
             else:
                 passkey.sign_count, passkey.used_ms = count, office.now()
@@ -223,7 +224,7 @@ def rename(office: Office, officer: Officer, passkey_id: str, name: str) -> None
 
 
 def remove(office: Office, officer: Officer, passkey_id: str) -> None:
-    """Remove one's passkey, never the last that can be used.
+    """Remove one's passkey, never the last that can be used; sessions that it stands behind end.
 
     Raises:
         Problem: It is the last, or no passkey of theirs.
@@ -235,6 +236,7 @@ def remove(office: Office, officer: Officer, passkey_id: str) -> None:
         usable = usable.where(Passkey.staff_id == officer.staff_id, Passkey.state == ACTIVE, Passkey.id != passkey.id)
         if not session.scalar(usable):
             raise Problem(kinds.LAST_PASSKEY)
+        end_sessions_with(office, session, passkey.id, officer.person_id)
         office.store.people.remove(session, passkey)
         office.store.record(session, Act(officer.person_id, "passkey.removed", passkey_id))
 

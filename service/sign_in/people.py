@@ -10,15 +10,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from service.problems import Problem
 from service.sign_in import kinds
 from service.sign_in.office import Office, new_token, token_digest
-from service.sign_in.roles import Role
+from service.sign_in.roles import PERMISSIONS, Permission, Role
 from service.sign_in.sessions import Officer, end_sessions
-from service.sign_in.tables import ACTIVE, INVITED, REMOVED, Invitation, Passkey, SignInSession, StaffMember
+from service.sign_in.tables import (
+    ACTIVE,
+    INVITED,
+    PREPARED,
+    REMOVED,
+    Invitation,
+    Passkey,
+    PreparedAct,
+    SignInSession,
+    StaffMember,
+)
 from service.store import Act
 from service.store.audit import SYSTEM
 
@@ -120,6 +130,7 @@ def invite(office: Office, officer: Officer, name: str, organisation: str, role:
         Problem: There are too many people.
     """
     with office.store.write() as session:
+        _hold(office, session, officer, officer.staff_id)
         count = session.scalar(select(func.count()).select_from(StaffMember).where(_of(office.service))) or 0
         if count >= PEOPLE_MAX:
             raise Problem(kinds.TOO_MANY)
@@ -147,17 +158,41 @@ def re_enrol(office: Office, officer: Officer, staff_id: str) -> str:
     return link_of(office, token)
 
 
-def remove(office: Office, officer: Officer, staff_id: str) -> None:
+def remove(office: Office, officer: Officer, staff_id: str) -> Sequence[bytes]:
     """End somebody's place: passkeys, sessions and links at once. The entry stays for the audit until it is erased.
+
+    Returns:
+        Public keys of the passkeys that were theirs, 33 bytes each: on the ledger they stay what they were.
 
     Raises:
         Problem: Nobody does this to oneself; or there is no such person.
     """
     with office.store.write() as session:
         member = _other(office, session, officer, staff_id)
-        _lock_out(office, session, member, officer.person_id)
+        keys = _lock_out(office, session, member, officer.person_id)
         member.state = REMOVED
         office.store.record(session, Act(officer.person_id, "people.removed", member.id))
+    return keys
+
+
+def change_role(office: Office, officer: Officer, staff_id: str, role: Role) -> None:
+    """Give somebody another role, at once: sessions go on, but have to ask for the passkey before anything else.
+
+    Acts that wait for a signature were prepared in the old role and are dropped. Duties that were done stay done.
+
+    Raises:
+        Problem: Nobody does this to oneself, so that one administrator is always left; or there is no such person.
+    """
+    with office.store.write() as session:
+        member = _other(office, session, officer, staff_id)
+        if member.role == role:
+            return
+        member.role = role
+        session.execute(update(SignInSession).where(SignInSession.staff_id == member.id).values(verified_ms=0))
+        waiting = select(PreparedAct).where(PreparedAct.staff_id == member.id, PreparedAct.state == PREPARED)
+        for act in session.scalars(waiting).all():
+            office.store.people.remove(session, act)
+        office.store.record(session, Act(officer.person_id, f"people.now-{role}", member.id))
 
 
 def end_sessions_of(office: Office, officer: Officer, staff_id: str) -> int:
@@ -295,20 +330,38 @@ def _other(office: Office, session: Session, officer: Officer, staff_id: str) ->
     """Somebody else of the service, who was not removed."""
     if staff_id == officer.staff_id:
         raise Problem(kinds.NOT_ONESELF)
-    query = select(StaffMember).where(StaffMember.id == staff_id, _of(office.service)).with_for_update()
-    member = session.scalar(query)
+    member = _hold(office, session, officer, staff_id)
     if member is None or member.state == REMOVED:
         raise Problem(kinds.UNKNOWN)
-    if session.scalar(select(StaffMember.state).where(StaffMember.id == officer.staff_id)) != ACTIVE:
-        raise Problem(kinds.NEEDED)  # two administrators who remove each other: the first one does
     return member
 
 
-def _lock_out(office: Office, session: Session, member: StaffMember, actor: str) -> None:
-    for passkey in session.scalars(select(Passkey).where(Passkey.staff_id == member.id)).all():
+def _hold(office: Office, session: Session, officer: Officer, staff_id: str) -> StaffMember | None:
+    """Hold an administrator's entry and somebody's, in one order, so that nobody changes either until this is done.
+
+    Of two administrators who remove or demote each other at once one succeeds, and is left.
+
+    Raises:
+        Problem: The officer is an administrator no more.
+    """
+    query = select(StaffMember).where(StaffMember.id.in_({officer.staff_id, staff_id}), _of(office.service))
+    held = {one.id: one for one in session.scalars(query.order_by(StaffMember.id).with_for_update())}
+    own = held.get(officer.staff_id)
+    if own is None or own.state != ACTIVE:
+        raise Problem(kinds.NEEDED)
+    if Permission.MANAGE_PEOPLE not in PERMISSIONS[Role(own.role)]:
+        raise Problem(kinds.NOT_ALLOWED)
+    return held.get(staff_id)
+
+
+def _lock_out(office: Office, session: Session, member: StaffMember, actor: str) -> list[bytes]:
+    passkeys = session.scalars(select(Passkey).where(Passkey.staff_id == member.id)).all()
+    keys = [passkey.public_key for passkey in passkeys]
+    for passkey in passkeys:
         office.store.people.remove(session, passkey)
     session.execute(delete(Invitation).where(Invitation.staff_id == member.id))
     end_sessions(office, session, member.id, actor)
+    return keys
 
 
 def _counts(session: Session, model: type[Passkey | SignInSession]) -> dict[str, int]:

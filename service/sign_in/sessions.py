@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from chain.signing import Scheme, Signer
 from service.problems import Problem
 from service.sign_in import kinds
 from service.sign_in.devices import Device
 from service.sign_in.office import Office, new_token, token_digest
 from service.sign_in.roles import PERMISSIONS, Permission, Role
-from service.sign_in.tables import ACTIVE, SignInSession, StaffMember
+from service.sign_in.tables import ACTIVE, Passkey, SignInSession, StaffMember
 from service.store import Act
 
 IDLE_MS_MAX = 30 * 60_000
@@ -38,6 +39,7 @@ class Officer:
     Attributes:
         verified_ms: When the passkey was last asked for; 0: not since the network changed.
         binding: Digest of the session's token: challenges are bound to it.
+        public_key: Of the passkey that was last asked for; 33 bytes.
     """
 
     staff_id: str
@@ -49,6 +51,12 @@ class Officer:
     passkey_id: str
     verified_ms: int
     binding: bytes
+    public_key: bytes = b""
+
+    @property
+    def signer(self) -> Signer:
+        """What they sign with, as the ledger names it."""
+        return Signer(Scheme.WEBAUTHN_ES256, self.public_key)
 
     def may(self, permission: Permission) -> bool:
         """Whether the role allows it."""
@@ -97,7 +105,7 @@ def resolve(office: Office, token: str, device: Device) -> Officer | None:
         found = _find(session, office.service, digest)
         if found is None:
             return None
-        row, member = found
+        row, member, public_key = found
         name = office.store.people.open(session, member, StaffMember.name) or ""
     is_alive = now_ms - row.seen_ms < IDLE_MS_MAX and now_ms - row.created_ms < AGE_MS_MAX
     is_same = hmac.compare_digest(row.agent, agent)
@@ -122,6 +130,7 @@ def resolve(office: Office, token: str, device: Device) -> Officer | None:
         passkey_id=row.passkey_id,
         verified_ms=verified_ms,
         binding=digest,
+        public_key=public_key,
     )
 
 
@@ -211,11 +220,29 @@ def end_sessions(office: Office, session: Session, staff_id: str, actor: str, ke
     return len(ended)
 
 
-def _find(session: Session, service: str, digest: bytes) -> tuple[SignInSession, StaffMember] | None:
-    query = select(SignInSession, StaffMember).join(StaffMember, StaffMember.id == SignInSession.staff_id)
-    query = query.where(SignInSession.digest == digest, StaffMember.service == service, StaffMember.state == ACTIVE)
+def end_sessions_with(office: Office, session: Session, passkey_id: str, actor: str) -> None:
+    """End all sessions that a passkey stands behind, for it is gone or has a copy somewhere.
+
+    Args:
+        office: Which service's.
+        session: A transaction that writes.
+        passkey_id: Which.
+        actor: Person's id of who wants it.
+    """
+    match = SignInSession.passkey_id == passkey_id
+    for ended in session.scalars(delete(SignInSession).where(match).returning(SignInSession.id)).all():
+        office.store.record(session, Act(actor, "session.ended", ended))
+
+
+def _find(session: Session, service: str, digest: bytes) -> tuple[SignInSession, StaffMember, bytes] | None:
+    """A session whose person and passkey are still there."""
+    query = select(SignInSession, StaffMember, Passkey.public_key)
+    query = query.join(StaffMember, StaffMember.id == SignInSession.staff_id)
+    query = query.join(Passkey, Passkey.id == SignInSession.passkey_id)
+    query = query.where(SignInSession.digest == digest, StaffMember.service == service)
+    query = query.where(StaffMember.state == ACTIVE, Passkey.state == ACTIVE)
     found = session.execute(query).one_or_none()
-    return None if found is None else (found[0], found[1])
+    return None if found is None else (found[0], found[1], found[2])
 
 
 def _end(office: Office, row: SignInSession, act: str) -> None:

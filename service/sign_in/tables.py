@@ -13,6 +13,8 @@ add_migrations(Path(__file__).parent / "migrations")
 
 INVITED, ACTIVE, REMOVED = "invited", "active", "removed"
 """States of a member of staff."""
+PREPARED = "prepared"
+"""State of an act that nobody has signed yet; see `acts.State`."""
 SUSPECT = "suspect"
 """State of a passkey that was seen in two places; `ACTIVE` otherwise."""
 

@@ -19,6 +19,7 @@ from chain.types import sha256
 from service.app import create_app
 from service.settings import Address, LimitSettings, Settings
 from service.shell import shell_part
+from service.sign_in.access import session_of
 from service.sign_in.devices import Device
 from service.sign_in.office import Office
 from service.sign_in.part import OFFICE_SITE, sign_in_part
@@ -183,8 +184,8 @@ def desk_of(rig: Rig) -> Desk:
     store = rig.open(rig.settings())
     office = Office.of(store, ADDRESS, rig.now)
     parts = [shell_part(OFFICE_SITE), sign_in_part(store, ADDRESS, OFFICE_SITE, office=office)]
-    app = create_app(parts, GENEROUS, ADDRESS, secret=store.secret("http/desk"))
-    app.state.office = office
+    app = create_app(parts, GENEROUS, ADDRESS, secret=store.secret("http/desk"), replays=store.replays())
+    app.state.office, app.state.caller = office, session_of
     return Desk(rig, store, app, office)
 
 

@@ -2,11 +2,13 @@
 """Attacks on sign-in, each named by what the attacker tries."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from sign_in_rig import FIREFOX, ORIGIN, Authenticator, Desk, desk_of
+from sign_in_rig import FIREFOX, ORIGIN, Authenticator, Browser, Desk, desk_of
 from sqlalchemy import select
 from starlette.requests import Request
 from store_rig import Rig
@@ -159,8 +161,31 @@ async def test_cloned_authenticator_is_noticed_by_its_counter_and_blocked(desk: 
     assert (await desk.browser().sign_in(clone)).json()["code"] == "sign-in.refused"
     assert (await desk.browser().sign_in(device)).json()["code"] == "sign-in.refused"
     assert "passkey.cloned" in desk.acts()
-    page = await browser.web.get("/passkeys", headers=HTML)
+    assert not await browser.is_in()  # whoever holds the copy may have signed in with it
+
+
+async def test_owner_of_a_cloned_passkey_is_told_when_they_come_with_another(desk: Desk) -> None:
+    link = first_link(desk.office, "Li Wei", "civil-affairs")
+    browser, device = await desk.joined(link, count=5)
+    other = Authenticator()
+    await browser.add(other)
+    assert (await desk.browser().sign_in(device)).status_code == 200
+    assert (await desk.browser().sign_in(replace(device, count=5))).json()["code"] == "sign-in.refused"
+    again = desk.browser()
+    assert (await again.sign_in(other)).status_code == 200
+    page = await again.web.get("/passkeys", headers=HTML)
     assert "seen in two places" in page.text
+
+
+async def test_session_of_a_removed_passkey_ends_on_the_device_that_was_lost(desk: Desk) -> None:
+    browser, lost = await desk.administrator()
+    other, phone = Authenticator(), desk.browser()
+    await browser.add(other)
+    await phone.sign_in(lost)
+    home = desk.browser()
+    await home.sign_in(other)
+    assert (await home.form(f"/passkeys/{phone.officer().passkey_id}/remove")).status_code == 303
+    assert [await one.is_in() for one in (phone, browser, home)] == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -342,3 +367,73 @@ def test_referer_of_another_site_is_no_way_back(lone: Desk) -> None:
     found = away(Request(scope), "/confirm", CONFIRM)
     assert isinstance(found, Elsewhere)
     assert found.path == "/confirm?next=/"
+
+
+Resend = Callable[[Browser, str], Awaitable[httpx.Response]]
+
+
+async def invited_under_a_key(desk: Desk) -> tuple[Browser, Resend]:
+    """An administrator who invited somebody under an idempotency key; and the same bytes again, with any session."""
+    browser, _ = await desk.administrator()
+    page = await browser.web.get("/passkeys", headers=HTML)
+    form = {"csrf_token": page.text.partition('name="csrf_token" value="')[2][:64]}
+    form |= {"name": "Zhang Min", "organisation": "civil-affairs", "role": "clerk"}
+    others = [f"{name}={value}" for name, value in browser.web.cookies.items() if name != desk.office.session_cookie]
+
+    async def send(sender: Browser, token: str) -> httpx.Response:
+        sender.web.cookies.clear()
+        cookies = "; ".join([*others, f"{desk.office.session_cookie}={token}"])
+        key = "8e03978e-40d5-43dd-bc93-6894a57f9324"
+        return await sender.web.post("/people", data=form, headers={**HTML, "idempotency-key": key, "cookie": cookies})
+
+    assert '<code id="link">' in (await send(desk.browser(), browser.token)).text
+    return browser, send
+
+
+async def test_stored_answer_is_not_handed_out_once_the_session_has_ended(desk: Desk) -> None:
+    browser, send = await invited_under_a_key(desk)
+    token = browser.token
+    again = await send(desk.browser(), token)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert "/join#" in again.text
+    await browser.form("/sign-out")
+    answer = await send(desk.browser(), token)
+    assert "idempotency-replayed" not in answer.headers
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=/")
+    assert desk.acts().count("people.invited") == 1
+
+
+async def test_stored_answer_is_not_handed_to_a_stolen_cookie_on_another_device(desk: Desk) -> None:
+    browser, send = await invited_under_a_key(desk)
+    answer = await send(desk.browser(agent=FIREFOX), browser.token)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=/")
+    assert desk.acts().count("people.invited") == 1
+
+
+async def ask_under_a_key(desk: Desk, token: str) -> httpx.Response:
+    """A script's request that changes something, always the same bytes."""
+    browser = desk.browser()
+    cookie, key = f"{desk.office.session_cookie}={token}", "8e03978e-40d5-43dd-bc93-6894a57f9324"
+    return await browser.web.post("/passkeys/options", json={}, headers={"idempotency-key": key, "cookie": cookie})
+
+
+async def test_stored_answer_is_not_handed_to_another_persons_session(desk: Desk) -> None:
+    browser, _ = await desk.administrator()
+    clerk, _ = await desk.colleague(browser)
+    first = await ask_under_a_key(desk, browser.token)
+    other = await ask_under_a_key(desk, clerk.token)
+    assert (first.status_code, other.status_code) == (200, 200)
+    assert "idempotency-replayed" not in other.headers
+    assert other.json()["challenge"] != first.json()["challenge"]
+
+
+async def test_request_repeated_after_the_token_was_renewed_is_still_carried_out_once(desk: Desk) -> None:
+    browser, device = await desk.administrator()
+    token = browser.token
+    first = await ask_under_a_key(desk, token)
+    await browser.confirm(device)
+    again = await ask_under_a_key(desk, browser.token)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.json() == first.json()
+    copied = await ask_under_a_key(desk, token)
+    assert (copied.status_code, copied.json()["code"]) == (401, "sign-in.needed")
