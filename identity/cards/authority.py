@@ -67,6 +67,23 @@ class CardAuthority:
         self._signer = signer
         self._places = places
 
+    def check(self, not_before_s: int, not_after_s: int, *, emulated: bool) -> None:
+        """See whether a card may get certificates, before it is touched.
+
+        Raises:
+            InvalidCardCertificate: An emulated card where none is allowed, or a time in which the issuing certificate
+                does not hold.
+        """
+        if emulated and not self.allows_emulated:
+            raise InvalidCardCertificate("this authority certifies no emulated cards: they are for tests alone")
+        begin, end = seconds(not_before_s), seconds(not_after_s)
+        issuing = self.issuing
+        if not issuing.not_valid_before_utc <= begin < end <= issuing.not_valid_after_utc:
+            raise InvalidCardCertificate(
+                f"the issuing certificate holds from {issuing.not_valid_before_utc:%Y-%m-%d} to "
+                f"{issuing.not_valid_after_utc:%Y-%m-%d}; a card's can't from {begin:%Y-%m-%d} to {end:%Y-%m-%d}"
+            )
+
     def certify(
         self, slot: Slot, public_key: bytes, guid: bytes, not_before_s: int, not_after_s: int, *, emulated: bool
     ) -> bytes:
@@ -84,24 +101,16 @@ class CardAuthority:
             The certificate in DER, below 1,000 bytes.
 
         Raises:
-            InvalidCardCertificate: An emulated card where none is allowed, no key of P-256, or a time in which the
-                issuing certificate does not hold.
+            InvalidCardCertificate: No key of P-256, or what `check` refuses.
         """
         assert len(guid) == GUID_BYTES, "a GUID has 16 bytes"
-        if emulated and not self.allows_emulated:
-            raise InvalidCardCertificate("this authority certifies no emulated cards: they are for tests alone")
-        begin, end = seconds(not_before_s), seconds(not_after_s)
-        issuing = self.issuing
-        if not issuing.not_valid_before_utc <= begin < end <= issuing.not_valid_after_utc:
-            raise InvalidCardCertificate(
-                f"the issuing certificate holds from {issuing.not_valid_before_utc:%Y-%m-%d} to "
-                f"{issuing.not_valid_after_utc:%Y-%m-%d}; a card's can't from {begin:%Y-%m-%d} to {end:%Y-%m-%d}"
-            )
+        self.check(not_before_s, not_after_s, emulated=emulated)
         try:
             key = point(public_key)
         except ValueError:
             raise InvalidCardCertificate("the card's key is no point of P-256") from None
-        builder = card_certificate(slot, key, guid, begin, end, issuing, self._places, emulated=emulated)
+        begin, end = seconds(not_before_s), seconds(not_after_s)
+        builder = card_certificate(slot, key, guid, begin, end, self.issuing, self._places, emulated=emulated)
         return sign(builder, self._signer).public_bytes(Encoding.DER)
 
     def revocation_list(self, view: StatusView) -> bytes:

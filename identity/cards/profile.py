@@ -162,10 +162,11 @@ def make_root(signer: KeySigner, organisation: str, today: datetime) -> x509.Cer
     Args:
         signer: The root's key.
         organisation: Whose authority this is, 1 to 64 characters.
-        today: When it begins to hold.
+        today: It begins to hold with this day, so that cards made on the same day fit into it.
     """
     key = point(signer.public_key)
     subject = _authority_name(organisation, "Card Root")
+    today = _beginning(today)
     builder = _builder(subject, key, subject, today, today + 365 * ROOT_YEARS * _DAY)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
     return sign(_authority(builder, key), signer)
@@ -180,11 +181,12 @@ def make_issuing(
         root: The root's certificate.
         signer: The root's key.
         public_key: The issuing key, 33 or 65 bytes.
-        today: When it begins to hold.
+        today: It begins to hold with this day, so that cards made on the same day fit into it.
         places: Where the root's certificate and revocation list are found.
     """
     key = point(public_key)
     organisation = str(root.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)[0].value)
+    today = max(_beginning(today), root.not_valid_before_utc)
     end = min(today + 365 * ISSUING_YEARS * _DAY, root.not_valid_after_utc)
     name = _authority_name(organisation, f"Card Issuing {secrets.token_hex(4)}")
     builder = _builder(name, key, root.subject, today, end)
@@ -229,6 +231,11 @@ def sign(builder: x509.CertificateBuilder, signer: KeySigner) -> x509.Certificat
 def seconds(moment_s: int) -> datetime:
     """Seconds since 1970 as certificates take them."""
     return datetime.fromtimestamp(moment_s, UTC)
+
+
+def _beginning(moment: datetime) -> datetime:
+    """The beginning of a moment's day."""
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _authority_name(organisation: str, role: str) -> x509.Name:
