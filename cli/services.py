@@ -7,7 +7,8 @@ A service's own package stays unimported until it is built, but for tables that 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import identity.api.desk.tables  # noqa: F401 - every store has all tables, whichever command opens it
+import identity.api.desk.tables  # every store has all tables, whichever command opens it
+import identity.api.issuer.tables  # noqa: F401 - likewise
 import service.sign_in.tables  # noqa: F401 - likewise
 from cli.errors import InputError, WorldError
 from service.app import Part
@@ -45,11 +46,18 @@ def _desk(ground: Ground, address: Address) -> Sequence[Part]:
     return desk_parts(ground, address)
 
 
+def _issuer(ground: Ground, address: Address) -> Sequence[Part]:
+    from cli.issuer import issuer_parts  # noqa: PLC0415 - a command about the store needs no network
+
+    return issuer_parts(ground, address)
+
+
 SERVICES: tuple[Service, ...] = (
     Service("styles", BASE_PORT, needs_store=False, build=_styles),
     Service("explorer", BASE_PORT + 1, needs_store=False, build=_explorer),
     Service("office", BASE_PORT + 2, needs_store=True, build=_office),
     Service("desk", BASE_PORT + 3, needs_store=True, build=_desk),
+    Service("issuer", BASE_PORT + 4, needs_store=True, build=_issuer),
 )
 
 

@@ -104,6 +104,15 @@ class SigningSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class IssuingSettings:
+    """Keys by which a registrar issues credentials; `zhixin credential new-key` makes them."""
+
+    folder: str = field(default="data/issuing", metadata={"why": "issuing keys with their certificates; mode 0700"})
+    passphrase_file: str = field(default="", metadata={"why": "else ZHIXIN_PASSPHRASE; opens the folder's keys"})
+    allow_plain: bool = field(default=False, metadata={"why": "only a test network may keep keys unencrypted"})
+
+
+@dataclass(frozen=True, slots=True)
 class IndexSettings:
     """The index of the chain; nothing in it is personal, and it can be rebuilt at any time."""
 
@@ -183,6 +192,7 @@ class Settings:
     store: StoreSettings = field(default_factory=StoreSettings)
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     signing: SigningSettings = field(default_factory=SigningSettings)
+    issuing: IssuingSettings = field(default_factory=IssuingSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)

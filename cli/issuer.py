@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Puts the credential issuer together from a process's settings: its keys, the network, whose key anchors lists."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from cli.staffing import signer_of
+from identity.api.issuer.key_files import Opened, load_keys
+from identity.api.issuer.part import issuer_part
+from identity.api.issuer.publishing import LedgerAnchor, LedgerSource
+from service.app import Part
+from service.nodes import read_network
+from service.serve import Ground
+from service.settings import Address, IssuingSettings
+from service.sign_in.door import Door
+from service.store.key_encryption import load_passphrase
+
+
+def issuer_parts(ground: Ground, address: Address) -> Sequence[Part]:
+    """The issuer's parts.
+
+    Raises:
+        ConfigError: No network is named, or what is named can't be read.
+        KeyFileError: The issuing keys can't be read or opened.
+        TokenError: A key in a token is not there.
+    """
+    assert ground.store is not None, "the service says that it needs one"
+    settings = ground.settings
+    network = read_network(settings.ledger)
+    door = Door(network.genesis, network.endpoints)
+    own = signer_of(settings.signing, "signing.submit_key", settings.signing.submit_key)
+
+    async def start(_app: FastAPI) -> None:
+        door.open()
+
+    async def stop(_app: FastAPI) -> None:
+        await door.close()
+
+    part = issuer_part(
+        ground.store,
+        opened_keys(settings.issuing).keys,
+        address.public_origin,
+        source=LedgerSource(lambda: door.session),
+        anchor=None if own is None else LedgerAnchor(lambda: door.session, own),
+        start=start,
+        stop=stop,
+    )
+    return [part]
+
+
+def opened_keys(settings: IssuingSettings) -> Opened:
+    """The issuing keys that settings name.
+
+    Raises:
+        KeyFileError: They can't be read or opened.
+        TokenError: A key in a token is not there.
+    """
+    passphrase = load_passphrase(settings.passphrase_file, os.environ)
+    return load_keys(Path(settings.folder), passphrase, os.environ, allow_plain=settings.allow_plain)

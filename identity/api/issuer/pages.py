@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What wallets and verifiers ask of the issuer over HTTP; each answer as its protocol wants it.
+
+Source: OpenID4VCI 1.0, 4 to 8 and 12; RFC 6749, 5; Token Status List draft-21, 8; RFC 9110, 8.8.3 (ETag).
+"""
+
+import gzip
+import json
+from collections.abc import Callable
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from chain.errors import InvalidMessage
+from chain.strict_json import Json, parse
+from chain.types import sha256
+from identity.api.issuer import lists, metadata, offers
+from identity.api.issuer.denied import Denied, Error
+from identity.api.issuer.issuing import Issuer, answer_wallet
+from identity.api.issuer.lists import TICK_S
+from identity.api.issuer.offers import COPIES_MAX, GRANT
+from identity.api.issuer.proofs import PROOF_CHARACTERS_MAX, make_nonce
+from identity.credentials import type_metadata
+from identity.jose import JsonObject
+from identity.status_list import MEDIA_TYPE
+from service import problems
+from service.problems import Problem
+
+MACHINE_PATH = "/oid4vci/"
+"""Wallets are no browsers: no origin, no form token, no cookie."""
+BODY_BYTES_MAX = COPIES_MAX * PROOF_CHARACTERS_MAX + 4_096
+"""A full batch of proofs."""
+FORM_FIELDS_MAX = 10
+"""A token request has three."""
+
+_FORM = "application/x-www-form-urlencoded"
+
+
+def issuer_router(issuer: Issuer) -> APIRouter:
+    """All endpoints of the issuer."""
+    router = APIRouter(tags=["issuer"])
+    _describe(router, issuer)
+    _exchange(router, issuer)
+    _serve_lists(router, issuer)
+    return router
+
+
+def _describe(router: APIRouter, issuer: Issuer) -> None:
+    @router.get(
+        "/.well-known/openid-credential-issuer", operation_id="getIssuerMetadata", summary="What is issued, and where"
+    )
+    async def issuer_metadata() -> Response:
+        return _public(metadata.issuer_metadata(issuer.origin, COPIES_MAX))
+
+    @router.get(
+        "/.well-known/oauth-authorization-server", operation_id="getServerMetadata", summary="Where tokens are given"
+    )
+    async def server_metadata() -> Response:
+        return _public(metadata.server_metadata(issuer.origin))
+
+    @router.get("/.well-known/jwt-vc-issuer", operation_id="getIssuerKeys", summary="Keys of credentials and lists")
+    async def keys() -> Response:
+        return _public(metadata.key_metadata(issuer.origin, issuer.keys.jwks(issuer.now_s)))
+
+    @router.get("/types/{name}", operation_id="getCredentialType", summary="What a type of credential says")
+    async def described(name: str) -> Response:
+        if name not in metadata.NAMES:
+            raise Problem(problems.NOT_FOUND)
+        return _public(type_metadata(metadata.NAMES[name]))
+
+
+def _exchange(router: APIRouter, issuer: Issuer) -> None:
+    @router.get("/oid4vci/offers/{token}", operation_id="getOffer", summary="What is offered under an address")
+    def offer(token: str) -> Response:
+        with issuer.store.read() as session:
+            document = offers.offer_document(session, issuer.store, token, issuer.origin, issuer.now_ms())
+        if document is None:
+            raise Problem(problems.NOT_FOUND)
+        return _private(document)
+
+    @router.post("/oid4vci/token", operation_id="postToken", summary="Exchange a code and its digits for a token")
+    async def token(request: Request) -> Response:
+        body = await request.body()
+        return await run_in_threadpool(_answered, lambda: _token(issuer, request, body))
+
+    @router.post("/oid4vci/nonce", operation_id="postNonce", summary="A fresh nonce for proofs")
+    async def nonce() -> Response:
+        return _private({"c_nonce": make_nonce(issuer.store.secret("issuer/nonce"), issuer.now_ms())})
+
+    @router.post("/oid4vci/credential", operation_id="postCredential", summary="Credentials for proven keys")
+    async def credential(request: Request) -> Response:
+        body = await request.body()
+        return await run_in_threadpool(_answered, lambda: _credential(issuer, request, body))
+
+
+def _serve_lists(router: APIRouter, issuer: Issuer) -> None:
+    @router.get("/status/{name}", operation_id="getStatusList", summary="Which credentials count no longer")
+    def status(name: str, request: Request) -> Response:
+        if "time" in request.query_params:
+            raise Problem(problems.NOT_FOUND)  # lists of the past are not kept
+        with issuer.store.read() as session:
+            found = lists.list_named(session, name)
+            if found is None:
+                raise Problem(problems.NOT_FOUND)
+            token, issued_s = found.token, found.issued_s
+        return _list_response(request, token, issued_s, issuer.now_s)
+
+
+def _list_response(request: Request, token: str, issued_s: int, now_s: int) -> Response:
+    left_s = max(1, issued_s + TICK_S - now_s)
+    headers = {
+        "cache-control": f"public, max-age={left_s}, must-revalidate",
+        "etag": f'"{sha256(token.encode()).hex()[:32]}"',
+        "vary": "accept-encoding",
+        "access-control-allow-origin": "*",  # a verifier's page may fetch it; there is nothing of the visitor in it
+    }
+    if headers["etag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    body = token.encode("ascii")
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        body, headers["content-encoding"] = gzip.compress(body, 6, mtime=0), "gzip"
+    return Response(body, media_type=MEDIA_TYPE, headers=headers)
+
+
+def _token(issuer: Issuer, request: Request, body: bytes) -> JsonObject:
+    fields = _form(request, body)
+    if fields.get("grant_type") != GRANT:
+        raise Denied(Error.UNSUPPORTED_GRANT_TYPE, "the pre-authorized code is the only grant here")
+    code, tx_code = fields.get("pre-authorized_code"), fields.get("tx_code")
+    if not code or not tx_code:
+        raise Denied(Error.INVALID_REQUEST, "pre-authorized_code and tx_code are needed")
+    with issuer.store.write() as session:
+        token = offers.redeem(session, issuer.store, code, tx_code, issuer.now_ms())
+    if token is None:  # committed: the try counts
+        raise Denied(Error.INVALID_GRANT, "the digits are not those of the offer")
+    return {"access_token": token, "token_type": "Bearer", "expires_in": offers.TOKEN_MS // 1000}
+
+
+def _credential(issuer: Issuer, request: Request, body: bytes) -> JsonObject:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Denied(Error.INVALID_TOKEN, "an access token is needed")
+    try:
+        asked = parse(body, size_max=BODY_BYTES_MAX, depth_max=6)
+    except InvalidMessage:
+        raise Denied(Error.INVALID_CREDENTIAL_REQUEST, "the request is no JSON") from None
+    if not isinstance(asked, dict):
+        raise Denied(Error.INVALID_CREDENTIAL_REQUEST, "the request is no JSON object")
+    issued = answer_wallet(issuer, token, asked.get("credential_configuration_id"), _proofs(asked))
+    credentials: list[Json] = [{"credential": one} for one in issued]
+    return {"credentials": credentials}
+
+
+def _proofs(asked: JsonObject) -> list[Json]:
+    proofs = asked.get("proofs")
+    listed = proofs.get("jwt") if isinstance(proofs, dict) and len(proofs) == 1 else None
+    if not isinstance(listed, list) or not 1 <= len(listed) <= COPIES_MAX:
+        raise Denied(Error.INVALID_PROOF, f"proofs.jwt holds 1 to {COPIES_MAX} proofs")
+    return listed
+
+
+def _form(request: Request, body: bytes) -> dict[str, str]:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+        raise Denied(Error.INVALID_REQUEST, f"the request is {_FORM}")
+    try:
+        pairs = parse_qsl(body.decode("ascii"), strict_parsing=True, max_num_fields=FORM_FIELDS_MAX)
+    except ValueError:
+        raise Denied(Error.INVALID_REQUEST, "the form cannot be read") from None
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise Denied(Error.INVALID_REQUEST, "a field is there twice")
+    return fields
+
+
+def _answered(act: Callable[[], JsonObject]) -> Response:
+    """An answer, or what the protocol says instead."""
+    try:
+        return _private(act())
+    except Denied as denied:
+        response = _private({"error": denied.error, "error_description": denied.description}, denied.status)
+        if denied.error is Error.INVALID_TOKEN:
+            response.headers["www-authenticate"] = 'Bearer error="invalid_token"'
+        if denied.error is Error.TEMPORARILY_UNAVAILABLE:
+            response.headers["retry-after"] = str(TICK_S)
+        return response
+
+
+def _private(document: JsonObject, status: int = 200) -> Response:
+    return _json(document, status, "no-store")
+
+
+def _public(document: JsonObject) -> Response:
+    return _json(document, 200, "public, max-age=300")
+
+
+def _json(document: JsonObject, status: int, cache: str) -> Response:
+    body = json.dumps(document, ensure_ascii=False).encode()
+    return Response(body, status, {"cache-control": cache}, "application/json")

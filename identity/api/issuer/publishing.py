@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tick: ask the ledger, publish every list from that one height, anchor what was published.
+
+A tick that fails publishes nothing: what was published before goes on until it ends, the service is no longer ready,
+and nothing is issued once lists are older than a minute. The next tick begins anew.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
+
+import structlog
+from starlette.concurrency import run_in_threadpool
+
+from chain.errors import LedgerError
+from chain.signing import Scheme, Signer, TransactionSigner
+from chain.types import sha256
+from client.errors import TransportError
+from client.session import REQUEST_COUNT_MAX, Session
+from identity.api.issuer import lists
+from identity.api.issuer.issuing import Issuer
+from identity.api.issuer.lists import TICK_S, Published
+from identity.api.issuer.tables import IssuerList
+from identity.standing import Standing, status_of
+from membership.pb import membership_pb2
+from membership.state import PARAMETERS_KEY, load_key, signer_key
+from service.anchors import put_anchor
+from service.errors import StorageError, TokenError
+
+log = structlog.get_logger(__name__)
+
+ANCHOR_SECONDS_MAX: Final = 20.0
+"""An anchor that takes longer is left out; the next tick anchors what is published then."""
+
+
+class Source(Protocol):
+    """Knows how records stand on the ledger."""
+
+    async def standing(self, keys: Sequence[bytes], issuing_key: bytes) -> Standing:
+        """How they stand at one finalized height; TransportError or LedgerError if nobody can say.
+
+        Args:
+            keys: State keys of registrations and mandates.
+            issuing_key: 33 bytes; `Standing.is_key_ended` says whether the ledger has ended it.
+        """
+        ...
+
+
+class Anchor(Protocol):
+    """Puts digests of lists where the registrar can change them no more."""
+
+    async def anchor(self, stream: bytes, digest: bytes, size: int) -> None:
+        """Anchor one digest; TransportError or LedgerError if the ledger takes none now."""
+        ...
+
+
+class LedgerSource:
+    """Reads records with proof, all at one height."""
+
+    def __init__(self, session: Callable[[], Session]) -> None:
+        self._session = session
+
+    async def standing(self, keys: Sequence[bytes], issuing_key: bytes) -> Standing:
+        """See `Source`."""
+        session, signer = self._session(), Signer(Scheme.P256, issuing_key)
+        asked = [PARAMETERS_KEY, signer_key(signer), *keys]  # the first is always there, and so is a height
+        states = await session.read_many(asked[:REQUEST_COUNT_MAX])
+        checkpoint = states[0].checkpoint
+        for start in range(REQUEST_COUNT_MAX, len(asked), REQUEST_COUNT_MAX):
+            part = asked[start : start + REQUEST_COUNT_MAX]
+            states += await session.read_many(part, height=checkpoint.height)
+        values = {state.key: state.value for state in states}
+        found = {key: status_of(key, values[key], checkpoint.time_ms) for key in keys}
+        registered = load_key(values.get, signer)
+        is_ended = registered is not None and not (
+            registered.is_usable(checkpoint.time_ms) and membership_pb2.PURPOSE_ATTEST in registered.purposes
+        )
+        return Standing(checkpoint.height, checkpoint.time_ms, found, is_key_ended=is_ended)
+
+
+class LedgerAnchor:
+    """Anchors with `membership.Anchor`, signed by the service's own key of purpose submit."""
+
+    def __init__(self, session: Callable[[], Session], key: TransactionSigner) -> None:
+        self._session = session
+        self._key = key
+
+    async def anchor(self, stream: bytes, digest: bytes, size: int) -> None:
+        """See `Anchor`."""
+        kind = membership_pb2.ANCHOR_KIND_STATUS_LIST
+        try:
+            async with asyncio.timeout(ANCHOR_SECONDS_MAX):
+                await put_anchor(self._session(), self._key, kind, stream, digest, size)
+        except TimeoutError:
+            raise TransportError("the ledger did not take an anchor in time") from None
+
+
+async def tick(issuer: Issuer, source: Source, anchor: Anchor | None) -> Standing:
+    """Publish all lists from one height.
+
+    Args:
+        issuer: Of this service.
+        source: How records stand.
+        anchor: Where digests go; None: nowhere.
+
+    Returns:
+        What everything published now says.
+
+    Raises:
+        TransportError: Nobody answers for the ledger; nothing was published.
+        LedgerError: What was answered is not proven; likewise.
+        StorageError: The store failed; likewise.
+        InvalidToken: No issuing key signs now; likewise.
+    """
+    store = issuer.store
+
+    def wanted() -> set[bytes]:
+        with store.read() as session:
+            return issuer.subjects.all_keys(session, store, issuer.now_s)
+
+    key = issuer.keys.current(issuer.now_s)
+    standing = await source.standing(sorted(await run_in_threadpool(wanted)), key.public_key)
+
+    def write() -> list[Published]:
+        with store.write() as session:
+            return lists.publish(session, store, issuer.subjects, standing, key, issuer.origin, issuer.now_s)
+
+    published = await run_in_threadpool(write)
+    issuer.standing = standing
+    if anchor is not None:
+        await _anchor_all(issuer, anchor, published)
+    return standing
+
+
+async def _anchor_all(issuer: Issuer, anchor: Anchor, published: Sequence[Published]) -> None:
+    """Anchor what was published; a list without its anchor still counts, and the next tick anchors the next one."""
+    for one in published:
+        digest = sha256(one.token.encode())
+        try:
+            await anchor.anchor(one.stream, digest, one.size)
+        except (TransportError, LedgerError) as error:
+            log.warning("issuer.not-anchored", list=one.number, code=error.code)
+            continue
+        await run_in_threadpool(_note_anchored, issuer, one.number, digest)
+
+
+def _note_anchored(issuer: Issuer, number: int, digest: bytes) -> None:
+    with issuer.store.write() as session:
+        row = session.get(IssuerList, number)
+        assert row is not None, "lists are never deleted"
+        row.anchored = digest
+
+
+class Ticker:
+    """Runs ticks for as long as the service does."""
+
+    def __init__(self, run: Callable[[], Awaitable[object]], every_s: float = TICK_S) -> None:
+        self._run = run
+        self._every_s = every_s
+        self._task: asyncio.Task[None] | None = None
+        self.is_well = False
+
+    def start(self) -> None:
+        """Begin, inside the event loop that will go on with it."""
+        self._task = asyncio.create_task(self._loop())
+
+    async def stop(self) -> None:
+        """End; a tick under way is cut off, and leaves what was published before or after it."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            try:
+                await self._run()
+                self.is_well = True
+            except (TransportError, LedgerError, StorageError, TokenError) as error:
+                self.is_well = False
+                log.warning("issuer.tick-failed", reason=str(error))
+            due = max(due + self._every_s, loop.time())  # ticks that were missed are not made up for
+            await asyncio.sleep(due - loop.time())
