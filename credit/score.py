@@ -83,32 +83,36 @@ class Score:
 
 
 class _Sums:
-    """Points of all events on one day, kept as events change."""
+    """Points of all events on one day, kept as events change; the sum of what is within bounds is kept beside."""
 
-    def __init__(self, scorecard: Scorecard) -> None:
-        self._scorecard = scorecard
-        self._dimensions = dict.fromkeys(scorecard.dimensions, 0)
-        self._open = 0
+    def __init__(self, scorecard: Scorecard, raw: dict[int, int], opened: int) -> None:
+        self._card = scorecard
+        self._raw = raw
+        self._open = opened
+        self._within = sum(points for _, points in self.dimensions())
 
-    def add(self, rule: ClassRule, *, is_open: bool, points: int) -> None:
-        """Count points of one event, or take them back."""
+    def shift(self, rule: ClassRule, *, is_open: bool, points: int) -> None:
+        """One event counts so much more than it did."""
         if is_open:
             self._open += points
-        else:
-            self._dimensions[rule.dimension] += points
+            return
+        number = rule.dimension
+        least, most = self._card.dimensions[number]
+        before = self._raw[number]
+        after = self._raw[number] = before + points
+        self._within += max(least, min(after, most)) - max(least, min(before, most))
 
     @property
     def pledged(self) -> int:
-        return min(self._open, self._scorecard.open_pledges_max)
+        return min(self._open, self._card.open_pledges_max)
 
     def dimensions(self) -> tuple[tuple[int, int], ...]:
-        bounds = self._scorecard.dimensions
-        return tuple((n, max(bounds[n][0], min(points, bounds[n][1]))) for n, points in self._dimensions.items())
+        bounds = self._card.dimensions
+        return tuple((n, max(bounds[n][0], min(points, bounds[n][1]))) for n, points in self._raw.items())
 
     def total(self) -> int:
-        card = self._scorecard
-        total = card.base + self.pledged + sum(points for _, points in self.dimensions())
-        return max(card.least, min(total, card.most))
+        card = self._card
+        return max(card.least, min(card.base + self.pledged + self._within, card.most))
 
 
 def score(events: Sequence[Event], scorecard: Scorecard, as_of: int) -> Score:
@@ -125,7 +129,7 @@ def score(events: Sequence[Event], scorecard: Scorecard, as_of: int) -> Score:
     digest = events_digest(events)
     if not 0 <= as_of <= DAY_MAX:
         raise InvalidMessage(f"as_of: a day from 0 to {DAY_MAX}")
-    sums, lost = _Sums(scorecard), dict[int, int]()
+    raw, opened, lost = dict.fromkeys(scorecard.dimensions, 0), 0, dict[int, int]()
     counting: list[tuple[Event, ClassRule, str]] = []
     changes: list[tuple[int, int]] = []
     now: list[int] = []
@@ -135,13 +139,17 @@ def score(events: Sequence[Event], scorecard: Scorecard, as_of: int) -> Score:
             continue
         found = event.status if event.status in _PLEDGED else event.found
         points, until = _worth(event, rule, found, as_of)
-        sums.add(rule, is_open=found == "open", points=points)
+        if found == "open":
+            opened += points
+        else:
+            raw[rule.dimension] += points
         if points < 0:
             lost[event.number] = lost.get(event.number, 0) - points
         if until != _NEVER:
             changes.append((until, len(counting)))
         counting.append((event, rule, found))
         now.append(points)
+    sums = _Sums(scorecard, raw, opened)
     points, dimensions, pledged = sums.total(), sums.dimensions(), sums.pledged
     ahead = _ahead(sums, scorecard, counting, now, changes, points)
     worst = sorted(lost.items(), key=lambda item: (-item[1], item[0]))[:LOST_MAX]
@@ -233,8 +241,9 @@ def _ahead(
             _, i = heappop(changes)
             event, rule, what = counting[i]
             worth, until = _worth(event, rule, what, day)
-            sums.add(rule, is_open=what == "open", points=worth - now[i])
-            now[i] = worth
+            if worth != now[i]:
+                sums.shift(rule, is_open=what == "open", points=worth - now[i])
+                now[i] = worth
             if until != _NEVER:
                 heappush(changes, (until, i))
         total = sums.total()
