@@ -125,6 +125,8 @@ class Gate:
         raw = raw.partition(b"?")[0]
         if len(raw) > PATH_BYTES_MAX or len(scope["query_string"]) > QUERY_BYTES_MAX:
             raise Problem(problems.PATH)
+        if b"%00" in scope["query_string"]:  # no text of ours holds it, and databases refuse it
+            raise Problem(problems.PATH)
         decoded = unquote_to_bytes(raw)
         hidden = b"%2f" in raw.lower()
         if hidden or not decoded.startswith(b"/") or _BAD_PATH.search(decoded):

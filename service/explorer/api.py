@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.responses import Response
 
 from chain import receipt_text
@@ -20,11 +21,17 @@ from service.explorer.receipt_codes import TooManyParts, codes_svg
 from service.explorer.references import block_reference, identifier
 from service.explorer.words import describe
 from service.language import LANGUAGES
+from service.pages import address_with
 from service.problems import Problem
+from service.turns import Turns
 
+VERSION_CHARACTERS_MAX = 40
+"""Of what a node calls its version: it may say what it likes."""
 RECEIPT_TYPES = {"binary": "application/octet-stream", "json": "application/json", "compact": "text/plain"}
 RECEIPT_ENDINGS = {"binary": "receipt", "json": "json", "compact": "txt"}
 IMMUTABLE = {"cache-control": "public, max-age=3600"}
+DRAWINGS_WAITING_MAX = 16
+"""A QR code takes a processor for a tenth of a second: one at a time."""
 OPERATIONS_MAX = 1 << 16
 """Above every index of an operation in a transaction."""
 
@@ -173,7 +180,7 @@ def _add_network(router: APIRouter, explorer: Explorer) -> None:
                     view=None if report.status is None else report.status.view,
                     certified_height=None if report.status is None else report.status.certified_height,
                     executed_height=None if report.status is None else report.status.executed_height,
-                    version=None if report.status is None else report.status.version,
+                    version=None if report.status is None else report.status.version[:VERSION_CHARACTERS_MAX],
                 )
                 for report in reports
             ],
@@ -222,8 +229,14 @@ def _add_ledger(router: APIRouter, explorer: Explorer) -> None:
             raise Problem(ABSENT)
         return block_model(row)
 
-    @router.get("/transactions", operation_id="listTransactions", summary="Transactions, newest first")
+    @router.get(
+        "/transactions",
+        operation_id="listTransactions",
+        summary="Transactions, newest first; the header Link leads to older ones, also from an empty page",
+    )
     async def transactions(
+        request: Request,
+        response: Response,
         before: Before = None,
         size: Size = PAGE_SIZE,
         kind: Annotated[str | None, Query(max_length=128, description="A type of operation")] = None,
@@ -232,6 +245,8 @@ def _add_ledger(router: APIRouter, explorer: Explorer) -> None:
     ) -> list[TransactionModel]:
         wanted = Filter(kind, organisation, failed)
         page = await run_in_threadpool(explorer.explored.transactions, wanted, before=before, size=size)
+        if page.before is not None:
+            response.headers["link"] = f'<{address_with(request, before=page.before)}>; rel="next"'
         return [TransactionModel(**_fields(row)) for row in page.rows]
 
     @router.get("/transactions/{transaction_id}", operation_id="getTransaction", summary="A transaction by id")
@@ -266,6 +281,8 @@ def _add_ledger(router: APIRouter, explorer: Explorer) -> None:
 
 
 def _add_receipts(router: APIRouter, explorer: Explorer) -> None:
+    drawing = Turns(1, DRAWINGS_WAITING_MAX)
+
     async def fetch(transaction_id: str, operation: int) -> bytes:
         try:
             raw = await explorer.ledger.receipt(identifier(transaction_id), operation)
@@ -309,7 +326,8 @@ def _add_receipts(router: APIRouter, explorer: Explorer) -> None:
         operation: Annotated[int, Path(ge=0, lt=OPERATIONS_MAX, description="Which operation, from 0")],
     ) -> Response:
         raw = await fetch(transaction_id, operation)
-        drawn = await run_in_threadpool(qr_svg, raw)
+        async with drawing.turn():
+            drawn = await run_in_threadpool(qr_svg, raw)
         return Response(drawn, media_type="image/svg+xml", headers={"cache-control": "no-cache"})
 
 

@@ -7,6 +7,7 @@ Every answer was verified against genesis by `client.session`. Where nodes are s
 import asyncio
 import contextlib
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from membership import state
 from membership.state import Key, Organisation
 from service.explorer.pulse import WAIT_S
 from service.explorer.queries import ORGANISATIONS_MAX, Explored
+from service.turns import Turns
 
 ORGANISATIONS_AGE_S = 5.0
 """Names change by a vote; a list that is a few seconds old is as good as a new one."""
@@ -57,6 +59,15 @@ class Organisations:
         return names[0] or names[1] or organisation
 
 
+ASKED_AT_ONCE = 8
+"""Questions that nodes are asked at once, for whatever pages: to a node the explorer is one client, whose share nobody
+who looks at it shall use up."""
+ASKED_WAITING_MAX = 64
+"""Pages that wait for their question's turn; further ones are told that it is busy."""
+KEPT_MAX = 256
+"""Proven transactions that are kept, since they never change; each is far below `KEPT_BYTES_MAX`, or is not kept."""
+KEPT_BYTES_MAX = 64 * 1024
+
 NOBODY = Organisations({}, 0, 0)
 
 
@@ -70,6 +81,8 @@ class Ledger:
         self._organisations = NOBODY
         self._read_at = float("-inf")
         self._lock = asyncio.Lock()
+        self._asking = Turns(ASKED_AT_ONCE, ASKED_WAITING_MAX)
+        self._kept: OrderedDict[bytes, list[ProvenTransaction]] = OrderedDict()
         founders = {founder.tls_certificate.encode(): founder.organisation for founder in genesis.founders}
         self.organisation_at = {item.address: founders.get(item.certificate, "") for item in endpoints}
         """Whose node an address is, by the certificate in genesis; empty: a node that joined later."""
@@ -113,20 +126,30 @@ class Ledger:
         Raises:
             TransportError: No node answers.
         """
-        ring = await self.session.read(state.keyring_key(organisation))
-        signers = state.load_keyring({ring.key: ring.value}.get, organisation)[:REQUEST_COUNT_MAX]
-        if not signers:
-            return []
-        proven = await self.session.read_many([state.signer_key(signer) for signer in signers])
+        async with self._asking.turn():
+            ring = await self.session.read(state.keyring_key(organisation))
+            signers = state.load_keyring({ring.key: ring.value}.get, organisation)[:REQUEST_COUNT_MAX]
+            if not signers:
+                return []
+            proven = await self.session.read_many([state.signer_key(signer) for signer in signers])
         values = {item.key: item.value for item in proven}
         return [KeyOf(signer, key) for signer in signers if (key := state.load_key(values.get, signer))]
 
     async def operations(self, identifier: bytes) -> list[ProvenTransaction]:
         """Each operation of a transaction with its proof; none where no node shows it in time."""
+        kept = self._kept.get(identifier)
+        if kept is not None:
+            self._kept.move_to_end(identifier)
+            return kept
         with contextlib.suppress(TransportError, LedgerError, TimeoutError):
-            async with asyncio.timeout(WAIT_S):
-                found = await self.session.receipts([TransactionId(identifier)], all_operations=True)
-                return found.get(TransactionId(identifier), [])
+            async with asyncio.timeout(WAIT_S), self._asking.turn():
+                answered = await self.session.receipts([TransactionId(identifier)], all_operations=True)
+                found = answered.get(TransactionId(identifier), [])
+                if found and sum(len(item.inclusion.operation.body) for item in found) <= KEPT_BYTES_MAX:
+                    self._kept[identifier] = found
+                    if len(self._kept) > KEPT_MAX:
+                        self._kept.popitem(last=False)
+                return found
         return []
 
     async def receipt(self, identifier: bytes, operation: int) -> bytes | None:
@@ -136,7 +159,8 @@ class Ledger:
             Refused: The transaction has no such operation.
             TransportError: No node answers.
         """
-        found = await self.session.receipts([TransactionId(identifier)], operation_index=operation)
+        async with self._asking.turn():
+            found = await self.session.receipts([TransactionId(identifier)], operation_index=operation)
         proven = found.get(TransactionId(identifier))
         return None if proven is None else proven[0].receipt()
 

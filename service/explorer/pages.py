@@ -19,13 +19,14 @@ from service.explorer.offline import Offline, make_offline, offline_router
 from service.explorer.part import Explorer
 from service.explorer.problems import ABSENT
 from service.explorer.pulse import health, now_ms
-from service.explorer.queries import PAGE_SIZE, Filter, TransactionRow
+from service.explorer.queries import PAGE_SIZE, WINDOW_LEAVES, Explored, Filter, Page, TransactionRow
 from service.explorer.references import block_reference, identifier, is_identifier, number, searched
 from service.explorer.words import SEPARATORS, describe
 from service.language import Language, language_of, translate
 from service.pages import Place, Site, add_templates, address_with, render
 from service.problems import Problem
 from service.tables import EXPORT_ROWS_MAX, Column, Head, Listing, csv_response
+from service.turns import Turns
 from service.wording import CHINA, instant
 
 add_templates(Path(__file__).parent / "templates")
@@ -46,6 +47,8 @@ STEPS = ("form", "network", "validators", "signatures", "history", "record", "co
 OPERATIONS_SHOWN_MAX = 100
 """Operations of one transaction on its page; each further one has a page of its own all the same."""
 
+EXPORTS_WAITING_MAX = 4
+"""An export takes a processor for seconds: one at a time, and few wait for theirs."""
 HEIGHT_DIGITS_MAX = 15
 """Below 2^53, so that browsers can count it."""
 
@@ -117,6 +120,7 @@ class Pages:
     def __init__(self, explorer: Explorer, offline: Offline) -> None:
         self._explorer = explorer
         self._offline = offline
+        self._exports = Turns(1, EXPORTS_WAITING_MAX)
 
     async def network(self, request: Request) -> Response:
         """How the network does, in one sentence, with what each node says of itself."""
@@ -125,7 +129,7 @@ class Pages:
         found = health(reports, ledger.session.trust.validator_count, explorer.watched.last_ms, now_ms())
         organisations = await ledger.organisations_if_any()
         height, transactions, _ = await run_in_threadpool(explorer.explored.totals)
-        top = max((report.status.certified_height for report in reports if report.status is not None), default=0)
+        top = explorer.height()  # proven; what a node says of its own height says nothing about the others
         nodes = []
         for report in reports:
             owner = ledger.organisation_at.get(report.address, "")
@@ -168,7 +172,7 @@ class Pages:
             explored.transactions, wanted, before=_place(request, "before"), after=_place(request, "after")
         )
         shown = await self._shown(request, page.rows)
-        table = _paged(request, "transactions", page.newer, page.older, page.rows, "")
+        table = _paged(request, "transactions", page, "")
         newest = self._explorer.height()
         return render(
             request,
@@ -192,21 +196,8 @@ class Pages:
         failed = {"failed": True, "done": False}.get(outcome)
         wanted = Filter(asked.get("kind") or None, asked.get("organisation") or None, failed)
         if asked.get("format") == "csv":
-            found = await run_in_threadpool(lambda: list(explored.all_transactions(wanted, EXPORT_ROWS_MAX)))
-            exported = (
-                (
-                    row.leaf_index,
-                    row.id.hex(),
-                    row.height,
-                    instant(row.time_ms).isoformat(),
-                    row.first_type,
-                    row.operations,
-                    ", ".join(row.organisations),
-                    row.failure,
-                )
-                for row in found
-            )
-            return await run_in_threadpool(csv_response, request, "transactions", _EXPORTED, exported)
+            async with self._exports.turn():
+                return await run_in_threadpool(_export, explored, wanted, request)
         page = await run_in_threadpool(
             explored.transactions, wanted, before=_place(request, "before"), after=_place(request, "after")
         )
@@ -215,8 +206,10 @@ class Pages:
             request,
             "explorer/transactions.html",
             site=SITE,
-            table=_paged(request, "transactions", page.newer, page.older, page.rows, export),
+            table=_paged(request, "transactions", page, export),
             rows=await self._shown(request, page.rows, organisations),
+            further=address_with(request, before=page.before, after=None) if page.is_partial else None,
+            window=WINDOW_LEAVES,
             wanted=wanted,
             outcome=outcome if failed is not None else "",
             kinds=[("", translate(language, "explorer.any"))]
@@ -386,6 +379,24 @@ class Pages:
         return translate(language, "explorer.and-more", first=first, count=row.operations - 1)
 
 
+def _export(explored: Explored, wanted: Filter, request: Request) -> Response:
+    """All transactions of a filter as a CSV file."""
+    rows = (
+        (
+            row.leaf_index,
+            row.id.hex(),
+            row.height,
+            instant(row.time_ms).isoformat(),
+            row.first_type,
+            row.operations,
+            ", ".join(row.organisations),
+            row.failure,
+        )
+        for row in explored.all_transactions(wanted, EXPORT_ROWS_MAX)
+    )
+    return csv_response(request, "transactions", _EXPORTED, rows)
+
+
 def _names(language: Language, row: TransactionRow, known: Organisations) -> str:
     separator = SEPARATORS[language]
     return separator.join(known.name(one, language) for one in row.organisations)
@@ -401,12 +412,10 @@ def _place(request: Request, name: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= HEIGHT_DIGITS_MAX else None
 
 
-def _paged(
-    request: Request, table_id: str, newer: bool, older: bool, rows: tuple[TransactionRow, ...], export: str
-) -> Listing:
+def _paged(request: Request, table_id: str, page: Page, export: str) -> Listing:
     """A table that is paged by leaf, so that what comes in meanwhile moves nothing."""
-    previous = address_with(request, after=rows[0].leaf_index, before=None) if newer and rows else None
-    following = address_with(request, before=rows[-1].leaf_index, after=None) if older and rows else None
+    previous = address_with(request, after=page.after, before=None) if page.after is not None else None
+    following = address_with(request, before=page.before, after=None) if page.before is not None else None
     return _listing(table_id, _TRANSACTIONS, previous, following, export)
 
 

@@ -30,6 +30,8 @@ SIGNERS_MAX = 64
 ORGANISATIONS_MAX = 512
 """Organisations that are listed: what one answer of a node proves."""
 CHART_BLOCKS = 60
+WINDOW_LEAVES = 20_000
+"""Entries that a page looks through where filters meet that no index joins; from there the reader goes on."""
 LEAF_MAX = 1 << 53
 """Above every leaf; beyond it browsers can't count."""
 
@@ -85,11 +87,19 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Transactions, newest first, and whether there are newer and older ones."""
+    """Transactions, newest first.
+
+    Attributes:
+        rows: Those found.
+        after: Newer ones stand above this leaf; None: there are none.
+        before: Older ones stand below this leaf; None: there are none.
+        is_partial: Whether the page ends before it is full, because the filters would have to look too far.
+    """
 
     rows: tuple[TransactionRow, ...]
-    newer: bool
-    older: bool
+    after: int | None
+    before: int | None
+    is_partial: bool = False
 
 
 class Explored:
@@ -156,16 +166,22 @@ class Explored:
             after: Those above this leaf, the ones next to it; `before` is not looked at then.
             size: At most so many.
         """
+        ascending = after is not None
+        bound = after if after is not None else LEAF_MAX if before is None else before
         with transaction(self._engine, writes=False) as session:
-            if after is not None:
-                rows = _leaves(session, wanted, after, size + 1, ascending=True)
-                newer, older = len(rows) > size, True
-                rows = rows[:size][::-1]
-            else:
-                rows = _leaves(session, wanted, LEAF_MAX if before is None else before, size + 1, ascending=False)
-                newer, older = before is not None, len(rows) > size
-                rows = rows[:size]
-            return Page(tuple(_transactions(session, rows)), newer, older)
+            newest = session.scalar(select(func.max(transactions_table.c.leaf_index))) or 0
+            edge = _edge(wanted, min(bound, newest + 1), ascending=ascending)
+            found = _leaves(session, wanted, bound, edge, size + 1, ascending=ascending)
+            rows = _transactions(session, found[:size])
+        is_partial = len(found) <= size and edge is not None and (edge <= newest if ascending else edge >= 0)
+        goes_on = len(found) > size or is_partial
+        end = edge if is_partial else rows[-1].leaf_index if rows else None
+        if ascending:
+            # Whence one came, there are older ones.
+            first = rows[0].leaf_index if rows else bound + 1
+            return Page(tuple(rows[::-1]), end if goes_on else None, first, is_partial)
+        start = rows[0].leaf_index if rows else bound - 1
+        return Page(tuple(rows), start if before is not None else None, end if goes_on else None, is_partial)
 
     def all_transactions(self, wanted: Filter, count_max: int) -> Iterator[TransactionRow]:
         """Transactions for an export, newest first, in pieces."""
@@ -174,9 +190,9 @@ class Explored:
             page = self.transactions(wanted, before=before, size=min(1000, count_max))
             yield from page.rows
             count_max -= len(page.rows)
-            if not page.older:
+            if page.before is None:
                 return
-            before = page.rows[-1].leaf_index
+            before = page.before
 
     def proposed_organisations(self) -> list[str]:
         """Organisations that proposals have named, oldest first."""
@@ -203,13 +219,26 @@ def _block(row: Row[Any]) -> BlockRow:
     return BlockRow(**row._mapping)  # noqa: SLF001 - the public name of a row's columns has this form
 
 
-def _leaves(session: Session, wanted: Filter, bound: int, count: int, *, ascending: bool) -> Sequence[Row[Any]]:
-    """Rows of the table of transactions beyond a leaf, the nearest first."""
+def _edge(wanted: Filter, bound: int, *, ascending: bool) -> int | None:
+    """The leaf at which a page stops looking; None: an index leads to each row that is wanted."""
+    if wanted.height is not None or wanted in (Filter(), Filter(kind=wanted.kind), Filter(failed=True)):
+        return None
+    if wanted == Filter(organisation=wanted.organisation):
+        return None
+    return bound + WINDOW_LEAVES if ascending else bound - WINDOW_LEAVES
+
+
+def _leaves(
+    session: Session, wanted: Filter, bound: int, edge: int | None, count: int, *, ascending: bool
+) -> Sequence[Row[Any]]:
+    """Rows of the table of transactions beyond a leaf and up to an edge, the nearest first."""
     if wanted.organisation is None:
-        return session.execute(_query(wanted, None, bound, count, ascending=ascending)).all()
+        return session.execute(_query(wanted, None, bound, edge, count, ascending=ascending)).all()
     query = select(signers_table.c.signer).where(signers_table.c.organisation == wanted.organisation)
     signers = list(session.scalars(query.limit(SIGNERS_MAX)))
-    lists = [session.execute(_query(wanted, signer, bound, count, ascending=ascending)).all() for signer in signers]
+    lists = [
+        session.execute(_query(wanted, signer, bound, edge, count, ascending=ascending)).all() for signer in signers
+    ]
     merged: dict[int, Row[Any]] = {}
     for row in heapq.merge(*lists, key=lambda row: row.leaf_index, reverse=not ascending):
         merged.setdefault(row.leaf_index, row)
@@ -218,7 +247,9 @@ def _leaves(session: Session, wanted: Filter, bound: int, count: int, *, ascendi
     return list(merged.values())
 
 
-def _query(wanted: Filter, signer: bytes | None, bound: int, count: int, *, ascending: bool) -> Select[Any]:
+def _query(
+    wanted: Filter, signer: bytes | None, bound: int, edge: int | None, count: int, *, ascending: bool
+) -> Select[Any]:
     """One signer's transactions, or everybody's, driven by the index that fits."""
     table = transactions_table
     leaf, query = table.c.leaf_index, select(table)
@@ -227,6 +258,8 @@ def _query(wanted: Filter, signer: bytes | None, bound: int, count: int, *, asce
         query = query.join(signatures_table, signatures_table.c.leaf_index == table.c.leaf_index)
         query = query.where(signatures_table.c.signer == signer)
     beyond = leaf > bound if ascending else leaf < bound
+    if edge is not None:
+        query = query.where(leaf <= edge if ascending else leaf >= edge)
     order = leaf.asc() if ascending else leaf.desc()
     if wanted.kind is not None:
         of_kind = operations_table.c.type == wanted.kind
