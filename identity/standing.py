@@ -6,9 +6,10 @@ contradict each other: what one says of a height, all say.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from identity.cards.statuses import Ending, Reason, StatusTable
 from identity.pb import identity_pb2 as pb
 from identity.status_list import Status
 
@@ -31,12 +32,14 @@ class Standing:
         height: The finalized height, under one certified checkpoint.
         time_ms: That block's time.
         statuses: By state key of a registration or mandate.
+        since_ms: Since when those that do not count don't, by the ledger's time.
         is_key_ended: Whether the issuing key stands on the ledger and counts there no longer.
     """
 
     height: int
     time_ms: int
     statuses: Mapping[bytes, Status]
+    since_ms: Mapping[bytes, int] = field(default_factory=dict)
     is_key_ended: bool = False
 
     def of(self, subjects: Iterable[bytes]) -> Status:
@@ -46,6 +49,48 @@ class Standing:
             subjects: State keys; one that was not asked for counts as valid until the next height.
         """
         return worst(self.statuses.get(subject, Status.VALID) for subject in subjects)
+
+
+@dataclass(frozen=True, slots=True)
+class CardCertificate:
+    """A certificate of a card, as revocation lists and OCSP answers need it.
+
+    Attributes:
+        subjects: State keys of the registration of which it speaks, and of whatever else must count for it.
+        ending: That it ended by itself, as with a lost card; None: it counts while its subjects do.
+    """
+
+    subjects: tuple[bytes, ...]
+    ending: Ending | None = None
+
+
+def certificates_at(standing: Standing, certificates: Mapping[int, CardCertificate]) -> StatusTable:
+    """What revocation lists and OCSP say: made from the same height as status lists.
+
+    Args:
+        standing: How records stand.
+        certificates: By serial number; those that have not expired.
+    """
+    return StatusTable(
+        standing.height,
+        standing.time_ms // 1000,
+        {serial: _ending_at(standing, certificate) for serial, certificate in certificates.items()},
+    )
+
+
+def _ending_at(standing: Standing, certificate: CardCertificate) -> Ending | None:
+    """For good before on hold: whatever ended by itself stays ended."""
+    own = certificate.ending
+    status = standing.of(certificate.subjects)
+    if status is Status.VALID or (own is not None and own.reason is not Reason.HOLD):
+        return own
+    since_ms = [
+        standing.since_ms.get(subject, standing.time_ms)
+        for subject in certificate.subjects
+        if standing.statuses.get(subject, Status.VALID) is status
+    ]
+    reason = Reason.ENDED if status is Status.INVALID else Reason.HOLD
+    return Ending(reason, min(since_ms) // 1000)
 
 
 def worst(statuses: Iterable[Status]) -> Status:
@@ -72,3 +117,20 @@ def status_of(key: bytes, value: bytes | None, time_ms: int) -> Status:
     is_accepted = mandate.principal_accepted and mandate.agent_accepted
     ends_ms = mandate.valid_to_ms or time_ms + 1
     return Status.VALID if is_accepted and not mandate.ended_at_ms and time_ms < ends_ms else Status.INVALID
+
+
+def since_of(key: bytes, value: bytes | None, time_ms: int) -> int:
+    """Since when a record has its status; Unix time in ms, never after the height's.
+
+    Args:
+        key: As for `status_of`.
+        value: As it stands at the height.
+        time_ms: That height's time.
+    """
+    if value is None:
+        return time_ms
+    if key.startswith(_PERSON):
+        return min(pb.PersonRecord.FromString(value).since_ms, time_ms)
+    if key.startswith(_LEGAL_PERSON):
+        return min(pb.LegalPersonRecord.FromString(value).since_ms, time_ms)
+    return min(pb.MandateRecord.FromString(value).ended_at_ms or time_ms, time_ms)

@@ -51,7 +51,7 @@ class FakeLedger:
         self.height += 1
         self.asked.append(tuple(keys))
         found = {key: self.statuses.get(key, Status.VALID) for key in keys}
-        return Standing(self.height, self.height * 1000, found, self.is_key_ended)
+        return Standing(self.height, self.height * 1000, found, is_key_ended=self.is_key_ended)
 
     async def anchor(self, stream: bytes, digest: bytes, size: int) -> None:
         if self.error is not None:

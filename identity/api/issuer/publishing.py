@@ -22,7 +22,8 @@ from identity.api.issuer import lists
 from identity.api.issuer.issuing import Issuer
 from identity.api.issuer.lists import TICK_S, Published
 from identity.api.issuer.tables import IssuerList
-from identity.standing import Standing, status_of
+from identity.standing import Standing, since_of, status_of
+from identity.status_list import Status
 from membership.pb import membership_pb2
 from membership.state import PARAMETERS_KEY, load_key, signer_key
 from service.anchors import put_anchor
@@ -71,12 +72,14 @@ class LedgerSource:
             part = asked[start : start + REQUEST_COUNT_MAX]
             states += await session.read_many(part, height=checkpoint.height)
         values = {state.key: state.value for state in states}
-        found = {key: status_of(key, values[key], checkpoint.time_ms) for key in keys}
+        time_ms = checkpoint.time_ms
+        found = {key: status_of(key, values[key], time_ms) for key in keys}
+        since_ms = {key: since_of(key, values[key], time_ms) for key in keys if found[key] is not Status.VALID}
         registered = load_key(values.get, signer)
         is_ended = registered is not None and not (
-            registered.is_usable(checkpoint.time_ms) and membership_pb2.PURPOSE_ATTEST in registered.purposes
+            registered.is_usable(time_ms) and membership_pb2.PURPOSE_ATTEST in registered.purposes
         )
-        return Standing(checkpoint.height, checkpoint.time_ms, found, is_key_ended=is_ended)
+        return Standing(checkpoint.height, time_ms, found, since_ms, is_key_ended=is_ended)
 
 
 class LedgerAnchor:
