@@ -66,8 +66,8 @@ def test_judge_of_pages_finds_what_would_run() -> None:
 async def test_xss_in_each_field_from_the_chain_and_from_nodes_stays_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def status(_self: FakeNode, _request: Any, _context: Any) -> node_service_pb2.StatusResponse:
-        return node_service_pb2.StatusResponse(network_name=MARKUP, version=MARKUP)
+    async def status(self: FakeNode, _request: Any, _context: Any) -> node_service_pb2.StatusResponse:
+        return node_service_pb2.StatusResponse(network=self.ledger.network, network_name=MARKUP, version=MARKUP)
 
     monkeypatch.setattr(FakeNode, "Status", status)
     organisation = pb.OrganisationRecord(
@@ -84,7 +84,8 @@ async def test_xss_in_each_field_from_the_chain_and_from_nodes_stays_text(
                 answer = await web.get(path, headers={"accept-language": language})
                 assert answer.status_code in {200, 303}, path
                 assert runs(answer.text) == [], path
-        assert "&lt;script&gt;" in (await web.get("/organisations")).text
+        for path in ("/", "/organisations"):
+            assert "&lt;script&gt;" in (await web.get(path)).text
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ async def test_node_that_lies_about_itself_harms_neither_the_page_nor_the_others
             return answer
         most = 2**64 - 1
         return node_service_pb2.StatusResponse(
-            epoch=most, view=most, certified_height=most, executed_height=most, version="x" * 3_000
+            network=self.ledger.network, epoch=most, view=most, certified_height=most, version="x" * 1_000_000
         )
 
     liar: list[FakeNode] = []
