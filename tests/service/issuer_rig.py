@@ -27,7 +27,6 @@ from service.settings import Address, Settings
 from service.store import Store, new_id
 
 ORIGIN = "https://issuer.example.org"
-ADDRESS = Address("issuer", "127.0.0.1:8804", ORIGIN)
 CONFIGURATION = "natural-person-1"
 PERSON_KEY = b"identity/person/" + b"ab" * 16
 DAY_S = 86_400
@@ -76,8 +75,9 @@ def claims() -> Claims:
 class Office:
     """The issuer, with the clock of its store."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: Rig, origin: str = ORIGIN) -> None:
         self.rig = rig
+        self.origin = origin
         self.store: Store = rig.open(rig.settings())
         self.ledger = FakeLedger()
         now_s = rig.clock_ms // 1000
@@ -90,9 +90,9 @@ class Office:
         )
         key = issuer_keys.issuing_key(leaf, self.signer, signs_from_s=now_s, signs_until_s=now_s + 180 * DAY_S)
         self.keys = KeySet([key])
-        part = issuer_part(self.store, self.keys, ORIGIN, source=self.ledger, anchor=self.ledger, now=rig.now)
-        self.app: FastAPI = create_app([part], Settings(), ADDRESS)
-        self.issuer = Issuer(self.store, self.keys, ORIGIN, rig.now)
+        part = issuer_part(self.store, self.keys, origin, source=self.ledger, anchor=self.ledger, now=rig.now)
+        self.app: FastAPI = create_app([part], Settings(), Address("issuer", "127.0.0.1:8804", origin))
+        self.issuer = Issuer(self.store, self.keys, origin, rig.now)
         self.trust = Trust([self.anchor], [leaf])
         with self.store.write() as session:
             self.person = self.store.people.add(session)
@@ -106,7 +106,7 @@ class Office:
             "person_id": self.person,
             "claims": claims(),
             "subjects": [PERSON_KEY],
-            "issuer": ORIGIN,
+            "issuer": self.origin,
             "now_ms": self.rig.clock_ms,
             "copies": 5,
             "actor": new_id(),
