@@ -20,9 +20,8 @@ from service.sign_in.acts import REGISTRATION, Acts
 from service.sign_in.api import HOME_PATH
 from service.sign_in.door import Door
 from service.sign_in.key_request import ANSWER_BYTES_MAX, KeyAnswer, KeyRequest, verify_answer
-from service.sign_in.ledger import passkey_signer, read_standing, register_key
+from service.sign_in.ledger import read_standing, register_key
 from service.sign_in.pages import moment, show
-from service.sign_in.passkeys import list_passkeys
 from service.sign_in.roles import Permission
 from service.sign_in.sessions import Officer
 
@@ -72,18 +71,16 @@ def _add_registration(router: APIRouter, registrations: Acts, door: Door, *, hol
     @router.post(REGISTER_PATH)
     async def register(request: Request, officer: Registrant) -> Response:
         office = office_of(request)
-        listed = await run_in_threadpool(list_passkeys, office, officer)
-        passkey = next(one for one in listed if one.id == officer.passkey_id)
-        standing = await read_standing(door.session, officer.organisation, passkey_signer(passkey.public_key))
+        standing = await read_standing(door.session, officer.organisation, officer.signer)
         if standing.key is not None:
             return RedirectResponse(HOME_PATH, 303)
-        operations, words = register_key(officer.organisation, passkey.public_key)
+        operations, words = register_key(officer.organisation, officer.public_key)
         asked = None
         if not holds_governor:
-            asked = KeyRequest.make(door.network, officer.organisation, passkey.public_key, office.now())
+            asked = KeyRequest.make(door.network, officer.organisation, officer.public_key, office.now())
         act_id = await run_in_threadpool(
             lambda: registrations.prepare(
-                office, officer, operations, words, kind=REGISTRATION, passkey_id=passkey.id, request=asked
+                office, officer, operations, words, kind=REGISTRATION, passkey_id=officer.passkey_id, request=asked
             )
         )
         return RedirectResponse(f"{ACTS_PATH}/{act_id}", 303)

@@ -9,16 +9,11 @@ The service's own key may sign beside; a key's first registration is also signed
 """
 
 import base64
-import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Protocol
-
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from chain import webauthn
 from chain.codec import encode, signed_bytes
@@ -31,7 +26,18 @@ from chain.types import SALT_BYTES, TRANSACTION_LIFETIME_MS_MAX, Millis, Network
 from client.answers import ProvenTransaction
 from service.language import LANGUAGES, Language
 from service.problems import Problem
-from service.sign_in import ceremony, challenges, kinds, tables
+from service.sign_in import ceremony, challenges, kinds
+from service.sign_in.act_rows import (
+    ORDINARY,
+    REGISTRATION,
+    Prepared,
+    State,
+    check_open,
+    content_text,
+    own_act,
+    read_act,
+    sweep,
+)
 from service.sign_in.ceremony import CeremonyFailed
 from service.sign_in.challenges import Purpose
 from service.sign_in.key_request import KeyAnswer, KeyRequest
@@ -41,27 +47,14 @@ from service.sign_in.sessions import Officer
 from service.sign_in.tables import Passkey, PreparedAct
 from service.store import Act
 
+__all__ = ["ORDINARY", "REGISTRATION", "Acts", "Ledger", "Prepared", "State"]
+
 PREPARED_MS = 30 * 60_000
 """To read it, to ask somebody, to come back."""
-CONTENT_BYTES_MAX = 48 * 1024
-"""Operations and words together; what is sealed may have 64 KiB."""
 SENTENCES_MAX = 20
 """What fits on a page that somebody reads before signing."""
 EXPIRY_MS = TRANSACTION_LIFETIME_MS_MAX - 60_000
 """From the moment of asking; a minute is left for clocks that differ."""
-
-
-ORDINARY, REGISTRATION = "ordinary", "registration"
-"""Which of a service's `Acts` an act belongs to: they differ in who signs beside the officer."""
-
-
-class State(StrEnum):
-    """How far an act has come."""
-
-    PREPARED = tables.PREPARED
-    SIGNED = "signed"
-    DONE = "done"
-    REFUSED = "refused"
 
 
 class Ledger(Protocol):
@@ -73,36 +66,6 @@ class Ledger(Protocol):
 
     async def submit_one(self, transaction: SignedTransaction) -> ProvenTransaction:
         """Submit one and wait for its verified receipt."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """An act as its page shows it.
-
-    Attributes:
-        words: What it does, sentence by sentence, in each language.
-        operations: What goes on the ledger.
-        shown: Digest over both, which the page hands back; 64 hex digits.
-        expires_ms: Until when it can be signed; Unix time.
-        passkey_id: With which passkey it has to be signed; "": with any of the officer's.
-        request: What the keeper of a governing key is asked to sign first; None: nobody is.
-        answer: What that keeper answered; None: nothing yet.
-        receipt: Proves that it stands on the ledger; None before it does.
-        code: Which rule of the ledger refused it; "" otherwise.
-    """
-
-    id: str
-    state: State
-    words: Mapping[Language, Sequence[str]]
-    operations: Sequence[Operation]
-    shown: str
-    kind: str
-    expires_ms: int
-    passkey_id: str
-    request: KeyRequest | None
-    answer: KeyAnswer | None
-    receipt: bytes | None
-    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +134,9 @@ class Acts:
 
         Returns:
             Its id, for `/acts/<id>`.
+
+        Raises:
+            Problem: Too many of the officer's acts wait for a signature.
         """
         assert operations, "an act does something"
         assert all(1 <= len(words[language]) <= SENTENCES_MAX for language in LANGUAGES), "an act is said in words"
@@ -182,7 +148,7 @@ class Acts:
             "request": "" if request is None else request.encode().decode(),
             "answer": "",
         }
-        text = _text(content)
+        text = content_text(content)
         now_ms = office.now()
         row = PreparedAct(
             person_id=officer.person_id,
@@ -193,6 +159,7 @@ class Acts:
             code="",
         )
         with office.store.write() as session:
+            sweep(office, session, officer, now_ms)
             office.store.people.seal(session, row, PreparedAct.content, text)
             session.flush()
             office.store.record(session, Act(officer.person_id, "act.prepared", row.id))
@@ -205,7 +172,7 @@ class Acts:
             Problem: There is no such act of theirs.
         """
         with office.store.read() as session:
-            return _prepared(office, session, _own(session, officer, act_id))
+            return read_act(office, session, own_act(session, officer, act_id))
 
     def attach(self, office: Office, officer: Officer, act_id: str, answer: KeyAnswer) -> None:
         """Keep the answer of a governing key's keeper; it was verified.
@@ -214,11 +181,11 @@ class Acts:
             Problem: The act can no longer be signed.
         """
         with office.store.write() as session:
-            row = _own(session, officer, act_id)
-            _check_open(row, office.now())
+            row = own_act(session, officer, act_id)
+            check_open(row, office.now())
             content = json.loads(office.store.people.open(session, row, PreparedAct.content) or "")
             content["answer"] = answer.encode().decode()
-            office.store.people.seal(session, row, PreparedAct.content, _text(content))
+            office.store.people.seal(session, row, PreparedAct.content, content_text(content))
             office.store.record(session, Act(officer.person_id, "act.answered", row.id))
 
     def ask(self, office: Office, officer: Officer, act_id: str, shown: str) -> dict[str, Any]:
@@ -235,9 +202,9 @@ class Acts:
         """
         now_ms = office.now()
         with office.store.write() as session:
-            row = _own(session, officer, act_id)
-            act = _prepared(office, session, row)
-            _check_open(row, now_ms)
+            row = own_act(session, officer, act_id)
+            act = read_act(office, session, row)
+            check_open(row, now_ms)
             if not secrets.compare_digest(act.shown.encode(), shown.encode()):
                 raise Problem(kinds.ALTERED)
             passkey = session.get(Passkey, officer.passkey_id)
@@ -278,12 +245,12 @@ class Acts:
         if verify(office, asked.challenge, answer, staff_id=officer.staff_id) != draft.passkey_id:
             raise Problem(kinds.ACT_SIGNATURE)
         with office.store.write() as session:
-            row = _own(session, officer, act_id)
-            _check_open(row, office.now())
+            row = own_act(session, officer, act_id)
+            check_open(row, office.now())
             passkey = session.get(Passkey, draft.passkey_id)
             if passkey is None:
                 raise Problem(kinds.REFUSED)
-            act = _prepared(office, session, row)
+            act = read_act(office, session, row)
             if webauthn.challenge(self._message(act, passkey.public_key, draft)) != challenge:
                 raise Problem(kinds.ALTERED)
             transaction = self._signed(act, passkey.public_key, draft, _assertion(answer))
@@ -305,7 +272,7 @@ class Acts:
     def settle(self, office: Office, officer: Officer, act_id: str, outcome: ProvenTransaction | Refused) -> None:
         """Write down what became of it."""
         with office.store.write() as session:
-            row = _own(session, officer, act_id)
+            row = own_act(session, officer, act_id)
             if isinstance(outcome, Refused):
                 row.state, row.code = State.REFUSED, outcome.code[:64]
             elif outcome.failed is not None:
@@ -317,7 +284,7 @@ class Acts:
     def waiting(self, office: Office, officer: Officer, act_id: str) -> SignedTransaction | None:
         """The transaction of an act that was signed and whose fate is not known; None: it is known."""
         with office.store.read() as session:
-            row = _own(session, officer, act_id)
+            row = own_act(session, officer, act_id)
             if row.state != State.SIGNED or row.transaction is None:
                 return None
             return decode(row.transaction)
@@ -365,19 +332,6 @@ def _assertion(answer: Answer) -> bytes:
         raise Problem(kinds.ACT_SIGNATURE) from None
 
 
-def _own(session: Session, officer: Officer, act_id: str) -> PreparedAct:
-    query = select(PreparedAct).where(PreparedAct.id == act_id, PreparedAct.staff_id == officer.staff_id)
-    row = session.scalar(query.with_for_update())
-    if row is None:
-        raise Problem(kinds.UNKNOWN)
-    return row
-
-
-def _check_open(row: PreparedAct, now_ms: int) -> None:
-    if row.state != State.PREPARED or row.expires_ms <= now_ms:
-        raise Problem(kinds.ACT_EXPIRED)
-
-
 def _draft(act: Prepared, passkey_id: str, now_ms: int) -> _Draft:
     """What makes the header: free to choose, unless a governing key has signed ahead."""
     if act.request is None:
@@ -388,29 +342,3 @@ def _draft(act: Prepared, passkey_id: str, now_ms: int) -> _Draft:
     if step is None:
         raise Problem(kinds.ACT_EXPIRED)
     return _Draft(passkey_id, act.request.expires_at_ms(step), act.request.salt(step), step)
-
-
-def _text(content: dict[str, Any]) -> str:
-    """An act's content as it is sealed, and as what was shown is digested."""
-    text = json.dumps(content, ensure_ascii=False, sort_keys=True)
-    assert len(text.encode()) <= CONTENT_BYTES_MAX, "callers bound what an act holds"
-    return text
-
-
-def _prepared(office: Office, session: Session, row: PreparedAct) -> Prepared:
-    text = office.store.people.open(session, row, PreparedAct.content) or ""
-    content = json.loads(text)
-    return Prepared(
-        id=row.id,
-        state=State(row.state),
-        words=content["words"],
-        operations=[Operation.decode(base64.b64decode(raw)) for raw in content["operations"]],
-        shown=hashlib.sha256(b"zhixin/act-shown/1|" + text.encode()).hexdigest(),
-        kind=content["kind"],
-        expires_ms=row.expires_ms,
-        passkey_id=content["passkey"],
-        request=KeyRequest.decode(content["request"].encode()) if content["request"] else None,
-        answer=KeyAnswer.decode(content["answer"].encode()) if content["answer"] else None,
-        receipt=row.receipt,
-        code=row.code,
-    )

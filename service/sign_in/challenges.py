@@ -73,11 +73,11 @@ def issue(
         payload: Kept until it is answered; at most 4 KiB.
 
     Raises:
-        Problem: Too many wait.
+        Problem: Too many wait, and none of them is anybody's who only might sign in.
     """
     session.execute(delete(Challenge).where(Challenge.expires_ms <= now_ms))
     waiting = session.scalar(select(func.count()).select_from(Challenge)) or 0
-    if waiting >= CHALLENGES_MAX:
+    if waiting >= CHALLENGES_MAX and not _make_room(session):
         raise Problem(problems.BUSY, headers={"Retry-After": "60"})
     made = secrets.token_bytes(CHALLENGE_BYTES) if challenge is None else challenge
     row = Challenge(
@@ -92,6 +92,18 @@ def issue(
     session.add(row)
     session.flush()
     return made
+
+
+def _make_room(session: Session) -> bool:
+    """Forget the oldest challenge for signing in, which anybody may ask for without end; False: there is none.
+
+    A flood from many addresses so pushes out its own, and never what was made for somebody who is signed in.
+    """
+    oldest = (
+        select(Challenge.digest).where(Challenge.purpose == Purpose.SIGN_IN).order_by(Challenge.expires_ms).limit(1)
+    )
+    gone = delete(Challenge).where(Challenge.digest.in_(oldest.scalar_subquery())).returning(Challenge.digest)
+    return session.scalar(gone) is not None
 
 
 def take(

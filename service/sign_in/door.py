@@ -3,15 +3,20 @@
 
 from collections.abc import Sequence
 
+from chain.errors import Refused
 from chain.genesis import Genesis
 from chain.transaction import SignedTransaction
 from chain.types import Network
 from client.answers import ProvenTransaction
 from client.connection import Endpoint
+from client.errors import TransportError
 from client.session import Session
 
 SUBMIT_SECONDS_MAX = 20.0
 """An officer waits at a page; after that it says that nothing is known yet and offers to look again."""
+
+EXPIRED = "transaction.expired"
+"""The code with which nodes, and the client, refuse what is too old."""
 
 
 class Door:
@@ -49,5 +54,23 @@ class Door:
             self._session = None
 
     async def submit_one(self, transaction: SignedTransaction) -> ProvenTransaction:
-        """Submit one and wait for its verified receipt; see `client.session.Session.submit_one`."""
-        return await self.session.submit_one(transaction, timeout_s=SUBMIT_SECONDS_MAX)
+        """Submit one and wait for its verified receipt; see `client.session.Session.submit_one`.
+
+        Nodes refuse what has expired without looking whether it was executed before. So that nobody repeats an act that
+        stands on the ledger, "expired" is believed only once it is known that the transaction is nowhere.
+
+        Raises:
+            Refused: Enough validators refuse it, and it never executes.
+            TransportError: Nothing is known of it yet.
+        """
+        try:
+            return await self.session.submit_one(transaction, timeout_s=SUBMIT_SECONDS_MAX)
+        except Refused as refused:
+            if refused.code != EXPIRED:
+                raise
+            found = (await self.session.receipts([transaction.id])).get(transaction.id)
+            if found:
+                return found[0]
+            if not await self.session.is_missing_everywhere(transaction.id, transaction.expires_at_ms):
+                raise TransportError("it has expired, and whether it was executed before is not known yet") from None
+            raise

@@ -238,14 +238,14 @@ class Registering:
         answer = await self.browser.web.get(f"{self.act}/request")
         return KeyRequest.decode(answer.content)
 
-    async def hand_in(self, raw: bytes) -> int | str:
+    async def hand_in(self, raw: bytes, name: str = "some.answer") -> int | str:
         """Upload an answer; the problem's code, else the status."""
         page = await self.browser.web.get("/passkeys", headers={"accept": "text/html"})
         token = page.text.partition('name="csrf_token" value="')[2][:64]
         done = await self.browser.web.post(
             f"{self.act}/answer",
             data={"csrf_token": token},
-            files={"answer": ("some.answer", raw)},
+            files={"answer": (name, raw)},
             headers={"accept": "application/json"},
         )
         return done.status_code if done.status_code == 303 else str(done.json()["code"])
@@ -349,3 +349,18 @@ async def test_registration_is_signed_with_the_passkey_that_it_registers(sqlite_
     assert (await at.browser.confirm(second)).status_code == 200
     assert (await at.sign(second))["code"] == "act.other-passkey"
     assert at.ledger.sent == []
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "..\\..\\x", "/etc/passwd", "x\x00.answer", "a" * 5000])
+async def test_path_tricks_in_the_name_of_an_upload_reach_no_file(sqlite_rig: Rig, name: str) -> None:
+    at, _ = await registering(sqlite_rig)
+    before = {path for path in sqlite_rig.folder.rglob("*") if path.suffix not in {".sqlite-wal", ".sqlite-shm"}}
+    assert await at.hand_in(answer_request(await at.request(), GOVERNOR).encode(), name) in {303, "request.malformed"}
+    after = {path for path in sqlite_rig.folder.rglob("*") if path.suffix not in {".sqlite-wal", ".sqlite-shm"}}
+    assert before == after
+
+
+async def test_oversized_answer_is_refused(sqlite_rig: Rig) -> None:
+    at, _ = await registering(sqlite_rig)
+    assert await at.hand_in(b"x" * 100_000) == "act.answer-unfit"
+    assert await at.hand_in(b"x" * 300_000) == "request.too-large"

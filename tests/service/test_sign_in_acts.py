@@ -18,9 +18,12 @@ from chain.signing import Scheme, TransactionSigner
 from chain.transaction import Operation, SignedTransaction, verify_signatures
 from chain.types import Network
 from client.answers import ProvenTransaction
+from client.errors import TransportError
 from service.problems import Problem
+from service.sign_in import act_rows
 from service.sign_in import acts as acts_module
 from service.sign_in.acts import Acts, State
+from service.sign_in.door import Door
 from service.sign_in.roles import Role
 from service.sign_in.tables import PreparedAct
 
@@ -214,3 +217,66 @@ async def test_refusal_of_the_ledger_is_kept_with_its_code(rig: Rig) -> None:
     found = signing.acts.find(signing.desk.office, signing.browser.officer(), act_id)
     assert (found.state, found.code) == (State.REFUSED, "test.refused")
     assert transaction.decode(signing.ledger.sent[0].raw).id == made.id
+
+
+async def test_officers_unsigned_acts_are_bounded_and_swept_a_day_after_their_time(
+    sqlite_rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(act_rows, "WAITING_MAX", 2)
+    signing = await signing_of(sqlite_rig)
+    officer, office = signing.browser.officer(), signing.desk.office
+    first, _ = signing.prepare(), signing.prepare()
+    with pytest.raises(Problem, match="too-many"):
+        signing.prepare()
+    signing.desk.wait(acts_module.PREPARED_MS)
+    later = signing.acts.prepare(office, officer, OPERATIONS, WORDS)
+    assert signing.acts.find(office, officer, first).state == State.PREPARED
+    signing.desk.wait(act_rows.OVER_MS_MAX)
+    signing.acts.prepare(office, officer, OPERATIONS, WORDS)
+    with pytest.raises(Problem, match=r"people\.unknown"):
+        signing.acts.find(office, officer, first)
+    assert signing.acts.find(office, officer, later).state == State.PREPARED
+
+
+# ---------------------------------------------------------------- time passed while the fate was unknown
+
+
+@dataclass
+class Forgetful:
+    """A network that refuses a transaction as too old, and may have executed it before."""
+
+    executed: bool
+    is_missing: bool = False
+
+    async def submit_one(self, _transaction: object, *, timeout_s: float) -> object:
+        assert timeout_s > 0
+        raise Refused("too old", "transaction.expired")
+
+    async def receipts(self, identifiers: list[object]) -> dict[object, list[str]]:
+        return {identifiers[0]: ["proven"]} if self.executed else {}
+
+    async def is_missing_everywhere(self, _identifier: object, _expires_at_ms: int) -> bool:
+        return self.is_missing
+
+
+async def outcome_of(rig: Rig, network: Forgetful) -> object:
+    signing = await signing_of(rig)
+    act_id = signing.prepare()
+    made = signing.sign(act_id, signing.device.get(signing.ask(act_id)))
+    door = Door(None, None)  # type: ignore[arg-type]  # nothing is dialled
+    door._session = network  # type: ignore[assignment]  # in a client's place
+    return await door.submit_one(made)
+
+
+async def test_act_that_was_executed_is_not_called_refused_because_it_is_sent_again_too_late(sqlite_rig: Rig) -> None:
+    assert await outcome_of(sqlite_rig, Forgetful(executed=True)) == "proven"
+
+
+async def test_act_that_expired_is_refused_only_once_it_is_known_to_be_nowhere(sqlite_rig: Rig) -> None:
+    with pytest.raises(TransportError):
+        await outcome_of(sqlite_rig, Forgetful(executed=False))
+
+
+async def test_act_that_expired_and_is_nowhere_is_refused(sqlite_rig: Rig) -> None:
+    with pytest.raises(Refused, match="too old"):
+        await outcome_of(sqlite_rig, Forgetful(executed=False, is_missing=True))

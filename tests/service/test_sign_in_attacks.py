@@ -4,11 +4,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from html import unescape
 
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from sign_in_rig import FIREFOX, ORIGIN, Authenticator, Browser, Desk, desk_of
+from sign_in_rig import FIREFOX, ORIGIN, Authenticator, Browser, Desk, desk_of, words
 from sqlalchemy import select
 from starlette.requests import Request
 from store_rig import Rig
@@ -265,14 +266,30 @@ async def test_brute_force_of_one_address_is_slowed_down(lone: Desk) -> None:
     assert other.json()["code"] == "invitation.invalid"
 
 
-def test_flood_of_challenges_is_bounded(lone: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flood_of_challenges_pushes_out_its_own_and_no_signed_in_officers(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(challenges, "CHALLENGES_MAX", 4)
+    purpose, now_ms, binding = challenges.Purpose, desk.office.now(), bytes(32)
+    with desk.store.write() as session:
+        act = challenges.issue(session, "desk", purpose.ACT, binding, now_ms, subject="a" * 32)
+        made = [challenges.issue(session, "desk", purpose.SIGN_IN, binding, now_ms + place) for place in range(20)]
+    with desk.store.read() as session:
+        assert len(session.scalars(select(Challenge)).all()) == 4
+    with desk.store.write() as session:
+        assert challenges.take(session, "desk", purpose.SIGN_IN, binding, made[-1], now_ms).challenge == made[-1]
+        assert challenges.take(session, "desk", purpose.ACT, binding, act, now_ms, "a" * 32).challenge == act
+    with pytest.raises(Problem, match="challenge"), desk.store.write() as session:
+        challenges.take(session, "desk", purpose.SIGN_IN, binding, made[0], now_ms)
+
+
+def test_challenges_of_signed_in_people_are_bounded(lone: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(challenges, "CHALLENGES_MAX", 3)
-    purpose = challenges.Purpose.SIGN_IN
     with lone.store.write() as session:
         for _ in range(3):
-            challenges.issue(session, "desk", purpose, bytes(32), lone.office.now())
+            challenges.issue(session, "desk", challenges.Purpose.ACT, bytes(32), lone.office.now())
     with pytest.raises(Problem, match="busy"), lone.store.write() as session:
-        challenges.issue(session, "desk", purpose, bytes(32), lone.office.now())
+        challenges.issue(session, "desk", challenges.Purpose.SIGN_IN, bytes(32), lone.office.now())
 
 
 async def test_administrator_neither_re_enrols_nor_removes_themselves(desk: Desk) -> None:
@@ -437,3 +454,53 @@ async def test_request_repeated_after_the_token_was_renewed_is_still_carried_out
     assert again.json() == first.json()
     copied = await ask_under_a_key(desk, token)
     assert (copied.status_code, copied.json()["code"]) == (401, "sign-in.needed")
+
+
+@pytest.mark.parametrize(
+    "attack", ["{{ 7 * 191 }}", "{% raise %}", "<script>alert(1)</script>", "'><img src=x>", "${7*191}"]
+)
+async def test_template_injection_in_a_name_is_shown_as_the_text_that_it_is(lone: Desk, attack: str) -> None:
+    browser, _ = await lone.administrator(attack)
+    await browser.add(Authenticator(), attack)
+    for path in ("/people", "/passkeys", "/sessions"):
+        page = await browser.web.get(path, headers=HTML)
+        assert page.status_code == 200
+        assert "1337" not in page.text
+        assert attack in unescape(page.text) or path == "/sessions"
+        assert "<script>alert" not in page.text
+        assert "<img src=x" not in page.text
+
+
+@pytest.mark.parametrize(
+    "attestation",
+    [
+        b"",
+        b"\xff",
+        b"\x81" * 150_000,
+        b"\xbf" * 50_000,
+        b"\xa3\x63fmt\x64none\x67attStmt\xa0\x68authData\x58\x25" + bytes(37),
+    ],
+    ids=["empty", "no CBOR", "nested deep", "maps without end", "no credential"],
+)
+async def test_malformed_attestation_is_refused_and_never_fails_the_service(lone: Desk, attestation: bytes) -> None:
+    token = first_link(lone.office, "Li Wei", "civil-affairs").partition("#")[2]
+    browser = lone.browser()
+    credential = Authenticator().create((await browser.post("/join/options", {"token": token})).json())
+    credential["response"]["attestationObject"] = words(attestation)
+    answer = await browser.post("/join/verify", {"token": token, "credential": credential, "name": "Phone"})
+    assert answer.json()["code"] == "passkey.unfit"
+
+
+async def test_assertion_made_for_another_service_on_the_same_host_is_refused(desk: Desk) -> None:
+    _, device = await desk.administrator()
+    elsewhere = replace(device, origin="https://desk.example.org:8803")
+    assert (await desk.browser().sign_in(elsewhere)).json()["code"] == "sign-in.refused"
+
+
+async def test_passkey_of_another_service_in_the_same_store_signs_nobody_in(desk: Desk) -> None:
+    _, device = await desk.administrator()
+    lab = replace(desk.office, address=replace(desk.office.address, service="lab"))
+    desk.app.state.office = lab
+    assert (await desk.browser().sign_in(device)).json()["code"] == "sign-in.refused"
+    desk.app.state.office = desk.office
+    assert (await desk.browser().sign_in(device)).status_code == 200
