@@ -89,6 +89,10 @@ class Tag(Protocol):
     def value(self) -> bytes:
         """32 bytes."""
 
+    @property
+    def previous(self) -> bytes | None:
+        """The same number's under the version before, while that one is being exchanged."""
+
 
 class Tagger(Protocol):
     """The uniqueness service, as the desk asks it."""
@@ -106,6 +110,14 @@ class Tagger(Protocol):
         Raises:
             TransportError: It does not answer.
             Refused: The tag is registered for somebody else.
+        """
+
+    async def release(self, number_kind: str, number: str) -> None:
+        """Take away the tag of somebody whose registration this registrar revoked.
+
+        Raises:
+            TransportError: It does not answer.
+            Refused: It is not this registrar's, or nobody was revoked.
         """
 
 

@@ -15,6 +15,7 @@ from identity.api.desk import persons, registering
 from identity.api.desk.base import DeskContext
 from identity.api.desk.cases import NEXT_SECRETS, check_not_own, content, load_case, move, open_case, prepare, write
 from identity.api.desk.details import METHODS, Details, Method
+from identity.api.desk.follow import follow
 from identity.api.desk.forms import form_of
 from identity.api.desk.looking_up import Reason, note_access
 from identity.api.desk.persons import Found
@@ -85,6 +86,7 @@ def propose(signing: Signing, case_id: str) -> str:
         Problem: The case is not ready, or an act that was signed is under way.
     """
     desk = signing.desk
+    follow(desk, case_id)
     with desk.store.write() as session:
         case, found, details = _read(signing, session, case_id, hold=True)
         if case.state not in {CaseState.READY, CaseState.RETURNED, CaseState.PROPOSED}:
@@ -124,6 +126,7 @@ async def approve(signing: Signing, case_id: str) -> str:
 
 
 def _to_approve(signing: Signing, case_id: str) -> tuple[DeskCase, Found, Details]:
+    follow(signing.desk, case_id)
     with signing.desk.store.read() as session:
         case, found, details = _read(signing, session, case_id)
         if case.state != CaseState.PROPOSED:
@@ -139,6 +142,7 @@ def give_back(signing: Signing, case_id: str, note: str) -> None:
         Problem: It is not proposed, or the officer made it.
     """
     desk = signing.desk
+    follow(desk, case_id)
     with desk.store.write() as session:
         case = load_case(session, signing.officer, case_id, hold=True)
         check_not_own(session, signing.officer, case)
@@ -153,6 +157,7 @@ def withdraw(signing: Signing, case_id: str) -> str:
         The act's id.
     """
     desk = signing.desk
+    follow(desk, case_id)
     with desk.store.read() as session:
         case = load_case(session, signing.officer, case_id)
         found = persons.load(desk, session, signing.officer, case.person_id)
@@ -211,6 +216,7 @@ def set_status(signing: Signing, case_id: str) -> str:
         Problem: The case is not ready.
     """
     desk = signing.desk
+    follow(desk, case_id)
     with desk.store.read() as session:
         case = load_case(session, signing.officer, case_id)
         found = persons.load(desk, session, signing.officer, case.person_id)

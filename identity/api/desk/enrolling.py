@@ -17,6 +17,7 @@ from identity.api.desk import persons
 from identity.api.desk.base import DeskContext
 from identity.api.desk.cases import content, load_case, move, open_case, write
 from identity.api.desk.details import Details
+from identity.api.desk.follow import follow
 from identity.api.desk.forms import Checked, check, tidy, today_at
 from identity.api.desk.looking_up import Reason, note_access
 from identity.api.desk.problems import KNOWN_ELSEWHERE, NOT_NOW, UNDER_WAY
@@ -57,6 +58,7 @@ def save(desk: DeskContext, officer: Officer, case_id: str, form: Mapping[str, s
     Raises:
         Problem: The case is over, or an act that was signed is under way.
     """
+    follow(desk, case_id)
     with desk.store.write() as session:
         case = load_case(session, officer, case_id, hold=True)
         note_access(desk, session, officer, case.person_id, Reason.CASE)
@@ -121,6 +123,7 @@ def drop(desk: DeskContext, officer: Officer, case_id: str) -> None:
     Raises:
         Problem: It was, or the case is over.
     """
+    follow(desk, case_id)
     with desk.store.write() as session:
         case = load_case(session, officer, case_id, hold=True)
         move(desk, session, officer, case, Step.DROP)

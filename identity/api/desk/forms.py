@@ -230,3 +230,9 @@ def _day(text: str) -> date | None:
         return date.fromisoformat(text) if len(text) == 10 else None
     except ValueError:
         return None
+
+
+def is_past_day(text: str, today: date) -> bool:
+    """Whether a text is a day as forms send it, today or before."""
+    found = _day(text)
+    return found is not None and EARLIEST_BIRTH <= found <= today

@@ -11,13 +11,15 @@ from enum import StrEnum
 from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from identity.api.desk.base import DAY_MS, DeskContext
-from identity.api.desk.problems import REASON_NEEDED, UNKNOWN_PERSON
+from identity.api.desk.base import DAY_MS, HOUR_MS, DeskContext
+from identity.api.desk.problems import REASON_NEEDED, SLOW_DOWN, UNKNOWN_PERSON
 from identity.api.desk.tables import DeskAccess, DeskLookUp, DeskPerson
 from service.problems import Problem
 from service.sign_in.sessions import Officer
 from service.store import new_id
 
+HOUR_LOOK_UPS_MAX = 120
+"""Searches of one officer in an hour: a busy counter makes twenty, and nobody browses people here."""
 SHOWN_MAX = 20
 """Persons that one search shows: a clerk who needs more must say more about whom they look for."""
 LOOK_MS = 30 * 60_000
@@ -56,8 +58,15 @@ def look_up(desk: DeskContext, officer: Officer, reason: Reason, wanted: str, re
 
     Returns:
         Ids of persons whom the officer may now see; at most SHOWN_MAX.
+
+    Raises:
+        Problem: The officer has searched too often.
     """
     with desk.store.write() as session:
+        recent = (DeskLookUp.staff_id == officer.staff_id) & (DeskLookUp.at_ms > desk.now() - HOUR_MS)
+        made = session.scalar(select(func.count()).select_from(DeskLookUp).where(recent)) or 0
+        if made >= HOUR_LOOK_UPS_MAX:
+            raise Problem(SLOW_DOWN, {"seconds": HOUR_MS // 1000}, headers={"Retry-After": str(HOUR_MS // 1000)})
         found: dict[str, None] = {}
         for column in SEARCHED:
             rows = desk.store.people.find(session, column, wanted)

@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The desk as a part of a service: `[*staffed_parts(store, address, DESK_SITE, ledger), desk_part(store)]`."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 
 from chain.signing import TransactionSigner
 from identity.api.desk.base import DeskContext, Ledger, Tagger
+from identity.api.desk.case_pages import case_router
+from identity.api.desk.enrol_pages import enrol_router
+from identity.api.desk.erasure_pages import erasure_router
+from identity.api.desk.images import FILE_BYTES_MAX
 from identity.api.desk.ledger import DeskLedger
 from identity.api.desk.look_up_pages import look_up_router
+from identity.api.desk.person_pages import person_router
 from identity.api.desk.problems import KINDS
+from identity.api.desk.upkeep import keep_up
 from service.app import Part
 from service.pages import Site, add_templates
 from service.settings import RetentionSettings
@@ -21,11 +29,13 @@ add_templates(Path(__file__).parent / "templates")
 
 DESK_SITE = Site("desk.title", home="/", layout="workplace", scripts=("desk.js",))
 """Its places are shown by role: see `places`."""
+FORM_BYTES = 64 * 1024
+"""What a form has beside the file in it."""
 
 
 def desk_routers() -> list[APIRouter]:
     """All pages of the desk; each part of it adds its own here."""
-    return [look_up_router()]
+    return [look_up_router(), enrol_router(), case_router(), person_router(), erasure_router()]
 
 
 def desk_part(
@@ -53,9 +63,18 @@ def desk_part(
         The part; `app.state.desk` is the `DeskContext`.
     """
     kept = retention or RetentionSettings()
+    rounds: list[asyncio.Task[None]] = []
 
     async def start(app: FastAPI) -> None:
         way = DeskLedger(app.state.door) if ledger is None else ledger
         app.state.desk = DeskContext(store, site, way, tagger, service_key, kept, now)
+        rounds.append(asyncio.create_task(keep_up(app.state.desk)))
 
-    return Part("desk", desk_routers(), start=start, problems=KINDS)
+    async def stop(_app: FastAPI) -> None:
+        for task in rounds:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    limits = {"/pictures/": FILE_BYTES_MAX + FORM_BYTES}
+    return Part("desk", desk_routers(), start=start, stop=stop, problems=KINDS, body_limits=limits)

@@ -12,7 +12,6 @@ REASON_NEEDED = ProblemKind("desk.reason-needed", 403)
 UNKNOWN_PERSON = ProblemKind("desk.unknown-person", 404)
 UNKNOWN_CASE = ProblemKind("desk.unknown-case", 404)
 NOT_NOW = ProblemKind("desk.not-now", 409)
-CHANGED_MEANWHILE = ProblemKind("desk.changed-meanwhile", 409)
 OWN_WORK = ProblemKind("desk.own-work", 409)
 UNDER_WAY = ProblemKind("desk.under-way", 409)
 NOT_AS_PROPOSED = ProblemKind("desk.not-as-proposed", 409)
@@ -20,14 +19,12 @@ KNOWN_ELSEWHERE = ProblemKind("desk.known-elsewhere", 409)
 NO_TAG = ProblemKind("desk.no-tag", 503)
 IMAGE = ProblemKind("desk.image", 422)
 SLOW_DOWN = ProblemKind("desk.slow-down", 429)
-NO_LEDGER = ProblemKind("desk.no-ledger", 503)
 
 KINDS: tuple[ProblemKind, ...] = (
     REASON_NEEDED,
     UNKNOWN_PERSON,
     UNKNOWN_CASE,
     NOT_NOW,
-    CHANGED_MEANWHILE,
     OWN_WORK,
     UNDER_WAY,
     NOT_AS_PROPOSED,
@@ -35,5 +32,4 @@ KINDS: tuple[ProblemKind, ...] = (
     NO_TAG,
     IMAGE,
     SLOW_DOWN,
-    NO_LEDGER,
 )

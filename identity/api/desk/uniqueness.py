@@ -41,8 +41,11 @@ async def is_known(desk: DeskContext, officer: Officer, case_id: str, details: D
         tag = await desk.tagger.tag(details.number_kind, details.tagged_number)
     except TransportError:
         raise Problem(NO_TAG) from None
-    key = tag_key(tag.version, tag.value)
-    return (await desk.ledger.read([key])).values[key] is not None
+    keys = [tag_key(tag.version, tag.value)]
+    if tag.previous is not None:
+        keys.append(tag_key(tag.version - 1, tag.previous))
+    state = await desk.ledger.read(keys)
+    return any(state.values[key] is not None for key in keys)
 
 
 async def take_seat(desk: DeskContext, officer: Officer, case_id: str, details: Details, secrets: Secrets) -> None:

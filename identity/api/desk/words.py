@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Words of the desk that depend on a value, each key named as a literal."""
 
+from identity.api.desk.details import Method, Sex
 from identity.api.desk.looking_up import Reason
-from identity.api.desk.states import CaseKind, CaseState, PersonState, Step
+from identity.api.desk.states import CaseKind, CaseState, ErasureState, PersonState, Step
+from identity.documents import DocumentKind
 
 REASON_KEYS = {
     Reason.COUNTER: "desk.reason-counter",
@@ -60,6 +62,68 @@ STEP_KEYS = {
     Step.ACT: "desk.step-act",
     Step.DROP: "desk.step-drop",
     Step.WITHDRAW: "desk.step-withdraw",
+}
+DOCUMENT_KEYS = {
+    DocumentKind.RESIDENT_CARD: "desk.document-resident-card",
+    DocumentKind.HOUSEHOLD_REGISTER: "desk.document-household-register",
+    DocumentKind.RESIDENCE_PERMIT: "desk.document-residence-permit",
+    DocumentKind.HK_MO_TRAVEL_PERMIT: "desk.document-hk-mo-travel-permit",
+    DocumentKind.TW_TRAVEL_PERMIT: "desk.document-tw-travel-permit",
+    DocumentKind.FOREIGN_PERMANENT: "desk.document-foreign-permanent",
+    DocumentKind.PASSPORT: "desk.document-passport",
+}
+SEX_KEYS = {Sex.FEMALE: "desk.sex-female", Sex.MALE: "desk.sex-male", Sex.UNSTATED: "desk.sex-unstated"}
+METHOD_KEYS = {
+    Method.CHIP: "desk.method-chip",
+    Method.INSPECTED: "desk.method-inspected",
+    Method.VOUCHED: "desk.method-vouched",
+}
+METHOD_ABOUT_KEYS = {
+    Method.CHIP: "desk.method-chip-about",
+    Method.INSPECTED: "desk.method-inspected-about",
+    Method.VOUCHED: "desk.method-vouched-about",
+}
+CHANGE_KEYS = {
+    "holder-request": "desk.change-holder-request",
+    "key-compromised": "desk.change-key-compromised",
+    "issued-in-error": "desk.change-issued-in-error",
+    "under-investigation": "desk.change-under-investigation",
+    "investigation-closed": "desk.change-investigation-closed",
+    "no-longer-true": "desk.change-no-longer-true",
+}
+"""Why a status changes; the names of `deciding.REASONS`."""
+CODE_KEYS = {
+    "identity.own-proposal": "desk.code-own-proposal",
+    "identity.proposal-expired": "desk.code-proposal-expired",
+    "identity.proposal-changed": "desk.code-proposal-changed",
+    "identity.not-on-duty": "desk.code-not-on-duty",
+    "identity.no-officer": "desk.code-no-officer",
+    "identity.no-seat": "desk.code-no-seat",
+    "identity.issuer-suspended": "desk.code-issuer-suspended",
+}
+"""What the ledger's commonest refusals mean at a desk; others show their code alone."""
+NOTICE_KEYS = {
+    "enrol-approved": "desk.notice-enrol",
+    "change-approved": "desk.notice-change",
+    "suspend": "desk.notice-suspend",
+    "reinstate": "desk.notice-reinstate",
+    "revoke": "desk.notice-revoke",
+    "deceased": "desk.notice-deceased",
+    "recover": "desk.notice-recover",
+    "erasure-waits": "desk.notice-erasure",
+}
+"""What a notice says; other parts of the desk have words of their own for theirs."""
+GROUND_KEYS = {
+    "own-request": "desk.ground-own-request",
+    "withdrawn-consent": "desk.ground-withdrawn-consent",
+    "purpose-ended": "desk.ground-purpose-ended",
+    "unlawful": "desk.ground-unlawful",
+}
+ERASURE_KEYS = {
+    ErasureState.REQUESTED: ("warn", "desk.erasure-requested"),
+    ErasureState.WAITING: ("info", "desk.erasure-waiting"),
+    ErasureState.CANCELLED: ("plain", "desk.erasure-cancelled"),
+    ErasureState.DONE: ("good", "desk.erasure-done"),
 }
 
 

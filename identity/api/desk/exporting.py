@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All that the desk keeps of a person, as a document for that person.
+
+Also what joins them to the ledger: the registration's id, salts and receipts, with which anybody can check offline that
+the ledger commits to exactly these data. Entries of looks that concern an investigation appear once they may be seen.
+"""
+
+import base64
+from typing import Any
+
+from sqlalchemy import select
+
+from identity.api.desk import images, persons
+from identity.api.desk.base import DeskContext
+from identity.api.desk.cases import receipt_of
+from identity.api.desk.images import ImageKind
+from identity.api.desk.tables import DeskAccess, DeskCase, DeskNotice, DeskStep
+from service.sign_in.sessions import Officer
+
+FORMAT = "zhixin-person-export/1"
+
+
+def export(desk: DeskContext, officer: Officer, person_id: str) -> dict[str, Any]:
+    """A person's data as JSON. Who hands it out has called `require_reason` before.
+
+    Raises:
+        Problem: There is no such person here.
+    """
+    with desk.store.read() as session:
+        found = persons.load(desk, session, officer, person_id)
+        details = found.details
+        cases = session.scalars(select(DeskCase).where(DeskCase.person_id == person_id)).all()
+        steps = session.scalars(select(DeskStep).where(DeskStep.person_id == person_id)).all()
+        receipts = {step.id: receipt_of(desk, session, step) for step in steps}
+        visible = (DeskAccess.person_id == person_id) & (DeskAccess.visible_after_ms <= desk.now())
+        accesses = session.scalars(select(DeskAccess).where(visible).order_by(DeskAccess.number)).all()
+        notices = session.scalars(select(DeskNotice).where(DeskNotice.person_id == person_id)).all()
+        pictures = {kind: images.load(desk, session, person_id, kind) for kind in ImageKind}
+        return {
+            "format": FORMAT,
+            "made_ms": desk.now(),
+            "state": found.state,
+            "data": None if details is None else details.claims(),
+            "ledger": {
+                "registration": found.secrets.registration,
+                "salt": found.secrets.salt,
+                "commitment": "" if details is None else details.commitment(bytes.fromhex(found.secrets.salt)).hex(),
+            },
+            "cases": [
+                {
+                    "reference": case.reference,
+                    "kind": case.kind,
+                    "state": case.state,
+                    "opened_ms": case.opened_ms,
+                    "steps": [
+                        {"step": step.step, "at_ms": step.at_ms, "receipt": _text(receipts[step.id])}
+                        for step in steps
+                        if step.case_id == case.id
+                    ],
+                }
+                for case in cases
+            ],
+            "accesses": [
+                {
+                    "number": entry.number,
+                    "at_ms": entry.at_ms,
+                    "organisation": entry.organisation,
+                    "role": entry.role,
+                    "reason": entry.reason,
+                }
+                for entry in accesses
+            ],
+            "notices": [{"at_ms": notice.at_ms, "kind": notice.kind} for notice in notices],
+            "pictures": {kind: _text(content) for kind, content in pictures.items() if content is not None},
+        }
+
+
+def _text(content: bytes | None) -> str:
+    return "" if content is None else base64.b64encode(content).decode()

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the desk does by itself: follow acts, send again what the ledger has not answered, keep to retention settings.
+
+One process at a time need not be chosen: each round is transactions that another process may have done already.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy import delete, select
+from starlette.concurrency import run_in_threadpool
+
+from chain.errors import LedgerError
+from client.errors import TransportError
+from identity.api.desk.base import DAY_MS, HOUR_MS, DeskContext
+from identity.api.desk.erasing import due, erase
+from identity.api.desk.follow import follow_all, send_again
+from identity.api.desk.states import CaseKind, CaseState, PersonState
+from identity.api.desk.tables import DeskAccess, DeskCase, DeskImage, DeskImagePiece, DeskLookUp, DeskPerson
+from service.errors import PersonErased, StorageError
+from service.store.audit import SYSTEM
+
+log = structlog.get_logger(__name__)
+
+ROUND_MS = 1_000
+"""An approval whose page was closed is seen after a second."""
+BATCH = 100
+"""Rows of one round: some milliseconds, so that nobody waits long for a turn."""
+
+
+async def keep_up(desk: DeskContext) -> None:
+    """Do rounds until cancelled; a failure is logged and the next round tries again."""
+    tidied_ms = 0
+    while True:
+        try:
+            await send_again(desk)
+            await run_in_threadpool(follow_all, desk)
+            if desk.now() - tidied_ms >= HOUR_MS:
+                await run_in_threadpool(tidy, desk)
+                tidied_ms = desk.now()
+        except (StorageError, TransportError, LedgerError) as error:
+            log.warning("desk.round-failed", reason=type(error).__name__)
+        await asyncio.sleep(ROUND_MS / 1000)
+
+
+def tidy(desk: DeskContext) -> dict[str, int]:
+    """Delete what has been kept long enough, and erase whose waiting period is over.
+
+    Returns:
+        How many of each were removed.
+    """
+    follow_all(desk)
+    return {
+        "drafts": _each(desk, _drafts),
+        "images": _images(desk),
+        "accesses": _accesses(desk),
+        "erasures": _each(desk, due),
+    }
+
+
+def _each(desk: DeskContext, find: Callable[[DeskContext], list[str]]) -> int:
+    """Erase each of these persons."""
+    count = 0
+    for person_id in find(desk):
+        try:
+            erase(desk, person_id, SYSTEM)
+        except PersonErased:  # another process was faster
+            continue
+        count += 1
+    return count
+
+
+def _drafts(desk: DeskContext) -> list[str]:
+    """Persons of whom nothing was ever proposed, or nothing came, for so long."""
+    before_ms = desk.now() - desk.retention.draft_days * DAY_MS
+    with desk.store.read() as session:
+        proposed = select(DeskCase.person_id).where(
+            (DeskCase.kind == CaseKind.ENROL) & DeskCase.state.in_((CaseState.PROPOSED, CaseState.RETURNED))
+        )
+        wanted = (
+            DeskPerson.state.in_((PersonState.DRAFT, PersonState.DROPPED))
+            & (DeskPerson.changed_ms < before_ms)
+            & DeskPerson.person_id.not_in(proposed)
+        )
+        return list(session.scalars(select(DeskPerson.person_id).where(wanted).limit(BATCH)))
+
+
+def _images(desk: DeskContext) -> int:
+    before_ms = desk.now() - desk.retention.image_days * DAY_MS
+    with desk.store.write() as session:
+        old = session.scalars(select(DeskImage.id).where(DeskImage.created_ms < before_ms).limit(BATCH)).all()
+        session.execute(delete(DeskImagePiece).where(DeskImagePiece.image_id.in_(old)))
+        session.execute(delete(DeskImage).where(DeskImage.id.in_(old)))
+    return len(old)
+
+
+def _accesses(desk: DeskContext) -> int:
+    """Access entries keep their numbers, so that the citizen sees how many older ones were deleted by their time."""
+    before_ms = desk.now() - desk.retention.access_days * DAY_MS
+    with desk.store.write() as session:
+        old = session.scalars(select(DeskAccess.id).where(DeskAccess.at_ms < before_ms).limit(BATCH)).all()
+        session.execute(delete(DeskAccess).where(DeskAccess.id.in_(old)))
+        session.execute(delete(DeskLookUp).where(DeskLookUp.at_ms < before_ms))
+    return len(old)
