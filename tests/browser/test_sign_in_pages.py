@@ -82,3 +82,33 @@ def test_sign_in_without_a_passkey_of_this_site_says_what_happened(browser: Brow
         seen.page.click("main button[type=submit]")
         expect(seen.page.locator("[data-outcome] h2")).to_have_text("It did not work")
         assert seen.axe() == []
+
+
+@pytest.mark.parametrize(("language", "theme", "size"), [("en", "light", "desktop"), ("zh-CN", "dark", "phone")])
+def test_administrator_changes_a_role_and_the_open_session_asks_for_the_passkey(
+    browser: Browser, office: Office, language: str, theme: str, size: Size
+) -> None:
+    name, words = {"en": ("Chen Yu", "Supervisor"), "zh-CN": ("陈宇", "主管")}[language]
+    origin = office.address.public_origin
+    with visiting(browser, origin, size=size, language=language, theme=theme) as seen:
+        seen.add_authenticator()
+        join(seen, first_link(office, "Li Wei", "civil-affairs", another=True), "Phone")
+        seen.open("/people")
+        seen.page.fill("#name", name)
+        seen.page.check("input[value=clerk]")
+        seen.page.click("main form[action='/people'] button[type=submit]")
+        invitation = seen.page.locator("#link").inner_text()
+        with visiting(browser, origin, language=language) as other:
+            other.add_authenticator()
+            join(other, invitation, "Phone")
+            seen.open("/people")
+            row = seen.page.locator("tr", has_text=name)
+            row.locator("summary").click()
+            look_at(seen, "people-role")
+            row.locator("select").select_option("supervisor")
+            row.locator("form[action$='/role'] button").click()
+            expect(seen.page.locator("tr", has_text=name)).to_contain_text(words)
+            other.open("/passkeys")
+            expect(other.page).to_have_url(f"{origin}/confirm?next=/passkeys")
+            other.page.click("main button[type=submit]")
+            other.page.wait_for_url("**/passkeys")

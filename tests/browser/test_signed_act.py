@@ -17,11 +17,13 @@ from visiting import Size, Visit, visiting
 from chain import receipt
 from chain.signing import Scheme
 from cli.devnet.network import Devnet, bring_up, remove
+from cli.exits import Exit
 from membership.pb import membership_pb2 as pb
 from service.sign_in.part import OFFICE_SITE, OfficeLedger, acts_part
 from service.sign_in.people import first_link
 
 pytestmark = pytest.mark.network
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,37 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
     remove(root)
 
 
+def registered(seen: Visit, invitation: str, organisation: str) -> bytes:
+    """Join, register the passkey on the ledger, and take the receipt."""
+    seen.add_authenticator()
+    join(seen, invitation, "手机")
+    seen.page.click("form[action='/passkeys/register'] button")
+    seen.page.wait_for_url("**/acts/*")
+    expect(seen.page.locator("main li").first).to_contain_text(organisation)
+    expect(seen.page.locator(".notice.warn h2").first).to_have_text("治理密钥存放在本服务中")
+    seen.keep("sign-in-act")
+    assert seen.axe() == []
+    seen.page.click("main form[data-ceremony] button")
+    expect(seen.page.locator(".notice.good h2")).to_have_text("已记入账本", timeout=20_000)
+    seen.keep("sign-in-act-done")
+    assert seen.axe() == []
+    with seen.page.expect_download() as download:
+        seen.page.click("a[download]")
+    return download.value.path().read_bytes()
+
+
+def command_for_a_removed_officer(administrator: Visit, name: str) -> str:
+    """Remove somebody, and read what the page says is left to do."""
+    administrator.open("/people")
+    row = administrator.page.locator("tr", has_text=name)
+    row.locator("summary").click()
+    row.locator("form[action$='/remove'] button").click()
+    expect(administrator.page.locator(".notice.warn h2")).to_contain_text(name)
+    administrator.keep("sign-in-people-removed")
+    assert administrator.axe() == []
+    return administrator.page.locator(".notice.warn code").inner_text()
+
+
 def test_invited_officer_registers_a_passkey_and_the_signed_act_is_proven_offline(
     browser: Browser, network: Devnet, tmp_path: Path
 ) -> None:
@@ -48,30 +81,17 @@ def test_invited_officer_registers_a_passkey_and_the_signed_act_is_proven_offlin
     acts = acts_part(OfficeLedger(genesis, home.endpoints(genesis), governor=governor), OFFICE_SITE)
     with served_office(tmp_path, lambda _store: [acts]) as office:
         origin = office.address.public_origin
-        with visiting(browser, origin, language="en") as seen:
-            seen.add_authenticator()
-            join(seen, first_link(office, "Li Wei", organisation), "Phone")
-            seen.open("/people")
-            seen.page.fill("#name", "Zhang Min")
-            seen.page.check("input[value=clerk]")
-            seen.page.click("main form[action='/people'] button[type=submit]")
-            invitation = seen.page.locator("#link").inner_text()
-        with visiting(browser, origin, size="phone", language="zh-CN") as seen:
-            seen.add_authenticator()
-            join(seen, invitation, "手机")
-            seen.page.click("form[action='/passkeys/register'] button")
-            seen.page.wait_for_url("**/acts/*")
-            expect(seen.page.locator("main li").first).to_contain_text(organisation)
-            expect(seen.page.locator(".notice.warn h2").first).to_have_text("治理密钥存放在本服务中")
-            seen.keep("sign-in-act")
-            assert seen.axe() == []
-            seen.page.click("main form[data-ceremony] button")
-            expect(seen.page.locator(".notice.good h2")).to_have_text("已记入账本", timeout=20_000)
-            seen.keep("sign-in-act-done")
-            assert seen.axe() == []
-            with seen.page.expect_download() as download:
-                seen.page.click("a[download]")
-            proof = download.value.path().read_bytes()
+        with visiting(browser, origin, language="en") as administrator:
+            administrator.add_authenticator()
+            join(administrator, first_link(office, "Li Wei", organisation), "Phone")
+            administrator.open("/people")
+            administrator.page.fill("#name", "Zhang Min")
+            administrator.page.check("input[value=clerk]")
+            administrator.page.click("main form[action='/people'] button[type=submit]")
+            invitation = administrator.page.locator("#link").inner_text()
+            with visiting(browser, origin, size="phone", language="zh-CN") as seen:
+                proof = registered(seen, invitation, organisation)
+            command = command_for_a_removed_officer(administrator, "Zhang Min")
     verified = receipt.verify(proof, home.genesis_path.read_bytes())
     (inclusion,) = verified.inclusions
     operation = inclusion.operation
@@ -80,9 +100,13 @@ def test_invited_officer_registers_a_passkey_and_the_signed_act_is_proven_offlin
     schemes = {signer.scheme: signer.public_key for signer in inclusion.header.signers}
     assert schemes[Scheme.WEBAUTHN_ES256] == key.public_key
     assert schemes[governor.signer.scheme] == governor.signer.public_key
-
-
-ROOT = Path(__file__).resolve().parents[2]
+    argv = command.replace("NAME", organisation).split()
+    assert argv[0] == "zhixin"
+    run = [sys.executable, "-m", "cli", *argv[1:], "--home", str(home.root)]
+    subprocess.run(run, cwd=ROOT, timeout=60, check=True, capture_output=True)
+    again = subprocess.run(run, cwd=ROOT, timeout=60, check=False, capture_output=True, text=True)
+    assert again.returncode == Exit.REFUSED
+    assert "membership.key-revoked" in again.stderr
 
 
 def signed_offline(request: Path, key: str, home: Path, digits: str) -> Path:
