@@ -2,8 +2,8 @@
 """Repair by class of severity, by date, against a table written by hand; working days.
 
 The rules: 信用修复管理办法 (NDRC order 36 of 2025). Minor: not published in principle, at most 3 months, repaired once
-the duty is fulfilled. General: 3 months to 1 year. Serious: 1 to 3 years. The clock starts at the document's date; repair
-takes the shortest period, the duty fulfilled, and a pledge; after the longest one publication stops by itself.
+the duty is fulfilled. General: 3 months to 1 year. Serious: 1 to 3 years. The clock starts at the document's date;
+repair takes the shortest period, the duty fulfilled, and a pledge; after the longest one publication stops by itself.
 """
 
 from datetime import date, timedelta
