@@ -55,7 +55,7 @@ setup-cards: $(VENV)/cards  ## what readers of smart cards need: pyscard, built 
 setup-debian:  ## as root: what the tests need of Debian (tests/setup_debian); otherwise name what is missing
 	@tests/setup_debian
 
-demo: setup  ## run the demo and stay up; ONCE=1 ends with 0 only if each step held
+demo: setup setup-web  ## run the demo and stay up; ONCE=1 ends with 0 only if each step held
 	$(BIN)/zhixin demo run $(if $(ONCE),--once)
 
 test: setup-dev setup-web setup-debian setup-cards  ## every test, 1,000 simulator seeds included

@@ -20,6 +20,7 @@ from cli.language import t
 from cli.output import emit, emit_table, note
 from cli.run import run_async, until_interrupted
 from cli.scenes.registry import Scene, scenes
+from cli.scenes.serving import end_services
 from cli.scenes.stage import Stage
 
 app = group(t("help.demo"))
@@ -51,7 +52,10 @@ def run(
     if unknown:
         raise UsageError("demo.unknown", t("demo.unknown", names=", ".join(unknown), known=", ".join(known)))
     chosen = [known[name] for name in dict.fromkeys(names or known)]
+    for scene in chosen:
+        scene.check()
     with _own_home(home) as root:
+        end_services(root)
         if clean(root):
             note(t("demo.leftovers", root=root))
         run_async(_demonstrate(root, chosen, base_port, once=once))
@@ -91,6 +95,7 @@ async def _demonstrate(root: Path, chosen: list[Scene], base_port: int | None, *
         note(t("demo.ending"))
         raise KeyboardInterrupt from None
     finally:
+        end_services(root)
         network.stop(network.names)
 
 

@@ -57,11 +57,11 @@ async def play(stage: Stage) -> None:
                 len(load(table, datetime.now(UTC).date()).people) == RESIDENTS,
             )
         with stage.step(t("scene.ledger.import")):
-            report, receipts = await _import(stage, session, table)
+            report, receipts = await attest_table(stage, session, table)
             stage.hold(t("scene.ledger.imported", count=report.attested), report.attested == RESIDENTS)
             files = sorted(receipts.glob("*.receipt"))
             stage.hold(t("scene.ledger.receipts", count=len(files), path=receipts), len(files) == RESIDENTS)
-            again, _ = await _import(stage, session, table, watch=lambda _position: None)
+            again, _ = await attest_table(stage, session, table, watch=lambda _position: None)
             stage.hold(t("scene.ledger.rerun"), (again.attested, again.before) == (0, RESIDENTS))
         with stage.step(t("scene.ledger.offline")):
             await _verify_offline(stage, files[:OFFLINE_SAMPLES])
@@ -90,7 +90,7 @@ def summary(stage: Stage) -> list[str]:
     return lines
 
 
-async def _import(
+async def attest_table(
     stage: Stage,
     session: Session,
     table: Path,
@@ -180,7 +180,7 @@ async def _kill_and_go_on(stage: Stage, session: Session, table: Path) -> None:
             under_way.set()
 
     under_way = asyncio.Event()
-    running = asyncio.create_task(_import(stage, session, table, watch=count, in_flight_max=KILL_AFTER))
+    running = asyncio.create_task(attest_table(stage, session, table, watch=count, in_flight_max=KILL_AFTER))
     waiting = asyncio.create_task(under_way.wait())
     await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()

@@ -5,8 +5,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from cli.language import t
-from cli.scenes import ledger
+from cli.scenes import ledger, services
 from cli.scenes.stage import Stage
+
+
+def _nothing() -> None:
+    """Most scenes can be played anywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,14 +20,21 @@ class Scene:
     Attributes:
         play: Runs it; raises if anything that it claims does not hold.
         summary: What happened and what to try next, in both languages, from the stage's facts.
+        check: Finds out before anything is started whether it can be played here; raises if not.
     """
 
     name: str
     title: str
     play: Callable[[Stage], Awaitable[None]]
     summary: Callable[[Stage], list[str]]
+    check: Callable[[], None] = _nothing
 
 
 def scenes() -> dict[str, Scene]:
     """By name."""
-    return {"ledger": Scene("ledger", t("scene.ledger.title"), ledger.play, ledger.summary)}
+    return {
+        "ledger": Scene("ledger", t("scene.ledger.title"), ledger.play, ledger.summary),
+        "services": Scene(
+            "services", t("scene.services.title"), services.play, services.summary, check=services.check_built
+        ),
+    }

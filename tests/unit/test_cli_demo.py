@@ -20,8 +20,10 @@ from cli.exits import Exit
 from cli.load.measure import SignatureBound, percentile
 from cli.load.run import bench_home
 from cli.load.transactions import Transactions
+from cli.scenes import services, serving
 from cli.scenes.registry import Scene, scenes
 from cli.scenes.stage import Stage
+from service.static_files import PagesNotBuilt
 
 
 def mark(root: Path, validators: int = 1) -> None:
@@ -144,3 +146,38 @@ async def test_signature_bound_counts_what_it_verified() -> None:
     await asyncio.gather(task, return_exceptions=True)
     assert bound.verified >= 100
     assert bound.per_s > 500
+
+
+def test_service_that_an_earlier_demonstration_left_is_ended_and_a_stranger_with_its_number_is_not(
+    tmp_path: Path,
+) -> None:
+    notes = tmp_path / serving.NOTES
+    left = process.spawn(["/bin/sleep", "60"], log=tmp_path / "log", pid_file=notes / "explorer.pid")
+    stranger = process.spawn(["/bin/sleep", "60"], log=tmp_path / "log", pid_file=tmp_path / "other.pid")
+    try:
+        note = {"pid": stranger.pid, "started_ticks": stranger.started_ticks - 1, "boot": stranger.boot}
+        (notes / "reused.pid").write_text(json.dumps(note))
+        serving.end_services(tmp_path)
+        assert process.identify(left.pid) != left
+        assert process.identify(stranger.pid) == stranger
+        assert list(notes.iterdir()) == []
+    finally:
+        process.end(stranger, grace_s=5)
+
+
+async def test_service_that_ends_at_once_is_named_with_its_log(tmp_path: Path) -> None:
+    ended = process.spawn(["/bin/false"], log=tmp_path / "log", pid_file=tmp_path / "explorer.pid")
+    with pytest.raises(WorldError, match=str(tmp_path / "log")):
+        await serving.Served("http://localhost:1", tmp_path / "log", ended).ready()
+
+
+def test_scene_whose_pages_were_not_built_says_so_before_a_network_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def absent() -> None:
+        raise PagesNotBuilt("run make setup-web")
+
+    monkeypatch.setattr(services, "static_files", absent)
+    assert main.run(["demo", "run", "services", "--once", "--home", str(tmp_path / "d"), "--json"]) == Exit.INPUT
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "service.pages"
+    assert not (tmp_path / "d").exists()
