@@ -4,6 +4,7 @@
 Forms carry a token and go back to their page; what a passkey does runs in `web/pages/sign-in.ts`.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -97,8 +98,7 @@ def _add_entrance(router: APIRouter, site: Site) -> None:
 
 
 def _add_passkeys(router: APIRouter, site: Site) -> None:
-    @router.get(HOME_PATH)
-    def show_passkeys(request: Request, officer: Here) -> Response:
+    def show_list(request: Request, officer: Officer, keys: Sequence[str] = ()) -> Response:
         office = office_of(request)
         listed = passkeys.list_passkeys(office, officer)
         return show(
@@ -112,12 +112,20 @@ def _add_passkeys(router: APIRouter, site: Site) -> None:
             removable=sum(not one.is_suspect for one in listed) > 1,
             name_max=passkeys.NAME_CHARACTERS_MAX,
             registers=hasattr(request.app.state, "acts") and officer.may(Permission.REGISTER_KEY),
+            keys=keys,
         )
+
+    @router.get(HOME_PATH)
+    def show_passkeys(request: Request, officer: Here) -> Response:
+        return show_list(request, officer)
 
     @router.post(HOME_PATH + "/{passkey_id}/remove")
     def remove(passkey_id: str, request: Request, officer: Fresh) -> Response:
-        passkeys.remove(office_of(request), officer, passkey_id)
-        return RedirectResponse(HOME_PATH, 303)
+        key = passkeys.remove(office_of(request), officer, passkey_id)
+        left = _left(request, [key])
+        if not left or passkey_id == officer.passkey_id:  # the session has ended with it
+            return RedirectResponse(HOME_PATH, 303)
+        return show_list(request, officer, left)
 
     @router.post(HOME_PATH + "/{passkey_id}/name")
     def rename(passkey_id: str, request: Request, officer: Here, name: Text) -> Response:
@@ -182,16 +190,16 @@ def _add_people(router: APIRouter, site: Site) -> None:
 
     @router.post(PEOPLE_PATH + "/{staff_id}/re-enrol")
     def re_enrol(staff_id: str, request: Request, officer: FreshManager) -> Response:
+        name, keys = people.find_person(office_of(request), staff_id)
         link = people.re_enrol(office_of(request), officer, staff_id)
-        return show_list(request, officer, link=link, for_whom=_named(request, staff_id))
+        return show_list(request, officer, link=link, for_whom=name, keys=_left(request, keys))
 
     @router.post(PEOPLE_PATH + "/{staff_id}/remove")
     def remove(staff_id: str, request: Request, officer: FreshManager) -> Response:
-        named = _named(request, staff_id)
-        keys = people.remove(office_of(request), officer, staff_id)
-        if not keys or not hasattr(request.app.state, "acts"):
-            return RedirectResponse(PEOPLE_PATH, 303)
-        return show_list(request, officer, keys=[key.hex() for key in keys], for_whom=named)
+        name, keys = people.find_person(office_of(request), staff_id)
+        people.remove(office_of(request), officer, staff_id)
+        left = _left(request, keys)
+        return show_list(request, officer, keys=left, for_whom=name) if left else RedirectResponse(PEOPLE_PATH, 303)
 
     @router.post(PEOPLE_PATH + "/{staff_id}/role")
     def change_role(staff_id: str, request: Request, officer: FreshManager, role: Text = "") -> Response:
@@ -206,9 +214,9 @@ def _add_people(router: APIRouter, site: Site) -> None:
         return RedirectResponse(PEOPLE_PATH, 303)
 
 
-def _named(request: Request, staff_id: str) -> str:
-    """What somebody is called."""
-    return next((one.name for one in people.list_people(office_of(request)) if one.id == staff_id), "")
+def _left(request: Request, keys: Sequence[bytes]) -> list[str]:
+    """Keys that are gone here and may still stand on the ledger, in hex; none where nobody signs there."""
+    return [key.hex() for key in keys] if hasattr(request.app.state, "acts") else []
 
 
 def _clean(text: str) -> str:

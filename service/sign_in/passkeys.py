@@ -223,8 +223,11 @@ def rename(office: Office, officer: Officer, passkey_id: str, name: str) -> None
         office.store.record(session, Act(officer.person_id, "passkey.renamed", passkey.id))
 
 
-def remove(office: Office, officer: Officer, passkey_id: str) -> None:
+def remove(office: Office, officer: Officer, passkey_id: str) -> bytes:
     """Remove one's passkey, never the last that can be used; sessions that it stands behind end.
+
+    Returns:
+        Its public key, 33 bytes: on the ledger it stays what it was.
 
     Raises:
         Problem: It is the last, or no passkey of theirs.
@@ -237,8 +240,10 @@ def remove(office: Office, officer: Officer, passkey_id: str) -> None:
         if not session.scalar(usable):
             raise Problem(kinds.LAST_PASSKEY)
         end_sessions_with(office, session, passkey.id, officer.person_id)
+        key = passkey.public_key
         office.store.people.remove(session, passkey)
         office.store.record(session, Act(officer.person_id, "passkey.removed", passkey_id))
+    return key
 
 
 # ---------------------------------------------------------------- inside

@@ -158,21 +158,17 @@ def re_enrol(office: Office, officer: Officer, staff_id: str) -> str:
     return link_of(office, token)
 
 
-def remove(office: Office, officer: Officer, staff_id: str) -> Sequence[bytes]:
+def remove(office: Office, officer: Officer, staff_id: str) -> None:
     """End somebody's place: passkeys, sessions and links at once. The entry stays for the audit until it is erased.
-
-    Returns:
-        Public keys of the passkeys that were theirs, 33 bytes each: on the ledger they stay what they were.
 
     Raises:
         Problem: Nobody does this to oneself; or there is no such person.
     """
     with office.store.write() as session:
         member = _other(office, session, officer, staff_id)
-        keys = _lock_out(office, session, member, officer.person_id)
+        _lock_out(office, session, member, officer.person_id)
         member.state = REMOVED
         office.store.record(session, Act(officer.person_id, "people.removed", member.id))
-    return keys
 
 
 def change_role(office: Office, officer: Officer, staff_id: str, role: Role) -> None:
@@ -229,6 +225,20 @@ def list_people(office: Office) -> Sequence[Person]:
         ]
     order = (ACTIVE, INVITED, REMOVED)
     return sorted(people, key=lambda person: (order.index(person.state), person.name))
+
+
+def find_person(office: Office, staff_id: str) -> tuple[str, Sequence[bytes]]:
+    """Somebody's name, and the public keys of their passkeys, 33 bytes each: what is ended here stays on the ledger.
+
+    Raises:
+        Problem: There is no such person.
+    """
+    with office.store.read() as session:
+        member = session.scalar(select(StaffMember).where(StaffMember.id == staff_id, _of(office.service)))
+        if member is None:
+            raise Problem(kinds.UNKNOWN)
+        keys = session.scalars(select(Passkey.public_key).where(Passkey.staff_id == staff_id)).all()
+        return office.store.people.open(session, member, StaffMember.name) or "", keys
 
 
 def look_at_link(office: Office, token: str) -> Invited:
@@ -354,14 +364,11 @@ def _hold(office: Office, session: Session, officer: Officer, staff_id: str) -> 
     return held.get(staff_id)
 
 
-def _lock_out(office: Office, session: Session, member: StaffMember, actor: str) -> list[bytes]:
-    passkeys = session.scalars(select(Passkey).where(Passkey.staff_id == member.id)).all()
-    keys = [passkey.public_key for passkey in passkeys]
-    for passkey in passkeys:
+def _lock_out(office: Office, session: Session, member: StaffMember, actor: str) -> None:
+    for passkey in session.scalars(select(Passkey).where(Passkey.staff_id == member.id)).all():
         office.store.people.remove(session, passkey)
     session.execute(delete(Invitation).where(Invitation.staff_id == member.id))
     end_sessions(office, session, member.id, actor)
-    return keys
 
 
 def _counts(session: Session, model: type[Passkey | SignInSession]) -> dict[str, int]:

@@ -18,7 +18,7 @@ from store_rig import Rig
 from chain.codec import encode
 from chain.ed25519 import Ed25519Signer
 from chain.errors import InvalidMessage, InvalidSignature
-from chain.p256 import P256Signer
+from chain.p256 import P256Signer, compress
 from chain.signing import Scheme, Signer, TransactionSigner
 from chain.transaction import SignedTransaction, verify_signatures
 from chain.types import Network
@@ -364,3 +364,21 @@ async def test_oversized_answer_is_refused(sqlite_rig: Rig) -> None:
     at, _ = await registering(sqlite_rig)
     assert await at.hand_in(b"x" * 100_000) == "act.answer-unfit"
     assert await at.hand_in(b"x" * 300_000) == "request.too-large"
+
+
+async def test_passkeys_that_end_here_are_named_for_revocation_on_the_ledger(sqlite_rig: Rig) -> None:
+    at, _ = await registering(sqlite_rig)
+    clerk, (administrator, _) = at.browser.officer(), await at.desk.administrator("Wang Fang")
+    second = Authenticator()
+    await at.browser.add(second)
+    other = at.desk.browser()
+    await other.sign_in(second)
+    removed = await other.form(f"/passkeys/{clerk.passkey_id}/remove")
+    assert f"revoke-registration {clerk.public_key.hex()}" in removed.text
+    for way in ("re-enrol", "remove"):
+        page = await administrator.form(f"/people/{clerk.staff_id}/{way}")
+        assert (f"revoke-registration {other_key(second)}" in page.text) is (way == "re-enrol")
+
+
+def other_key(device: Authenticator) -> str:
+    return compress(device.key.public_key()).hex()
