@@ -4,6 +4,8 @@
 from collections.abc import Sequence
 
 from cli.staffing import office_ledger
+from cli.uniqueness import tagger_of
+from identity.api.desk.cards_part import cards_part
 from identity.api.desk.part import DESK_SITE, desk_part
 from identity.issuing import REGISTRAR_ROLE
 from service.app import Part
@@ -22,5 +24,6 @@ def desk_parts(ground: Ground, address: Address) -> Sequence[Part]:
     assert ground.store is not None, "the service says that it needs one"
     ledger = office_ledger(ground.settings, REGISTRAR_ROLE)
     own = ledger.cosigners[0] if ledger.cosigners else None
-    desk = desk_part(ground.store, service_key=own, retention=ground.settings.retention)
-    return [*staffed_parts(ground.store, address, DESK_SITE, ledger), desk]
+    tagger = tagger_of(ground.settings)
+    desk = desk_part(ground.store, tagger=tagger, service_key=own, retention=ground.settings.retention)
+    return [*staffed_parts(ground.store, address, DESK_SITE, ledger), desk, cards_part(None)]

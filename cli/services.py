@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import identity.api.desk.tables  # every store has all tables, whichever command opens it
-import identity.api.issuer.tables  # noqa: F401 - likewise
+import identity.api.issuer.tables
+import identity.api.tagging.tables  # noqa: F401 - likewise
 import service.sign_in.tables  # noqa: F401 - likewise
 from cli.errors import InputError, WorldError
 from service.app import Part
@@ -54,12 +55,19 @@ def _issuer(ground: Ground, address: Address) -> Sequence[Part]:
 
 SERVICES: tuple[Service, ...] = (
     Service("styles", BASE_PORT, needs_store=False, build=_styles),
+def _uniqueness(ground: Ground, address: Address) -> Sequence[Part]:
+    from cli.uniqueness import uniqueness_parts  # noqa: PLC0415 - a command about the store needs no network
+
+    return uniqueness_parts(ground, address)
+
+
     Service("explorer", BASE_PORT + 1, needs_store=False, build=_explorer),
     Service("office", BASE_PORT + 2, needs_store=True, build=_office),
     Service("desk", BASE_PORT + 3, needs_store=True, build=_desk),
     Service("issuer", BASE_PORT + 4, needs_store=True, build=_issuer),
 )
 
+    Service("uniqueness", BASE_PORT + 5, needs_store=True, build=_uniqueness),
 
 @contextmanager
 def explained() -> Iterator[None]:

@@ -113,6 +113,31 @@ class IssuingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class UniquenessSettings:
+    """The uniqueness service, and how a registrar's desk asks it."""
+
+    keys: str = field(default="data/tag-keys", metadata={"why": "the tags' keys; mode 0700, apart from the store"})
+    passphrase_file: str = field(default="", metadata={"why": "else ZHIXIN_PASSPHRASE; opens the tags' keys"})
+    allow_plain: bool = field(default=False, metadata={"why": "only a test network may keep keys unencrypted"})
+    token: str = field(default="", metadata={"why": "empty: keys in uniqueness.keys; else pkcs11:…, keys in a token"})
+    signing_key: str = field(
+        default="", metadata={"why": "key file of the uniqueness organisation; purpose attest; signs tags"}
+    )
+    per_minute_max: int = field(default=60, metadata={"why": "questions of one registrar: a large desk's peak"})
+    per_day_max: int = field(
+        default=5_000, metadata={"why": "questions of one registrar: guessing a city's numbers takes years"}
+    )
+    retags_per_day_max: int = field(
+        default=100_000, metadata={"why": "tags of one registrar that move to a new key; a city's in some days"}
+    )
+    url: str = field(default="", metadata={"why": "where a desk finds the service; empty: nobody can be enrolled"})
+    bearer_file: str = field(default="", metadata={"why": "holds the desk's key to the service; mode 0600"})
+    ca_file: str = field(
+        default="", metadata={"why": "certificates that the service's is signed by; empty: the system's"}
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class IndexSettings:
     """The index of the chain; nothing in it is personal, and it can be rebuilt at any time."""
 
@@ -193,6 +218,7 @@ class Settings:
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     signing: SigningSettings = field(default_factory=SigningSettings)
     issuing: IssuingSettings = field(default_factory=IssuingSettings)
+    uniqueness: UniquenessSettings = field(default_factory=UniquenessSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)

@@ -14,6 +14,7 @@ GUIDE = ROOT / "docs" / "services.md"
 sys.path.insert(0, str(ROOT))
 
 from identity.api.desk.problems import KINDS as DESK_KINDS  # noqa: E402 - after the path is set
+from identity.api.tagging.problems import KINDS as TAGGING_KINDS  # noqa: E402 - likewise
 from service.explorer.problems import KINDS as EXPLORER_KINDS  # noqa: E402 - after the path is set
 from service.language import translate  # noqa: E402 - after the path is set
 from service.problems import KINDS  # noqa: E402 - likewise
@@ -35,7 +36,9 @@ made by `tests/check_service_docs.py --write`, and a test keeps it in step with 
 def codes() -> str:
     """The whole page of codes."""
     rows = []
-    for kind in sorted((*KINDS, *DESK_KINDS, *EXPLORER_KINDS, *SIGN_IN_KINDS), key=lambda kind: kind.code):
+    for kind in sorted(
+        (*KINDS, *DESK_KINDS, *EXPLORER_KINDS, *SIGN_IN_KINDS, *TAGGING_KINDS), key=lambda kind: kind.code
+    ):
         places = {"limit": "…", "seconds": "…", "count": "…", "failed": "…"}
         detail = translate("en", f"problem.{kind.code}.detail", **places)
         rows.append(f"| `{kind.code}` | {kind.status} | {kind.title('en')}. {detail} |")

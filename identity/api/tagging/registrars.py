@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Registrars' keys to the uniqueness service, and the budget of questions that each has.
+
+A question costs the same whether it is answered with a known tag or an unknown one. The budget stands in the database,
+so that neither a restart nor a second process gives a registrar another one.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from identity.api.tagging.problems import BEARER, RATE
+from identity.api.tagging.tables import UniquenessRegistrar, UniquenessUsage
+from service.problems import Problem
+from service.store import Act, Store, new_id
+
+KEY_PREFIX: Final = "zxu_"
+"""Whoever finds one in a place where it should not be knows what it is."""
+KEY_CHARACTERS_MAX: Final = 64
+_KEY_BYTES = 32
+_MINUTE_MS = 60_000
+_DAY_MS = 24 * 60 * _MINUTE_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Registrar:
+    """Who asks.
+
+    Attributes:
+        id: Random; stands in the audit chain.
+        organisation: On the ledger.
+    """
+
+    id: str
+    organisation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many questions of a sort a registrar may ask.
+
+    Attributes:
+        name: Of the sort; stands in the database.
+    """
+
+    name: str
+    per_minute: int
+    per_day: int
+
+
+def add(store: Store, organisation: str, now_ms: int) -> tuple[Registrar, str]:
+    """Give a registrar a key.
+
+    Returns:
+        Who it is, and the key, which is kept nowhere: only its digest is.
+    """
+    key = KEY_PREFIX + secrets.token_urlsafe(_KEY_BYTES)
+    registrar = Registrar(new_id(), organisation)
+    with store.write() as session:
+        digest = _digest(key)
+        session.add(UniquenessRegistrar(id=registrar.id, organisation=organisation, key_digest=digest, made_ms=now_ms))
+        store.record(session, Act("system", "uniqueness.registrar-added", registrar.id))
+    return registrar, key
+
+
+def end(store: Store, registrar_id: str, now_ms: int) -> bool:
+    """End a registrar's key; its budget and its rows in the audit chain stay.
+
+    Returns:
+        Whether there was one in use.
+    """
+    with store.write() as session:
+        row = session.get(UniquenessRegistrar, registrar_id, with_for_update=True)
+        if row is None or row.ended_ms is not None:
+            return False
+        row.ended_ms = now_ms
+        store.record(session, Act("system", "uniqueness.registrar-ended", registrar_id))
+        return True
+
+
+def listed(store: Store) -> Sequence[UniquenessRegistrar]:
+    """All of them, oldest first."""
+    with store.read() as session:
+        return session.scalars(select(UniquenessRegistrar).order_by(UniquenessRegistrar.made_ms)).all()
+
+
+def find(store: Store, key: str) -> Registrar:
+    """Whose key this is.
+
+    Raises:
+        Problem: Nobody's, or it was ended.
+    """
+    if not key.startswith(KEY_PREFIX) or len(key) > KEY_CHARACTERS_MAX:
+        raise Problem(BEARER, headers={"WWW-Authenticate": "Bearer"})
+    with store.read() as session:
+        row = session.scalar(select(UniquenessRegistrar).where(UniquenessRegistrar.key_digest == _digest(key)))
+        if row is None or row.ended_ms is not None:
+            raise Problem(BEARER, headers={"WWW-Authenticate": "Bearer"})
+        return Registrar(row.id, row.organisation)
+
+
+def check_budget(store: Store, registrar: Registrar, budget: Budget, now_ms: int) -> None:
+    """Whether a question could be paid for now; `charge` decides.
+
+    Raises:
+        Problem: The budget is used up.
+    """
+    with store.read() as session:
+        usage = session.get(UniquenessUsage, (registrar.id, budget.name))
+        wait_ms = 0 if usage is None else _wait_ms(usage, budget, now_ms)
+    if wait_ms:
+        _refuse(store, registrar, budget, wait_ms)
+
+
+def charge(store: Store, registrar: Registrar, budget: Budget, now_ms: int, act: Act) -> None:
+    """Pay for a question, in one transaction with its row in the audit chain.
+
+    Raises:
+        Problem: The budget is used up: nothing is answered.
+    """
+    with store.write() as session:
+        usage = _held(session, registrar, budget)
+        wait_ms = _wait_ms(usage, budget, now_ms)
+        if not wait_ms:
+            minute, day = now_ms // _MINUTE_MS, now_ms // _DAY_MS
+            usage.minute_count = usage.minute_count + 1 if usage.minute == minute else 1
+            usage.day_count = usage.day_count + 1 if usage.day == day else 1
+            usage.minute, usage.day, usage.is_refusal_noted = minute, day, False
+            store.record(session, act)
+    if wait_ms:
+        _refuse(store, registrar, budget, wait_ms)
+
+
+def _refuse(store: Store, registrar: Registrar, budget: Budget, wait_ms: int) -> None:
+    """Say no, and note it once until questions are answered again: refusals alone fill no table.
+
+    Raises:
+        Problem: Always.
+    """
+    with store.write() as session:
+        usage = _held(session, registrar, budget)
+        if not usage.is_refusal_noted:
+            usage.is_refusal_noted = True
+            store.record(session, Act(registrar.id, "uniqueness.budget-used-up", "-"))
+    seconds = -(-wait_ms // 1000)
+    raise Problem(RATE, {"seconds": seconds}, headers={"Retry-After": str(seconds)})
+
+
+def _held(session: Session, registrar: Registrar, budget: Budget) -> UniquenessUsage:
+    """What a registrar has used, held until this transaction ends; a key that was ended meanwhile pays for nothing."""
+    row = session.get(UniquenessRegistrar, registrar.id, with_for_update=True)
+    if row is None or row.ended_ms is not None:
+        raise Problem(BEARER, headers={"WWW-Authenticate": "Bearer"})
+    usage = session.get(UniquenessUsage, (registrar.id, budget.name))
+    if usage is None:
+        usage = UniquenessUsage(
+            registrar_id=registrar.id,
+            budget=budget.name,
+            minute=0,
+            minute_count=0,
+            day=0,
+            day_count=0,
+            is_refusal_noted=False,
+        )
+        session.add(usage)
+    return usage
+
+
+def _wait_ms(usage: UniquenessUsage, budget: Budget, now_ms: int) -> int:
+    """Until a question can be paid for; 0: now."""
+    if usage.day == now_ms // _DAY_MS and usage.day_count >= budget.per_day:
+        return _DAY_MS - now_ms % _DAY_MS
+    if usage.minute == now_ms // _MINUTE_MS and usage.minute_count >= budget.per_minute:
+        return _MINUTE_MS - now_ms % _MINUTE_MS
+    return 0
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(b"zhixin/uniqueness-bearer/1|" + key.encode()).digest()
