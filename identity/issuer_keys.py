@@ -259,6 +259,16 @@ def certify(
     return made.sign(private_key, SHA256()).public_bytes(Encoding.DER)
 
 
+def check_issued_by(certificate: bytes, registrar: bytes) -> None:
+    """Check that a registrar certified an issuing key, so that verifiers will believe what it signs.
+
+    Raises:
+        InvalidToken: It did not.
+    """
+    if not _is_issued_by(load_certificate(certificate), load_certificate(registrar)):
+        raise InvalidToken("the registrar's certificate here did not certify this issuing key", "identity.issuer-key")
+
+
 def load_certificate(der: bytes) -> x509.Certificate:
     """Read a certificate of a P-256 key.
 

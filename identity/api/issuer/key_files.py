@@ -114,7 +114,7 @@ def make_issuing_key(
     registrar = _read(folder / _REGISTRAR, REGISTRAR_FORMAT)
     certificate = _bytes(registrar, "certificate")
     wrapping = load_file_key(folder, _word(registrar, "wrapped_by"), passphrase, allow_plain=allow_plain)
-    own = wrapping.unwrap(bytes.fromhex(_word(registrar, "secret")), _where(certificate))
+    own = wrapping.unwrap(_hex(registrar, "secret"), _where(certificate))
     own_key = derive_private_key(int.from_bytes(own, "big"), SECP256R1())
     if len(list(folder.glob(_ISSUING))) >= FILES_MAX:
         raise KeyFileError(f"{folder} holds {FILES_MAX} issuing keys; remove those whose certificates have ended")
@@ -166,10 +166,11 @@ def load_keys(folder: Path, passphrase: bytes | None, environment: Mapping[str, 
             name = _word(document, "wrapped_by")
             if name not in wrapping:
                 wrapping[name] = load_file_key(folder, name, passphrase, allow_plain=allow_plain)
-            scalar = wrapping[name].unwrap(bytes.fromhex(_word(document, "secret")), _where(certificate))
+            scalar = wrapping[name].unwrap(_hex(document, "secret"), _where(certificate))
             signer = MemorySigner(derive_private_key(int.from_bytes(scalar, "big"), SECP256R1()))
         try:
             begins_s, ends_s = _number(document, "signs_from_s"), _number(document, "signs_until_s")
+            issuer_keys.check_issued_by(certificate, registrar)
             keys.append(issuer_keys.issuing_key(certificate, signer, signs_from_s=begins_s, signs_until_s=ends_s))
         except InvalidToken as error:
             raise KeyFileError(f"{path}: {error.reason}") from None
@@ -246,3 +247,10 @@ def _bytes(document: Mapping[str, Json], name: str) -> bytes:
         return b64decode(_word(document, name), validate=True)
     except ValueError:
         raise KeyFileError(f"a key file's {name} is no base64") from None
+
+
+def _hex(document: Mapping[str, Json], name: str) -> bytes:
+    try:
+        return bytes.fromhex(_word(document, name))
+    except ValueError:
+        raise KeyFileError(f"a key file's {name} is no hexadecimal number") from None
