@@ -22,7 +22,7 @@ def break_lines(text: str, width: float, measure: Callable[[str], float]) -> lis
     Args:
         text: A newline ends a line wherever it stands.
         width: How long a line may be, in the unit of `measure`; a single character may be longer.
-        measure: How long a piece of one line is; never shorter than a part of it.
+        measure: How long a piece of one line is: the sum of its parts.
 
     Returns:
         At least one line; spaces at which a line was broken are left out, all else is kept in its order.
@@ -32,10 +32,11 @@ def break_lines(text: str, width: float, measure: Callable[[str], float]) -> lis
 
 def _break_part(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
     lines: list[str] = []
-    line = ""
+    line, taken = "", 0.0
     for piece in _pieces(text):
-        if measure((line + piece).rstrip(" ")) <= width:
+        if taken + measure(piece.rstrip(" ")) <= width:
             line += piece
+            taken += measure(piece)
             continue
         if line.strip(" "):
             lines.append(line.rstrip(" "))
@@ -44,6 +45,7 @@ def _break_part(text: str, width: float, measure: Callable[[str], float]) -> lis
             end = _fitting(line, width, measure)
             lines.append(line[:end].rstrip(" "))
             line = line[end:]
+        taken = measure(line)
     return [*lines, line.rstrip(" ")] if line.strip(" ") or not lines else lines
 
 
