@@ -7,6 +7,8 @@ A service's own package stays unimported until it is built, but for tables that 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import identity.api.desk.cards_tables
+import identity.api.desk.legal_tables
 import identity.api.desk.tables  # every store has all tables, whichever command opens it
 import identity.api.issuer.tables
 import identity.api.tagging.tables  # noqa: F401 - likewise
@@ -53,21 +55,21 @@ def _issuer(ground: Ground, address: Address) -> Sequence[Part]:
     return issuer_parts(ground, address)
 
 
-SERVICES: tuple[Service, ...] = (
-    Service("styles", BASE_PORT, needs_store=False, build=_styles),
 def _uniqueness(ground: Ground, address: Address) -> Sequence[Part]:
     from cli.uniqueness import uniqueness_parts  # noqa: PLC0415 - a command about the store needs no network
 
     return uniqueness_parts(ground, address)
 
 
+SERVICES: tuple[Service, ...] = (
+    Service("styles", BASE_PORT, needs_store=False, build=_styles),
     Service("explorer", BASE_PORT + 1, needs_store=False, build=_explorer),
     Service("office", BASE_PORT + 2, needs_store=True, build=_office),
     Service("desk", BASE_PORT + 3, needs_store=True, build=_desk),
     Service("issuer", BASE_PORT + 4, needs_store=True, build=_issuer),
+    Service("uniqueness", BASE_PORT + 5, needs_store=True, build=_uniqueness),
 )
 
-    Service("uniqueness", BASE_PORT + 5, needs_store=True, build=_uniqueness),
 
 @contextmanager
 def explained() -> Iterator[None]:

@@ -2,16 +2,10 @@
 """The desk's work on cards, companies and mandates, without a browser: a store, and the ledger's real rules."""
 
 import json
-import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime
+from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 from store_rig import Rig
 
 from chain.transaction import Operation, SignedTransaction
@@ -22,14 +16,13 @@ from identity.api.desk.base import DeskContext, Proven
 from identity.api.desk.cards import Reason
 from identity.api.desk.cards_handover import hand_over
 from identity.api.desk.cards_life import CardState, CardStep
-from identity.api.desk.cards_making import Journal, Letter, MadeCard
 from identity.api.desk.cards_people import registered
+from identity.api.desk.cards_shop import Shop, trial_shop
 from identity.api.desk.part import DESK_SITE
 from identity.api.desk.persons import Secrets
 from identity.api.desk.states import PersonState
 from identity.api.desk.tables import DeskPerson
 from identity.cards.emulator import EmulatedCard
-from identity.cards.objects import Slot
 from identity.cards.piv import Piv
 from identity.pb import identity_pb2 as pb
 from identity.registrations import load_person
@@ -72,6 +65,7 @@ class CardsRig:
         self.desk = DeskContext(
             self.store, DESK_SITE, RulesLedger(self.rules), None, None, RetentionSettings(), lambda: self.rig.clock_ms
         )
+        self.shop = trial(self.desk)
         self.clerk, self.approver, self.supervisor = (
             self.officer(role) for role in (Role.CLERK, Role.APPROVER, Role.SUPERVISOR)
         )
@@ -117,6 +111,10 @@ class CardsRig:
         assert found is not None
         return found
 
+    def pin(self, card_id: str) -> str:
+        """The PIN of a card's letter."""
+        return cards_making.letter_of(self.desk, ORGANISATION, card_id).pin
+
     def card(self, card_id: str) -> cards.Opened:
         """A card, opened."""
         with self.store.read() as session:
@@ -131,7 +129,9 @@ class CardsRig:
     ) -> tuple[str, EmulatedCard]:
         """A personalised card that nobody has bound."""
         card_id, chip = cards.request(self.desk, self.clerk, person_id, reason, replaces), EmulatedCard()
-        cards_making.make(self.desk, self.clerk, card_id, lambda journal: personalised(chip, journal))
+        cards_making.make(
+            self.desk, self.clerk, card_id, lambda journal, _: self.shop.personalise(self.desk, chip, journal)
+        )
         return card_id, chip
 
     def bind(self, card_id: str) -> CardState:
@@ -159,7 +159,7 @@ class CardsRig:
     def active(self, person_id: str) -> tuple[str, EmulatedCard]:
         """A card that its holder has."""
         card_id, chip = self.printed(person_id)
-        hand_over(self.desk, self.clerk, card_id, Piv(chip), TRANSPORT.pin, OWN_PIN)
+        hand_over(self.desk, self.clerk, card_id, Piv(chip), self.pin(card_id), OWN_PIN)
         return card_id, chip
 
     def act(self, signer: Role | str, operations: Sequence[Operation]) -> str:
@@ -168,29 +168,9 @@ class CardsRig:
         return self.rules.code(name, *operations)
 
 
-FACTORY_MANAGEMENT = bytes.fromhex("010203040506070801020304050607080102030405060708")
-TRANSPORT = Letter("135790", "24681357")
 OWN_PIN = "864209"
 
 
-def personalised(card: EmulatedCard, journal: Journal) -> MadeCard:
-    """What `identity.cards.personalise` makes, in the fewest steps and under certificates of nobody."""
-    piv = Piv(card)
-    piv.select()
-    piv.authenticate_management(FACTORY_MANAGEMENT)
-    keys = {slot: piv.generate(slot) for slot in Slot}
-    journal.save("keys")
-    key = ec.generate_private_key(ec.SECP256R1())
-    day, guid = date(2031, 1, 1), secrets.token_bytes(16)
-    certificates = {}
-    for slot, public in keys.items():
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, guid.hex())])
-        point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
-        made = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(x509.random_serial_number())
-        made = made.public_key(point).not_valid_before(datetime(2025, 1, 1, tzinfo=UTC))
-        signed = made.not_valid_after(datetime(2031, 1, 1, tzinfo=UTC)).sign(key, SHA256())
-        certificates[slot] = signed.public_bytes(Encoding.DER)
-        piv.put_certificate(slot, certificates[slot])
-    piv.put_chuid(guid, day, emulated=True)
-    piv.change_pin("123456", TRANSPORT.pin)
-    return MadeCard(guid, keys, certificates, day, TRANSPORT)
+def trial(desk: DeskContext) -> Shop:
+    """A workshop whose cards lie nowhere but in the test."""
+    return trial_shop(Path("/nowhere"), bytes(32), desk.now())

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cards from the request to the end: emulated chips, the ledger's real rules, and a crash between any two steps."""
 
+from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
-from desk_cards_rig import ORGANISATION, OWN_PIN, TRANSPORT, CardsRig, personalised
+from desk_cards_rig import ORGANISATION, OWN_PIN, CardsRig
 from sqlalchemy import select
 from store_rig import Rig
 
@@ -12,11 +14,13 @@ from identity.api.desk import cards, cards_binding, cards_handover, cards_making
 from identity.api.desk.cards import Reason
 from identity.api.desk.cards_history import history
 from identity.api.desk.cards_life import CardState, CardStep
-from identity.api.desk.cards_making import Journal, MadeCard
 from identity.api.desk.cards_tables import Card
 from identity.api.desk.stock import BlankState
 from identity.cards.card import CardRemoved, WrongPin
 from identity.cards.emulator import EmulatedCard
+from identity.cards.making import Journal, PersonalisedCard, Stage
+from identity.cards.objects import Slot
+from identity.cards.personalise import personalise
 from identity.cards.piv import Piv
 from identity.pb import identity_pb2 as pb
 from identity.registrations import counting_key
@@ -47,6 +51,11 @@ def small(sqlite_rig: Rig) -> CardsRig:
 def blanks(desk: CardsRig) -> dict[BlankState, int]:
     with desk.store.read() as session:
         return dict(stock.figures(session).by_state)
+
+
+def making(desk: CardsRig, chip: EmulatedCard) -> Callable[[Journal, str], PersonalisedCard]:
+    """How the workshop makes this card."""
+    return lambda journal, _serial: desk.shop.personalise(desk.desk, chip, journal)
 
 
 def is_counting(desk: CardsRig, card_id: str) -> bool:
@@ -223,34 +232,58 @@ def test_card_whose_last_day_is_over_expires_and_its_keys_are_ended_by_an_office
 # ---------------------------------------------------------------- broken off
 
 
-@pytest.mark.parametrize("kill_at", ["before", "half", "after"])
-def test_making_that_was_killed_goes_on_with_the_same_blank(desk: CardsRig, kill_at: str) -> None:
+@pytest.mark.parametrize("stage", [stage for stage in Stage if stage is not Stage.VOID])
+def test_making_that_was_killed_at_any_stage_goes_on_with_the_same_blank(desk: CardsRig, stage: Stage) -> None:
     person = desk.person()
     card_id, chip = cards.request(desk.desk, desk.clerk, person, Reason.FIRST), EmulatedCard()
 
-    def dying(journal: Journal) -> MadeCard:
-        if kill_at == "before":
+    def reached(now: Stage) -> None:
+        if now is stage:
             raise Killed
-        journal.save("half")
-        if kill_at == "after":
-            personalised(EmulatedCard(chip.state), journal)
-        raise Killed
+
+    def dying(journal: Journal, _serial: str) -> PersonalisedCard:
+        now_s, shop = desk.desk.now() // 1000, desk.shop
+        return personalise(
+            chip, shop.authority, shop.diversifier, journal, now_s=now_s, expires=date(2028, 1, 1), reached=reached
+        )
 
     with pytest.raises(Killed):
         cards_making.make(desk.desk, desk.clerk, card_id, dying)
     card = desk.card(card_id)
     assert (card.state, card.keys) == (CardState.REQUESTED, [])
     assert blanks(desk)[BlankState.ASSIGNED] == 1, "the blank is named before it is touched"
-    chip = EmulatedCard()
-    taken = cards_making.make(desk.desk, desk.clerk, card_id, lambda journal: personalised(chip, journal))
+    taken = cards_making.make(desk.desk, desk.clerk, card_id, making(desk, chip))
     assert taken == card.serial
     assert blanks(desk) == {BlankState.IN_STOCK: 4, BlankState.ISSUED: 1}
+    made, piv = desk.card(card_id), Piv(chip)
+    piv.select()
+    assert (piv.guid() or b"").hex() == made.guid
+    assert [(piv.certificate(Slot(key.slot)) or b"").hex() for key in made.keys] == [k.certificate for k in made.keys]
+
+
+def test_crash_between_the_finished_card_and_its_record_leaves_one_of_each(desk: CardsRig) -> None:
+    card_id, chip = cards.request(desk.desk, desk.clerk, desk.person(), Reason.FIRST), EmulatedCard()
+    journal = cards_making.StoredJournal(desk.desk, ORGANISATION, card_id)
+    cards_making.begin(desk.desk, desk.clerk, card_id)
+    first = desk.shop.personalise(desk.desk, chip, journal)  # and the process dies here
+    cards_making.make(desk.desk, desk.clerk, card_id, making(desk, chip))
+    assert desk.card(card_id).guid == first.guid.hex()
+
+
+def test_another_blank_is_not_taken_where_one_was_begun(small: CardsRig) -> None:
+    card_id = cards.request(small.desk, small.clerk, small.person(), Reason.FIRST)
+    cards_making.begin(small.desk, small.clerk, card_id, "CC26-0003")
+    with pytest.raises(Problem, match=r"card\.other-blank"):
+        cards_making.begin(small.desk, small.clerk, card_id, "CC26-0004")
+    other = cards.request(small.desk, small.clerk, small.person(), Reason.FIRST)
+    with pytest.raises(Problem, match=r"stock\.state"):
+        cards_making.begin(small.desk, small.clerk, other, "CC26-0003")
 
 
 def test_made_card_is_not_made_twice(small: CardsRig) -> None:
     card_id, chip = small.made(small.person())
     with pytest.raises(Problem, match=r"card\.step"):
-        cards_making.make(small.desk, small.clerk, card_id, lambda journal: personalised(chip, journal))
+        cards_making.make(small.desk, small.clerk, card_id, making(small, chip))
 
 
 def test_spoilt_blank_is_counted_as_such_and_the_person_may_have_another_card(desk: CardsRig) -> None:
@@ -309,26 +342,27 @@ def test_hand_over_that_broke_off_goes_on_with_the_same_form(
     small: CardsRig, at: str, error: type[BaseException]
 ) -> None:
     card_id, chip = small.printed(small.person())
+    letter = small.pin(card_id)
     with pytest.raises(error):
-        cards_handover.hand_over(small.desk, small.clerk, card_id, DyingPiv(chip, at, error), TRANSPORT.pin, OWN_PIN)
+        cards_handover.hand_over(small.desk, small.clerk, card_id, DyingPiv(chip, at, error), letter, OWN_PIN)
     assert small.card(card_id).state is not CardState.ACTIVE
-    cards_handover.hand_over(small.desk, small.clerk, card_id, Piv(chip), TRANSPORT.pin, OWN_PIN)
+    cards_handover.hand_over(small.desk, small.clerk, card_id, Piv(chip), letter, OWN_PIN)
     assert small.card(card_id).state is CardState.ACTIVE
     assert Piv(chip).pin_tries_left() == 3
 
 
 def test_another_card_in_the_reader_is_not_handed_over_and_keeps_its_pin(small: CardsRig) -> None:
     card_id, _ = small.printed(small.person())
-    _, other = small.printed(small.person())
+    other_id, other = small.printed(small.person())
     with pytest.raises(Problem, match=r"card\.other-card"):
-        cards_handover.hand_over(small.desk, small.clerk, card_id, Piv(other), TRANSPORT.pin, OWN_PIN)
-    Piv(other).verify_pin(TRANSPORT.pin)
+        cards_handover.hand_over(small.desk, small.clerk, card_id, Piv(other), small.pin(card_id), OWN_PIN)
+    Piv(other).verify_pin(small.pin(other_id))
 
 
 def test_holder_may_not_keep_the_pin_of_the_letter(small: CardsRig) -> None:
     card_id, chip = small.printed(small.person())
     with pytest.raises(Problem, match=r"card\.same-pin"):
-        cards_handover.hand_over(small.desk, small.clerk, card_id, Piv(chip), TRANSPORT.pin, TRANSPORT.pin)
+        cards_handover.hand_over(small.desk, small.clerk, card_id, Piv(chip), *[small.pin(card_id)] * 2)
 
 
 def test_wrong_pin_of_the_letter_leaves_the_card_where_it_was(small: CardsRig) -> None:
@@ -336,13 +370,13 @@ def test_wrong_pin_of_the_letter_leaves_the_card_where_it_was(small: CardsRig) -
     with pytest.raises(WrongPin):
         cards_handover.hand_over(small.desk, small.clerk, card_id, Piv(chip), "111111", OWN_PIN)
     assert small.card(card_id).state is CardState.PRINTED
-    cards_handover.hand_over(small.desk, small.clerk, card_id, Piv(chip), TRANSPORT.pin, OWN_PIN)
+    cards_handover.hand_over(small.desk, small.clerk, card_id, Piv(chip), small.pin(card_id), OWN_PIN)
 
 
 def test_letter_is_forgotten_when_the_card_is_handed_over(small: CardsRig) -> None:
     card_id, chip = small.printed(small.person())
-    assert cards_making.letter_of(small.desk, ORGANISATION, card_id) == TRANSPORT
-    cards_handover.hand_over(small.desk, small.clerk, card_id, Piv(chip), TRANSPORT.pin, OWN_PIN)
+    assert len(small.pin(card_id)) == 8
+    cards_handover.hand_over(small.desk, small.clerk, card_id, Piv(chip), small.pin(card_id), OWN_PIN)
     with pytest.raises(Problem, match=r"card\.letter-gone"):
         cards_making.letter_of(small.desk, ORGANISATION, card_id)
 

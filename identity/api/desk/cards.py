@@ -384,7 +384,7 @@ def _end_replaced(desk: DeskContext, session: Session, row: Card, standing: Mapp
         step(desk, session, old, CardStep.REPLACE, None)
 
 
-def _of(organisation: str) -> Select[tuple[Card]]:
+def _of(organisation: str) -> Select[Card]:
     """Cards of an organisation's persons."""
     mine = DeskPerson.person_id == Card.person_id
     return select(Card).join(DeskPerson, mine).where(DeskPerson.organisation == organisation)

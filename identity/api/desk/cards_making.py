@@ -7,10 +7,10 @@ with its record. So there is no key without a record, and no record of a card th
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Final, Protocol
+from typing import Final
 
 from identity.api.desk import cards_problems as kinds
 from identity.api.desk import stock
@@ -19,7 +19,7 @@ from identity.api.desk.cards import PURPOSES, BoundKey, forget_secrets, keep_key
 from identity.api.desk.cards_history import note
 from identity.api.desk.cards_life import CardState, CardStep
 from identity.api.desk.cards_tables import Card
-from identity.cards.objects import Slot
+from identity.cards.making import Journal, PersonalisedCard
 from service.problems import Problem
 from service.sign_in.sessions import Officer
 
@@ -38,34 +38,6 @@ class Letter:
 
     pin: str
     puk: str
-
-
-@dataclass(frozen=True, slots=True)
-class MadeCard:
-    """A card that was just personalised.
-
-    Attributes:
-        guid: The card's 16 random bytes.
-        public_keys: Uncompressed, 65 bytes each, made on the card.
-        certificates: DER.
-        expires: The card's last day.
-    """
-
-    guid: bytes
-    public_keys: Mapping[Slot, bytes]
-    certificates: Mapping[Slot, bytes]
-    expires: date
-    letter: Letter
-
-
-class Journal(Protocol):
-    """Where the making of one card is written down."""
-
-    def load(self) -> str:
-        """What was written last; "" at the beginning."""
-
-    def save(self, text: str) -> None:
-        """Write it down; it is durable when this returns."""
 
 
 class StoredJournal:
@@ -115,7 +87,7 @@ def begin(desk: DeskContext, officer: Officer, card_id: str, serial: str | None 
         return row.serial
 
 
-def finish(desk: DeskContext, officer: Officer, card_id: str, made: MadeCard) -> None:
+def finish(desk: DeskContext, officer: Officer, card_id: str, made: PersonalisedCard) -> None:
     """Write down the keys of a card that was personalised.
 
     Raises:
@@ -129,7 +101,7 @@ def finish(desk: DeskContext, officer: Officer, card_id: str, made: MadeCard) ->
         stock.issued(session, row.serial, desk.now())
         keep_keys(desk, session, row, made.guid, keys)
         row.expires_ms = _end_of(made.expires)
-        desk.store.people.seal(session, row, Card.letter, json.dumps(asdict(made.letter)))
+        desk.store.people.seal(session, row, Card.letter, json.dumps(asdict(Letter(made.pin, made.puk))))
         desk.store.people.seal(session, row, Card.work, None)
 
 
@@ -151,7 +123,7 @@ def make(
     desk: DeskContext,
     officer: Officer,
     card_id: str,
-    personalise: Callable[[Journal], MadeCard],
+    personalise: Callable[[Journal, str], PersonalisedCard],
     serial: str | None = None,
 ) -> str:
     """Make a card from its blank, or go on where that broke off; blocks, as cards do.
@@ -160,7 +132,7 @@ def make(
         desk: Which desk.
         officer: Who makes it.
         card_id: Which card.
-        personalise: Does it, writing each step down in the journal that it is given.
+        personalise: Does it with the blank of a serial number, writing each step down in the journal that it is given.
         serial: A certain blank.
 
     Returns:
@@ -171,7 +143,7 @@ def make(
         CardError: A card or reader did not do what it should; the row waits for another attempt.
     """
     taken = begin(desk, officer, card_id, serial)
-    made = personalise(StoredJournal(desk, officer.organisation, card_id))
+    made = personalise(StoredJournal(desk, officer.organisation, card_id), taken)
     finish(desk, officer, card_id, made)
     return taken
 

@@ -7,17 +7,12 @@ each number that was named, also when nobody was found. The holder is told by ev
 """
 
 import hmac
-import secrets
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from chain.errors import Refused
-from chain.transaction import build
-from chain.types import SALT_BYTES, Millis
-from client.answers import ProvenTransaction
 from identity.api.desk import cards, persons
 from identity.api.desk import cards_problems as kinds
 from identity.api.desk.base import DAY_MS, HOUR_MS, DeskContext
@@ -27,6 +22,7 @@ from identity.api.desk.cards_life import COUNTS, CardState
 from identity.api.desk.cards_people import registered
 from identity.api.desk.cards_tables import Card, PhoneCall
 from identity.api.desk.looking_up import Reason, note_access
+from identity.api.desk.service_acts import send
 from identity.api.desk.tables import DeskPerson
 from service.problems import Problem
 from service.sign_in.sessions import Officer
@@ -37,8 +33,6 @@ OFFICER_HOUR_MAX: Final = 30
 """Calls that one officer takes in an hour: a busy line, and too few to try numbers out."""
 NUMBER_DAY_MAX: Final = 5
 """Calls about one number in a day: some for a holder who is not believed, none for a nuisance."""
-EXPIRY_MS: Final = 60_000
-"""A suspension reaches the ledger in seconds or is asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +93,8 @@ async def suspend(desk: DeskContext, officer: Officer, card_id: str) -> CardStat
     if state is CardState.SUSPENDED:  # an earlier attempt did it, though nobody heard of it
         return state
     operations = suspension(card, person.registration, record)
-    expires = Millis(desk.now() + EXPIRY_MS)
-    signed = build(operations, [desk.service_key], expires, secrets.token_bytes(SALT_BYTES), desk.ledger.network)
     # a crash here or below leaves the row behind the ledger; `observe` finds out when anybody opens the card
-    proven = await desk.ledger.submit_one(signed)
-    _check_done(proven)
+    proven = await send(desk, operations)
     record = await cards.on_ledger(desk, person.registration)
     with desk.store.write() as session:
         row = cards.own(session, officer.organisation, card_id, held=True)
@@ -112,16 +103,6 @@ async def suspend(desk: DeskContext, officer: Officer, card_id: str) -> CardStat
         persons.notify(desk, session, persons.load(desk, session, officer, card.person_id), "card-suspended")
         desk.record(session, officer, "card.suspended-by-phone", card_id)
     return state
-
-
-def _check_done(proven: ProvenTransaction) -> None:
-    """Check that the ledger did it.
-
-    Raises:
-        Refused: A rule said no.
-    """
-    if proven.failed is not None:
-        raise Refused("the ledger refused the suspension; open the card again", proven.failed.code)
 
 
 def _count_call(desk: DeskContext, session: Session, officer: Officer, number: str) -> None:

@@ -20,6 +20,15 @@ LETTER_GONE = ProblemKind("card.letter-gone", 410)
 NO_SUCH_CARD = ProblemKind("card.no-match", 404)
 TOO_MANY_CALLS = ProblemKind("card.too-many-calls", 429)
 NO_SERVICE_KEY = ProblemKind("card.no-service-key", 503)
+NO_SHOP = ProblemKind("card.no-workshop", 503)
+REMOVED = ProblemKind("card.removed", 409)
+NO_CARD = ProblemKind("card.none", 409)
+PIN_FORM = ProblemKind("card.pin-form", 422)
+PIN_AGAIN = ProblemKind("card.pin-again", 422)
+PIN_WRONG = ProblemKind("card.pin-wrong", 409)
+PIN_BLOCKED = ProblemKind("card.pin-blocked", 409)
+NOT_SEEN = ProblemKind("card.not-seen", 422)
+CARD_FAILED = ProblemKind("card.broken", 502)
 NO_BLANK = ProblemKind("stock.none-left", 409)
 SERIAL = ProblemKind("stock.serial", 422)
 SERIAL_TAKEN = ProblemKind("stock.serial-taken", 409)
@@ -43,6 +52,15 @@ CARD_KINDS: tuple[ProblemKind, ...] = (
     NO_SUCH_CARD,
     TOO_MANY_CALLS,
     NO_SERVICE_KEY,
+    NO_SHOP,
+    REMOVED,
+    NO_CARD,
+    PIN_FORM,
+    PIN_AGAIN,
+    PIN_WRONG,
+    PIN_BLOCKED,
+    NOT_SEEN,
+    CARD_FAILED,
     NO_BLANK,
     SERIAL,
     SERIAL_TAKEN,

@@ -320,6 +320,14 @@ def note_act(desk: DeskContext, officer: Officer, row_id: str, step: str, act_id
         desk.record(session, officer, "mandate.act-prepared", row.id)
 
 
+def note_sent(desk: DeskContext, officer: Officer, row_id: str, step: str, receipt: bytes) -> None:
+    """Write down what a side's code did on the ledger."""
+    with desk.store.write() as session:
+        row = own(session, officer.organisation, row_id, held=True)
+        note(desk, session, row, step, row.state, officer.staff_id, receipt=receipt)
+        desk.record(session, officer, "mandate.code-taken", row.id)
+
+
 # ---------------------------------------------------------------- codes of the sides
 
 
