@@ -39,6 +39,7 @@ NOUNS = (
     "serve",
     "card",
     "store",
+    "uniqueness",
     "demo",
     "bench",
 )
@@ -89,6 +90,7 @@ def _helps() -> dict[str, str]:
         "serve": t("help.serve"),
         "card": t("help.card"),
         "store": t("help.store"),
+        "uniqueness": t("help.uniqueness"),
         "demo": t("help.demo"),
         "bench": t("help.bench"),
     }

@@ -262,6 +262,11 @@ class Uniqueness:
         """
         return load_tag_key((await self._read([TAG_KEY_KEY])).get)
 
+    @property
+    def key_versions(self) -> list[int]:
+        """Versions whose keys are at hand, oldest first."""
+        return self._keys.versions
+
     async def is_ready(self) -> bool:
         """Whether the ledger answers and the keys that it names are there."""
         present = await self.present()
