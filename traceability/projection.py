@@ -140,15 +140,14 @@ def project(
         Unrecordable: Goods without lot or serial, of an unknown product or in another unit, parties missing or
             contradicting the actor, or an error declared for an event that was never captured.
     """
-    scope = Context().extended([] if context is None else context).extended(event.get("@context", []))
     event_id = event.get("eventID")
     if not isinstance(event_id, str):
         event_id = event_hash(event, {"@context": context} if context is not None else None)
     data = event_bytes(event, context)
     if "errorDeclaration" in event:
-        operation = _declaration(event, event_id, scope, id_of)
+        operation = _declaration(event, event_id, _scope(event, context), id_of)
         return Projected(event_id, operation.event, data, None, [_operation(DECLARE_ERROR, operation)])
-    projection = _Projector(event, scope, actor, unit_of, carrier).projection()
+    projection = public_part(event, context=context, actor=actor, unit_of=unit_of, carrier=carrier)
     projection.id = id_commitment(event_id, secret)
     message = pb.RecordEvent(
         projection=projection,
@@ -156,6 +155,29 @@ def project(
         fields_root=fields_root(event, secret),
     )
     return Projected(event_id, projection.id, data, message, [_operation(RECORD_EVENT, message)])
+
+
+def public_part(
+    event: Mapping[str, Any], *, context: object, actor: str, unit_of: UnitOf, carrier: str = ""
+) -> pb.Projection:
+    """The projection alone, without its id: what everybody will see, to show to an author before anything is signed.
+
+    Args:
+        event: As for `project`, and no error declaration.
+        context: Likewise.
+        actor: Likewise.
+        unit_of: Likewise.
+        carrier: Likewise.
+
+    Raises:
+        Unrecordable: As there.
+    """
+    return _Projector(event, _scope(event, context), actor, unit_of, carrier).projection()
+
+
+def _scope(event: Mapping[str, Any], context: object) -> Context:
+    """The context in force in an event."""
+    return Context().extended([] if context is None else context).extended(event.get("@context", []))
 
 
 def _operation(name: str, message: pb.RecordEvent | pb.DeclareError) -> Operation:

@@ -65,7 +65,7 @@ def trace_event(
         time_ms=projection.event_time_ms,
         act=act_of(projection),
         actor=projection.actor,
-        lines=lines or tuple(unpacked),
+        lines=lines or tuple(sorted(unpacked)),
         outputs=tuple((line.item, line.quantity) for line in projection.outputs),
         place=projection.place,
         counterparty=projection.counterparty,

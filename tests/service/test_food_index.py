@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The index of food events: filled by what was recorded and refused, and searched like the events in memory."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Connection, Engine, create_engine, select
+
+from chain.types import Height, Millis, TransactionId
+from service.index import Event
+from tests.rig import operation
+from tests.trace_rig import CUT, REGULATOR, TRADERS, TraceRig, crate, kg, lot, serial, sscc
+from traceability.api.trace_index import FoodTables, contents_table, metadata, recalls_table, refusals_table
+from traceability.api.trace_search import IndexedEvents
+from traceability.drill import drill
+from traceability.graph import trace_back, trace_forward
+from traceability.pb import traceability_pb2 as pb
+from traceability.trace_store import EventsInMemory, TraceEvent, trace_event
+
+FARM, MARKET = TRADERS["farm"][0], TRADERS["market"][0]
+
+
+class Indexed:
+    """Events that the rules executed, in the index and in memory."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.rig = TraceRig()
+        self.events: list[TraceEvent] = []
+        self.pending: list[Event] = []
+        self.leaves = 0
+
+    def told(self, who: str, kind: str, **fields: object) -> pb.RecordEvent:
+        message = self.rig.event(who, kind, **fields)
+        contents = []
+        if kind == "unpack" and not message.projection.lines:
+            inside = self.rig.object_record(message.projection.parent).contents
+            contents = [(content.item, content.quantity) for content in inside]
+        if self.send([who], message) == "":
+            self.events.append(trace_event(message.projection, unpacked=contents))
+        return message
+
+    def send(self, signers: list[str], message: pb.RecordEvent | pb.DeclareError | pb.Recall | pb.LiftRecall) -> str:
+        code = self.rig.signed(signers, message)
+        made = operation(message)
+        self.pending.append(
+            Event(
+                made.type,
+                made.body,
+                Height(self.rig.height),
+                Millis(self.rig.time_ms),
+                self.leaves,
+                0,
+                TransactionId(self.leaves.to_bytes(32)),
+                (),
+                code,
+            )
+        )
+        self.leaves += 1
+        return code
+
+    def flush(self) -> None:
+        FoodTables().apply(self.connection, [], self.pending)
+        self.pending = []
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    made = create_engine("sqlite://")
+    metadata.create_all(made)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def indexed(engine: Engine) -> Iterator[Indexed]:
+    with engine.begin() as connection:
+        yield Indexed(connection)
+
+
+def journey(one: Indexed, *, flushing: bool) -> None:
+    """A pallet with two lots to a market that cuts one of them, and a crate on it."""
+    steps: list[tuple[str, str, dict[str, object]]] = [
+        ("farm", "harvest", {"lines": {lot("A"): kg(100), lot("B"): kg(100)}}),
+        ("farm", "pack", {"parent": crate(1), "lines": {lot("A"): kg(10)}}),
+        ("farm", "pack", {"parent": sscc(1), "lines": {crate(1): 0, lot("B"): kg(40)}}),
+        ("farm", "ship", {"counterparty": MARKET, "lines": {sscc(1): 0}}),
+        ("market", "receive", {"counterparty": FARM, "lines": {sscc(1): 0}}),
+        ("market", "unpack", {"parent": sscc(1), "lines": {lot("B"): kg(30)}}),
+        ("market", "unpack", {"parent": sscc(1)}),
+        ("market", "unpack", {"parent": crate(1)}),
+        ("market", "transform", {"lines": {lot("A"): kg(10)}, "process": bytes([1]) * 32}),
+        ("market", "transform", {"outputs": {lot("M", CUT): kg(9)}, "process": bytes([1]) * 32}),
+        ("market", "sell", {"lines": {lot("M", CUT): kg(1)}}),
+    ]
+    for who, kind, fields in steps:
+        one.told(who, kind, **fields)
+        if flushing:
+            one.flush()
+    one.flush()
+    assert len(one.events) == len(steps)
+
+
+@pytest.mark.parametrize("flushing", [True, False])
+def test_index_gives_the_same_traces_as_memory_however_blocks_come(indexed: Indexed, flushing: bool) -> None:
+    journey(indexed, flushing=flushing)
+    memory = EventsInMemory(indexed.events)
+    for item in (lot("A"), lot("B"), lot("M", CUT), crate(1), sscc(1), serial(1)):
+        assert IndexedEvents(indexed.connection).touching([item]) == memory.touching([item])
+        store = IndexedEvents(indexed.connection)
+        assert trace_forward(store, [item]) == trace_forward(memory, [item])
+        assert trace_back(store, item, holder=MARKET) == trace_back(memory, item, holder=MARKET)
+        assert drill(IndexedEvents(indexed.connection), [item]) == drill(memory, [item])
+    assert {*trace_forward(memory, [lot("A")]).goods} == {lot("A"), lot("M", CUT)}
+    assert indexed.connection.execute(select(contents_table)).all() == [], "all was unpacked"
+
+
+def test_refused_attempts_are_listed_with_what_they_tried(indexed: Indexed) -> None:
+    indexed.told("farm", "harvest", lines={lot(): kg(100)})
+    indexed.told("farm", "sell", lines={lot(): kg(110)})
+    indexed.told("market", "sell", lines={lot(): kg(1)})
+    indexed.told("carrier", "sell", lines={lot(): kg(1)})
+    indexed.flush()
+    columns = refusals_table.c
+    rows = indexed.connection.execute(
+        select(columns.code, columns.violation, columns.actor).order_by(columns.number)
+    ).all()
+    assert rows == [
+        ("traceability.exceeds-balance", "mass-balance", FARM),
+        ("traceability.not-held", "custody", MARKET),
+        ("traceability.wrong-role", "", TRADERS["carrier"][0]),
+    ]
+    assert len(IndexedEvents(indexed.connection).touching([lot()])[lot()]) == 1
+
+
+def test_declared_error_stops_the_flow_and_the_event_stays(indexed: Indexed) -> None:
+    indexed.told("coop", "harvest", lines={lot(): kg(10)})
+    cut = indexed.told("coop", "transform", lines={lot(): kg(5)}, outputs={lot("M", CUT): kg(5)})
+    indexed.flush()
+    assert lot("M", CUT) in trace_forward(IndexedEvents(indexed.connection), [lot()]).goods
+    wrong = pb.DeclareError(event=cut.projection.id, reason=pb.ERROR_REASON_DID_NOT_OCCUR)
+    assert indexed.send(["coop"], wrong) == ""
+    indexed.flush()
+    found = trace_forward(IndexedEvents(indexed.connection), [lot()])
+    assert (len(found.events), {*found.goods}) == (2, {lot()})
+
+
+def test_recalls_in_force_are_listed_until_they_are_lifted(indexed: Indexed) -> None:
+    indexed.told("farm", "harvest", lines={lot(): kg(10)})
+    recall = pb.Recall(items=[lot()], kind=pb.RECALL_KIND_RECALL, reason=pb.RECALL_REASON_RESIDUES)
+    own = pb.Recall(actor=FARM, items=[lot()], kind=pb.RECALL_KIND_WITHDRAWAL, reason=pb.RECALL_REASON_PRECAUTION)
+    columns = recalls_table.c
+    for signer, message, expected in (
+        ("farm", own, [(lot(), FARM)]),
+        (REGULATOR, recall, [(lot(), "")]),
+        ("farm", pb.LiftRecall(actor=FARM, items=[lot()]), [(lot(), "")]),
+        (REGULATOR, pb.LiftRecall(items=[lot()]), []),
+    ):
+        indexed.send([signer], message)
+        indexed.flush()
+        assert [*indexed.connection.execute(select(columns.item, columns.actor))] == expected
+
+
+def test_item_that_nobody_named_touches_nothing(indexed: Indexed) -> None:
+    assert IndexedEvents(indexed.connection).touching([lot("X")]) == {}
