@@ -48,7 +48,12 @@ setup: $(VENV)/runtime  ## make .venv with what the product needs, hash-checked
 
 setup-dev: $(VENV)/dev  ## the same, with the tools for tests and checks
 
-setup-web: service/static/manifest.json  ## the web parts: tools hash-checked, pages' scripts and styles built
+service/fonts/common/made: service/common_fonts.py web/package-lock.json $(VENV)/runtime | service/static/manifest.json
+	@echo "Cutting the fonts of printed matter to what nearly every document needs (once; some seconds) ..."
+	$(BIN)/python -m service.common_fonts
+	@touch $@
+
+setup-web: service/static/manifest.json service/fonts/common/made  ## the web parts: tools hash-checked, pages' scripts and styles built
 
 setup-cards: $(VENV)/cards  ## what readers of smart cards need: pyscard, built from source, hash-checked
 

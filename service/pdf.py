@@ -3,35 +3,29 @@
 
 Everything is text that can be selected and searched, lines, and vector QR codes; pictures come in where they are
 given. The same calls make the same bytes. Lengths are in millimetres from the upper left corner, sizes of type in
-points. Making one takes some 1.2 s of a core, most of it for the font: call `output` in a thread.
+points. A document takes some 0.2 s of a core, one with a rare character a second: make it in a thread.
 
-The font is Noto Sans SC (SIL Open Font License 1.1), which `web/build.mjs` copies into `fonts/`; a document embeds
-the characters that it uses. What the font lacks is printed as `〓` and named in `missing`, and `output` refuses it
-unless it is told that somebody has seen that.
+The font is Noto Sans SC (SIL Open Font License 1.1), which `make setup-web` puts into `fonts/`; a document embeds the
+characters that it uses, rare ones from the full font. What that lacks, too, is printed as `〓` and named in `missing`,
+and `output` refuses it unless it is told that somebody has seen that.
 """
 
 import io
-import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 import segno
 from fpdf import FPDF
-from fpdf.fonts import TTFFont
 from PIL import Image
 
 from service.language import Language, translate
 from service.line_breaks import break_lines
+from service.typeface import GETA, FontsNotBuilt, Typeface
 
-FOLDER = Path(__file__).parent / "fonts"
-FILES = {"": "NotoSansSC_400Regular.ttf", "B": "NotoSansSC_700Bold.ttf"}
-FAMILY = "noto"
+__all__ = ["A4", "CARD", "GETA", "Document", "FontsNotBuilt", "Form", "Unprintable"]
 
-GETA = "〓"
-"""What printers of Chinese set in place of a character that they have not."""
 PAGES_MAX = 2_000
 """A batch of a thousand letters and more; nobody handles a longer document."""
 TEXT_MAX = 20_000
@@ -61,10 +55,6 @@ INK: Color = (27, 36, 48)
 FAINT: Color = (92, 100, 112)
 LINE: Color = (200, 203, 206)
 CELADON: Color = (31, 122, 99)
-
-
-class FontsNotBuilt(RuntimeError):
-    """The fonts are not there; the message says what to run."""
 
 
 class Unprintable(ValueError):
@@ -102,7 +92,6 @@ class Document:
     def __init__(self, title: str, language: Language, made_at: datetime, form: Form = A4) -> None:
         assert made_at.tzinfo is not None, "a moment without a zone means nothing to a reader elsewhere"
         self._language = language
-        self._missing: set[str] = set()
         self._forms: list[Form] = []
         self._output: bytes | None = None
         pdf = self._pdf = FPDF(unit="mm")
@@ -113,14 +102,13 @@ class Document:
         pdf.set_producer("Zhixin")
         pdf.set_creation_date(made_at.astimezone(UTC))
         pdf.set_image_filter("DCTDecode")
-        weakref.finalize(self, _close, pdf.fonts)
-        self._characters = self._load_fonts()
+        self._typeface = Typeface(pdf)
         self.page(form)
 
     @property
     def missing(self) -> frozenset[str]:
         """Characters that the font lacks, so far."""
-        return frozenset(self._missing)
+        return frozenset(self._typeface.missing)
 
     @property
     def pages(self) -> int:
@@ -293,7 +281,7 @@ class Document:
             if size < size_min_pt:
                 raise Unprintable(f"{len(text)} characters don't fit into {width_mm} mm on {lines_max} lines; say less")
         for row, line in enumerate(lines):
-            spare = width_mm - self._width(line, size, bold=bold)
+            spare = width_mm - self._typeface.width(line, size, bold=bold)
             x = at[0] + {"left": 0.0, "center": spare / 2, "right": spare}[align]
             self._write(line, x, at[1] + row * size * LEADING * MM_PER_PT, size, bold=bold, color=color)
 
@@ -306,25 +294,13 @@ class Document:
         Raises:
             Unprintable: Characters are missing; they are named.
         """
-        if self._missing and not allow_missing:
-            named = ", ".join(f"{one} U+{ord(one):04X}" for one in sorted(self._missing)[:20])
+        if self.missing and not allow_missing:
+            named = ", ".join(f"{one} U+{ord(one):04X}" for one in sorted(self.missing)[:20])
             raise Unprintable(f"the font has no picture of {named}; write the text otherwise, or allow {GETA} for it")
         if self._output is None:
             self._number_pages()
             self._output = bytes(self._pdf.output())
         return self._output
-
-    def _load_fonts(self) -> frozenset[int]:
-        """Both weights; returns the characters that both have."""
-        for style, name in FILES.items():
-            try:
-                self._pdf.add_font(FAMILY, style, FOLDER / name)
-            except FileNotFoundError:
-                remedy = "run `make setup-web` (it needs Node.js 20 or newer)"
-                raise FontsNotBuilt(f"the font {FOLDER / name} is missing: {remedy}") from None
-        fonts = list(self._pdf.fonts.values())
-        assert all(isinstance(font, TTFFont) for font in fonts)
-        return frozenset.intersection(*(frozenset(font.cmap) for font in fonts if isinstance(font, TTFFont)))
 
     def _number_pages(self) -> None:
         """Where each stands among all, at its foot; only now is it known how many there are."""
@@ -335,17 +311,15 @@ class Document:
                 self._pdf.page, self._pdf.h = page, form.height_mm
                 self._pdf.current_font_is_set_on_page = False
                 text = translate(self._language, "pdf.page", page=page, pages=self.pages)
-                x = (form.width_mm - self._width(text, SMALL_PT, bold=False)) / 2
+                x = (form.width_mm - self._typeface.width(text, SMALL_PT, bold=False)) / 2
                 self._write(text, x, form.height_mm - form.margin_mm / 2 - 3, SMALL_PT, bold=False, color=FAINT)
         self._pdf.page, self._pdf.h = self.pages, self.form.height_mm
 
     def _printable(self, text: str) -> str:
-        """The text with `GETA` for what the font lacks, each of it noted."""
+        """The text with `GETA` for what the fonts lack."""
         if len(text) > TEXT_MAX:
             raise Unprintable(f"{len(text)} characters in one piece; at most {TEXT_MAX}")
-        lacking = {one for one in text if ord(one) not in self._characters and one != "\n"}
-        self._missing |= lacking
-        return text.translate({ord(one): GETA for one in lacking})
+        return self._typeface.printable(text)
 
     def _bottom(self) -> float:
         return self.form.height_mm - self.form.margin_mm
@@ -357,22 +331,13 @@ class Document:
         self.page()
         return True
 
-    def _set_font(self, size_pt: float, *, bold: bool) -> None:
-        self._pdf.set_font(FAMILY, "B" if bold else "", size_pt)
-
-    def _width(self, text: str, size_pt: float, *, bold: bool) -> float:
-        self._set_font(size_pt, bold=bold)
-        return float(self._pdf.get_string_width(text))
-
     def _break(self, text: str, width_mm: float, size_pt: float, *, bold: bool) -> list[str]:
-        return break_lines(text, width_mm, lambda part: self._width(part, size_pt, bold=bold))
+        return break_lines(text, width_mm, lambda part: self._typeface.width(part, size_pt, bold=bold))
 
     def _write(self, line: str, x: float, y: float, size_pt: float, *, bold: bool, color: Color = INK) -> None:
         """One line whose upper edge is at `y`."""
-        self._set_font(size_pt, bold=bold)
         self._pdf.set_text_color(color)
-        if line:
-            self._pdf.text(x, y + (LEADING / 2 + BASELINE) * size_pt * MM_PER_PT, line)
+        self._typeface.write(line, x, y + (LEADING / 2 + BASELINE) * size_pt * MM_PER_PT, size_pt, bold=bold)
 
     def _flow(self, text: str, size_pt: float, *, bold: bool, color: Color = INK, keep_mm: float = 0) -> None:
         """Lines where the page stands, over as many pages as they need."""
@@ -423,10 +388,3 @@ class Document:
             self._pdf.set_draw_color(INK if bold else LINE)
             self._pdf.set_line_width(0.3 if bold else 0.15)
             self._pdf.line(self.form.margin_mm, self._y, x, self._y)
-
-
-def _close(fonts: Mapping[str, object]) -> None:
-    """Close the files of fonts, which the library reads as it needs them."""
-    for font in fonts.values():
-        if isinstance(font, TTFFont):
-            font.close()

@@ -12,7 +12,8 @@ import pytest
 import zxingcpp
 from PIL import Image
 
-from service import pdf
+from service import typeface
+from service.common_fonts import FILES, FOLDER, common_characters
 from service.language import Language
 from service.line_breaks import NEVER_FIRST, NEVER_LAST, break_lines
 from service.pdf import CARD, GETA, Document, FontsNotBuilt, Unprintable
@@ -100,6 +101,31 @@ def test_character_without_a_picture_is_named_and_printed_as_a_mark_only_when_al
     assert f"{GETA}田{GETA}" in text_of(made.output(allow_missing=True))
 
 
+def test_rare_character_comes_from_the_full_font_and_the_rest_does_not():
+    made = document()
+    made.paragraph("姓名：喆䶮翀")
+    content = made.output()
+    assert "姓名：喆䶮翀" in text_of(content)
+    fonts = subprocess.run(["pdffonts", "-"], input=content, stdout=subprocess.PIPE, check=True).stdout.decode()
+    assert fonts.count("NotoSansSC") == 2, "the common one and the full one"
+    assert len(content) < 100_000
+
+
+def test_document_without_the_small_fonts_takes_the_full_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in FILES.values():
+        (tmp_path / name).symlink_to(FOLDER / name)
+    monkeypatch.setattr(typeface, "FOLDER", tmp_path)
+    made = document()
+    made.paragraph("领取信息")
+    assert "领取信息" in text_of(made.output())
+
+
+def test_common_characters_hold_the_national_standard_set_and_european_letters():
+    assert len(common_characters()) > 7_500
+    assert set("的一是了我啊齄éßŁ〓“”…￥") <= common_characters()
+    assert "䶮" not in common_characters()
+
+
 def test_long_table_has_its_head_on_each_page_and_each_page_its_number():
     made = document()
     rows = [(f"{number:04}", "上海青" * (number % 9)) for number in range(90)]
@@ -184,7 +210,7 @@ def test_picture_that_is_none_or_too_large_is_refused(content: bytes):
 
 
 def test_fonts_that_were_not_built_are_named_with_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pdf, "FOLDER", tmp_path)
+    monkeypatch.setattr(typeface, "FOLDER", tmp_path)
     with pytest.raises(FontsNotBuilt, match="make setup-web"):
         document()
 
