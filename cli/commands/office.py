@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`zhixin office`: what the keeper of a governing key does for officers, on a machine without network."""
+"""`zhixin office`: what the keeper of a governing key does for officers and services; signing needs no network."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,8 +18,9 @@ from cli.errors import InputError
 from cli.home import Home, HomeOption, KeyOption, OutOption, find_home, keys_home, read_file
 from cli.language import t
 from cli.output import Json, emit
-from client.signing import now_ms
+from client.signing import now_ms, sign_transaction
 from membership.pb import membership_pb2
+from membership.state import signer_pb
 from service.sign_in.key_request import REQUEST_BYTES_MAX, KeyRequest, answer_request
 
 EARLY_MS_MAX = 3_600_000
@@ -67,6 +68,24 @@ def revoke_registration(
     operation = Operation.make("membership.RevokeKey", encode(membership_pb2.RevokeKey(key=named)))
     fields = acting.submit(find_home(home), [operation], key, out=out)
     emit({**fields, "passkey": passkey}, *acting.words(fields), t("office.revoked", passkey=passkey))
+
+
+@command(app, "add-service-key", t("office.add.help"))
+def add_service_key(
+    name: Annotated[str, typer.Argument(metavar="NAME", help=t("office.option.name"))],
+    home: HomeOption = None,
+    key: KeyOption = None,
+    out: OutOption = None,
+) -> None:
+    """Make a key file's key one of the organisation's, for submitting alone: the service's own."""
+    place = find_home(home)
+    governor, added = place.signer(key), place.signer(name)
+    grant = membership_pb2.KeyGrant(key=signer_pb(added.signer), purposes=[membership_pb2.PURPOSE_SUBMIT])
+    operation = Operation.make("membership.AddKey", encode(membership_pb2.AddKey(key=grant)))
+    transaction = sign_transaction([operation], [governor, added], place.genesis().network)
+    fields = acting.submit_signed(place, transaction, out=out)
+    public_key = added.signer.public_key.hex()
+    emit({**fields, "key": public_key}, *acting.words(fields), t("office.added", name=name, key=public_key))
 
 
 def _read(file: Path) -> KeyRequest:

@@ -2,6 +2,7 @@
 """A real network of four validators: an officer's passkey becomes a key on the ledger and signs an act there."""
 
 import asyncio
+import json
 import re
 import subprocess
 import sys
@@ -100,13 +101,11 @@ def test_invited_officer_registers_a_passkey_and_the_signed_act_is_proven_offlin
     schemes = {signer.scheme: signer.public_key for signer in inclusion.header.signers}
     assert schemes[Scheme.WEBAUTHN_ES256] == key.public_key
     assert schemes[governor.signer.scheme] == governor.signer.public_key
-    argv = command.replace("NAME", organisation).split()
-    assert argv[0] == "zhixin"
-    run = [sys.executable, "-m", "cli", *argv[1:], "--home", str(home.root)]
-    subprocess.run(run, cwd=ROOT, timeout=60, check=True, capture_output=True)
-    again = subprocess.run(run, cwd=ROOT, timeout=60, check=False, capture_output=True, text=True)
+    argv = command.removeprefix("zhixin ").replace("NAME", organisation).split()
+    assert zhixin(home.root, *argv).returncode == Exit.DONE
+    again = zhixin(home.root, *argv)
     assert again.returncode == Exit.REFUSED
-    assert "membership.key-revoked" in again.stderr
+    assert "membership.key-revoked" in again.stdout
 
 
 def signed_offline(request: Path, key: str, home: Path, digits: str) -> Path:
@@ -162,3 +161,22 @@ def test_officer_registers_a_passkey_whose_governing_key_signs_offline(
     (inclusion,) = verified.inclusions
     assert inclusion.operation.type == "membership.AddKey"
     assert home.signer(organisation).signer in inclusion.header.signers
+
+
+def zhixin(home: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    """A command on a home, with its answer as JSON."""
+    run = [sys.executable, "-m", "cli", *argv, "--home", str(home), "--json"]
+    return subprocess.run(run, cwd=ROOT, timeout=60, check=False, capture_output=True, text=True)
+
+
+def test_service_key_is_added_for_submitting_alone_and_once(network: Devnet) -> None:
+    root, organisation = network.home.root, network.home.genesis().founders[2].organisation
+    assert zhixin(root, "keys", "new", "office", "--plain").returncode == Exit.DONE
+    added = zhixin(root, "office", "add-service-key", "office", "--key", organisation)
+    assert added.returncode == Exit.DONE, added.stderr
+    keys = json.loads(zhixin(root, "org", "show", organisation).stdout)["keys"]
+    (own,) = [key for key in keys if key["public_key"] == json.loads(added.stdout)["key"]]
+    assert own["purposes"] == ["PURPOSE_SUBMIT"]
+    again = zhixin(root, "office", "add-service-key", "office", "--key", organisation)
+    assert again.returncode == Exit.REFUSED
+    assert "membership.key-exists" in again.stdout
