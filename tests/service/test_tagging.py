@@ -20,6 +20,7 @@ from sqlalchemy import select
 from store_rig import Rig, readable
 from structlog.testing import capture_logs
 from tagging_rig import Office, number, office, stolen
+from test_openapi import operations, references
 
 import identity.uniqueness as rules
 from chain.errors import Refused
@@ -488,6 +489,25 @@ async def test_desk_asks_over_http_and_gets_what_it_gets_in_process(made: Office
         with pytest.raises(TransportError) as down:
             await desk.tag("resident", number(1))
         assert down.value.code == "transport.unavailable"
+
+
+async def test_description_of_the_interface_is_whole_and_names_the_key(small: Office) -> None:
+    async with served(small) as app:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url=ADDRESS.public_origin) as web:
+            described = (await web.get("/openapi.json")).json()
+    found = {path: operation for path, _, operation in operations(described)}
+    own = {path for path in found if path.startswith("/v1/")}
+    assert own == {"/v1/tags", "/v1/registrations", "/v1/retaggings", "/v1/releases"}
+    tags = {tag["name"] for tag in described["tags"]}
+    for path, operation in found.items():
+        assert set(operation["tags"]) <= tags, path
+        assert operation["summary"], path
+    assert all(found[path]["security"] == [{"HTTPBearer": []}] for path in own)
+    schemas = described["components"]["schemas"]
+    assert {one for one in references(described) if "/schemas/" in one} == {
+        f"#/components/schemas/{name}" for name in schemas
+    }
 
 
 async def test_caller_without_a_key_or_with_a_stranger_s_learns_nothing(made: Office) -> None:

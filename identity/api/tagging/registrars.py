@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from identity.api.tagging.problems import BEARER, RATE
 from identity.api.tagging.tables import UniquenessRegistrar, UniquenessUsage
 from service.problems import Problem
-from service.store import Act, Store, new_id
+from service.store import Act, Store, audit, new_id
 
 KEY_PREFIX: Final = "zxu_"
 """Whoever finds one in a place where it should not be knows what it is."""
@@ -64,7 +64,7 @@ def add(store: Store, organisation: str, now_ms: int) -> tuple[Registrar, str]:
     with store.write() as session:
         digest = _digest(key)
         session.add(UniquenessRegistrar(id=registrar.id, organisation=organisation, key_digest=digest, made_ms=now_ms))
-        store.record(session, Act("system", "uniqueness.registrar-added", registrar.id))
+        store.record(session, Act(audit.SYSTEM, "uniqueness.registrar-added", registrar.id))
     return registrar, key
 
 
@@ -79,7 +79,7 @@ def end(store: Store, registrar_id: str, now_ms: int) -> bool:
         if row is None or row.ended_ms is not None:
             return False
         row.ended_ms = now_ms
-        store.record(session, Act("system", "uniqueness.registrar-ended", registrar_id))
+        store.record(session, Act(audit.SYSTEM, "uniqueness.registrar-ended", registrar_id))
         return True
 
 
@@ -113,8 +113,11 @@ def check_budget(store: Store, registrar: Registrar, budget: Budget, now_ms: int
     with store.read() as session:
         usage = session.get(UniquenessUsage, (registrar.id, budget.name))
         wait_ms = 0 if usage is None else _wait_ms(usage, budget, now_ms)
+        is_noted = usage is not None and usage.is_refusal_noted
+    if wait_ms and not is_noted:
+        _note_refusal(store, registrar, budget)
     if wait_ms:
-        _refuse(store, registrar, budget, wait_ms)
+        raise _used_up(wait_ms)
 
 
 def charge(store: Store, registrar: Registrar, budget: Budget, now_ms: int, act: Act) -> None:
@@ -133,22 +136,22 @@ def charge(store: Store, registrar: Registrar, budget: Budget, now_ms: int, act:
             usage.minute, usage.day, usage.is_refusal_noted = minute, day, False
             store.record(session, act)
     if wait_ms:
-        _refuse(store, registrar, budget, wait_ms)
+        _note_refusal(store, registrar, budget)
+        raise _used_up(wait_ms)
 
 
-def _refuse(store: Store, registrar: Registrar, budget: Budget, wait_ms: int) -> None:
-    """Say no, and note it once until questions are answered again: refusals alone fill no table.
-
-    Raises:
-        Problem: Always.
-    """
+def _note_refusal(store: Store, registrar: Registrar, budget: Budget) -> None:
+    """Note once, until questions are answered again, that a budget is used up: refusals alone fill no table."""
     with store.write() as session:
         usage = _held(session, registrar, budget)
         if not usage.is_refusal_noted:
             usage.is_refusal_noted = True
             store.record(session, Act(registrar.id, "uniqueness.budget-used-up", "-"))
+
+
+def _used_up(wait_ms: int) -> Problem:
     seconds = -(-wait_ms // 1000)
-    raise Problem(RATE, {"seconds": seconds}, headers={"Retry-After": str(seconds)})
+    return Problem(RATE, {"seconds": seconds}, headers={"Retry-After": str(seconds)})
 
 
 def _held(session: Session, registrar: Registrar, budget: Budget) -> UniquenessUsage:
