@@ -190,7 +190,7 @@ async def test_compromised_server_cannot_turn_an_officers_signature_into_another
     record = load_person(desk.ledger.state.get, other)
     assert record is not None
     confirm = pb.Confirm(id=other, digest=proposal_digest(record.proposal))
-    for officer, signature in zip(given.header.signers, given.signatures, strict=True):  # over what they saw
+    for officer, signature in zip(given.signers, given.signatures, strict=True):  # over what they saw
         code = await tried(desk, confirm, Forged(officer, signature))
         assert code == "transaction.signature"
     assert desk.ledger.status(other) == pb.PERSON_STATUS_PROPOSED

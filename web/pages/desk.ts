@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The desk by keyboard alone: `g` and a letter go to a place, Ctrl+Enter sends the page's form. Each also has a link
-// or a button, so that nothing needs this file.
+// The desk by keyboard alone: `g` and a letter go to a place, Escape leaves a field first, Ctrl+Enter sends the page's
+// form. Each also has a link or a button, so that nothing needs this file.
 
 import { all } from "./elements.js";
 
@@ -25,9 +25,10 @@ document.addEventListener("keydown", (event) => {
     const form = own ?? document.querySelector<HTMLFormElement>("form[data-send]");
     if (form === null) return;
     event.preventDefault();
-    form.requestSubmit();
+    form.requestSubmit(form.querySelector<HTMLButtonElement>("button[type=submit]"));
     return;
   }
+  if (event.key === "Escape" && isWriting(event.target)) (event.target as HTMLElement).blur();
   if (event.ctrlKey || event.metaKey || event.altKey || isWriting(event.target)) return;
   if (event.key === "g") {
     wentAt = event.timeStamp;

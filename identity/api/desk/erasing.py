@@ -171,6 +171,22 @@ def erase(desk: DeskContext, person_id: str, actor: str) -> Account:
     return account
 
 
+def carry_out(desk: DeskContext, person_id: str, actor: str) -> Account:
+    """Erase somebody for whom two officers asked and whose waiting period is over.
+
+    Args:
+        desk: Which desk.
+        person_id: Whose data.
+        actor: Random id of who does it.
+
+    Raises:
+        Problem: Nobody asked, no second officer confirmed, or it is too early.
+    """
+    if person_id not in due(desk):
+        raise Problem(NOT_NOW)
+    return erase(desk, person_id, actor)
+
+
 def account_of(row: DeskErasure) -> Account | None:
     """What a request's erasure came to; None before it."""
     return Account(**json.loads(row.account)) if row.account else None

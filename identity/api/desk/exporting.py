@@ -15,19 +15,18 @@ from identity.api.desk.base import DeskContext
 from identity.api.desk.cases import receipt_of
 from identity.api.desk.images import ImageKind
 from identity.api.desk.tables import DeskAccess, DeskCase, DeskNotice, DeskStep
-from service.sign_in.sessions import Officer
 
 FORMAT = "zhixin-person-export/1"
 
 
-def export(desk: DeskContext, officer: Officer, person_id: str) -> dict[str, Any]:
+def export(desk: DeskContext, organisation: str, person_id: str) -> dict[str, Any]:
     """A person's data as JSON. Who hands it out has called `require_reason` before.
 
     Raises:
         Problem: There is no such person here.
     """
     with desk.store.read() as session:
-        found = persons.load(desk, session, officer, person_id)
+        found = persons.load_of(desk, session, organisation, person_id)
         details = found.details
         cases = session.scalars(select(DeskCase).where(DeskCase.person_id == person_id)).all()
         steps = session.scalars(select(DeskStep).where(DeskStep.person_id == person_id)).all()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from chain.transaction import SignedTransaction
 from chain.types import Network
 from client.answers import ProvenTransaction
+from client.errors import TransportError
 from identity.api.desk.base import Proven
 from service.sign_in.door import Door
 
@@ -37,3 +38,20 @@ class DeskLedger:
     async def submit_one(self, transaction: SignedTransaction) -> ProvenTransaction:
         """Submit one and wait for its verified receipt; see `service.sign_in.door.Door`."""
         return await self._door.submit_one(transaction)
+
+
+class NoLedger:
+    """For programs that work on the store alone; whatever asks it is told that it can't be reached."""
+
+    @property
+    def network(self) -> Network:
+        """No network's."""
+        return Network(bytes(32))
+
+    async def read(self, keys: Sequence[bytes]) -> Proven:
+        """Raises TransportError."""
+        raise TransportError(f"no ledger is set up here; {len(keys)} keys were not read")
+
+    async def submit_one(self, transaction: SignedTransaction) -> ProvenTransaction:
+        """Raises TransportError."""
+        raise TransportError(f"no ledger is set up here; {transaction.id.hex()} was not sent")

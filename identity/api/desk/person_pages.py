@@ -104,7 +104,7 @@ def person_router() -> APIRouter:
         with desk.store.write() as session:
             require_reason(desk, session, officer, person_id)
             desk.record(session, officer, "person.exported", person_id)
-        content = json.dumps(export(desk, officer, person_id), ensure_ascii=False, indent=1)
+        content = json.dumps(export(desk, officer.organisation, person_id), ensure_ascii=False, indent=1)
         headers = {"content-disposition": f'attachment; filename="person-{person_id[:8]}.json"'}
         return Response(content, media_type="application/json", headers=headers)
 

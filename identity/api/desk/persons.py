@@ -118,7 +118,16 @@ def load(desk: DeskContext, session: Session, officer: Officer, person_id: str, 
     Raises:
         Problem: There is none here.
     """
-    wanted = (DeskPerson.person_id == person_id) & (DeskPerson.organisation == officer.organisation)
+    return load_of(desk, session, officer.organisation, person_id, hold=hold)
+
+
+def load_of(desk: DeskContext, session: Session, organisation: str, person_id: str, *, hold: bool = False) -> Found:
+    """A person of an organisation.
+
+    Raises:
+        Problem: There is none there.
+    """
+    wanted = (DeskPerson.person_id == person_id) & (DeskPerson.organisation == organisation)
     query = select(DeskPerson).where(wanted)
     row = session.scalar(query.with_for_update() if hold else query)
     if row is None:

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`zhixin registrar`: whose key is an officer's at a registrar, and for which duties; signed by the governing key."""
+
+import os
+import secrets
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sqlalchemy import select
+
+from chain.codec import encode
+from chain.pb import ledger_pb2
+from chain.signing import Scheme, Signer
+from chain.transaction import Operation
+from cli import acting
+from cli.command import command, group
+from cli.errors import InputError
+from cli.home import HomeOption, KeyOption, OutOption, find_home
+from cli.language import t
+from cli.output import emit, emit_table
+from cli.run import run_async
+from cli.services import explained
+from client.answers import ProvenState
+from identity.officers import OFFICER_BYTES, load_officer, officer_key
+from identity.pb import identity_pb2 as pb
+from service.settings import load_settings
+from service.sign_in.tables import ACTIVE, Passkey, StaffMember
+from service.store import open_store
+
+app = group(t("help.registrar"))
+
+SettingsOption = Annotated[Path | None, typer.Option("--settings", metavar="TOML", help=t("serve.option.settings"))]
+PasskeyArgument = Annotated[str, typer.Argument(metavar="PUBLIC-KEY", help=t("registrar.option.passkey"))]
+OFFICERS_MAX = 1_000
+"""Passkeys that are listed: more than any office has."""
+
+
+class DutyName(StrEnum):
+    """An officer's duty on the command line."""
+
+    ENROL = "enrol"
+    CONFIRM = "confirm"
+
+
+_DUTIES = {DutyName.ENROL: pb.DUTY_ENROL, DutyName.CONFIRM: pb.DUTY_CONFIRM}
+
+
+@command(app, "officers", t("registrar.officers.help"))
+def officers(home: HomeOption = None, settings: SettingsOption = None) -> None:
+    """Passkeys of the people of this machine's services, and what the ledger says of each."""
+    with explained():
+        store = open_store(load_settings(settings).store, os.environ)
+        try:
+            with store.read() as session:
+                query = select(Passkey, StaffMember).join(StaffMember, Passkey.staff_id == StaffMember.id)
+                rows = session.execute(query.where(StaffMember.state == ACTIVE).limit(OFFICERS_MAX)).all()
+                listed = [
+                    (store.people.open(session, member, StaffMember.name) or "", member.role, passkey.public_key)
+                    for passkey, member in rows
+                ]
+        finally:
+            store.close()
+    signers = [Signer(Scheme.WEBAUTHN_ES256, key) for _, _, key in listed]
+
+    async def ask() -> list[ProvenState]:
+        async with find_home(home).session() as session:
+            return await session.read_many([officer_key(signer) for signer in signers]) if signers else []
+
+    state = {one.key: one.value for one in run_async(ask())}
+    found = []
+    for (name, role, key), signer in zip(listed, signers, strict=True):
+        record = load_officer(state.get, signer)
+        duties = [name for name, duty in _DUTIES.items() if record is not None and duty in record.duties]
+        number = "" if record is None else record.officer.hex()
+        found.append({"name": name, "role": role, "key": key.hex(), "officer": number, "duties": list(duties)})
+    columns = [
+        t("registrar.column.name"),
+        t("registrar.column.role"),
+        t("registrar.column.key"),
+        t("registrar.column.duties"),
+    ]
+    table = [[str(one["name"]), str(one["role"]), str(one["key"]), ", ".join(one["duties"])] for one in found]
+    emit_table({"officers": found}, columns, table, empty=t("registrar.none"))
+
+
+@command(app, "appoint", t("registrar.appoint.help"))
+def appoint(
+    passkey: PasskeyArgument,
+    duty: Annotated[list[DutyName], typer.Option("--duty", help=t("registrar.option.duty"))],
+    officer: Annotated[str, typer.Option("--officer", metavar="NUMBER", help=t("registrar.option.officer"))] = "",
+    home: HomeOption = None,
+    key: KeyOption = None,
+    out: OutOption = None,
+) -> None:
+    """Make a registered passkey an officer's."""
+    number = _number(officer)
+    message = pb.AppointOfficer(
+        key=_key(passkey), officer=number, duties=[_DUTIES[name] for name in DutyName if name in duty]
+    )
+    done = acting.submit(find_home(home), [Operation.make("identity.AppointOfficer", encode(message))], key, out=out)
+    emit(done | {"officer": number.hex()}, t("registrar.appointed", officer=number.hex()))
+
+
+@command(app, "dismiss", t("registrar.dismiss.help"))
+def dismiss(passkey: PasskeyArgument, home: HomeOption = None, key: KeyOption = None, out: OutOption = None) -> None:
+    """End what an officer's key may do."""
+    message = pb.DismissOfficer(key=_key(passkey))
+    done = acting.submit(find_home(home), [Operation.make("identity.DismissOfficer", encode(message))], key, out=out)
+    emit(done, t("registrar.dismissed"))
+
+
+def _key(text: str) -> ledger_pb2.Signer:
+    """A passkey's public key.
+
+    Raises:
+        InputError: It is none.
+    """
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError:
+        raw = b""
+    if len(raw) != 33 or raw[0] not in {2, 3}:
+        raise InputError("registrar.passkey", t("registrar.passkey"))
+    return ledger_pb2.Signer(scheme=ledger_pb2.SCHEME_WEBAUTHN_ES256, public_key=raw)
+
+
+def _number(text: str) -> bytes:
+    """An officer's number: the same on each of their keys; a new one if none is given.
+
+    Raises:
+        InputError: It is none.
+    """
+    if not text:
+        return secrets.token_bytes(OFFICER_BYTES)
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError:
+        raw = b""
+    if len(raw) != OFFICER_BYTES:
+        raise InputError("registrar.officer", t("registrar.officer", count=OFFICER_BYTES * 2))
+    return raw
