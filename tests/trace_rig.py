@@ -99,10 +99,9 @@ class TraceRig(Rig):
             product(JUICE, pb.UNIT_LITRE, 1_030_000, "蔬菜汁"),
             product(BAG, pb.UNIT_PIECE, 500_000, "袋装菜心"),
             product(CUT, pb.UNIT_KILOGRAM, MICRO, "净菜"),
+            product(JAR, pb.UNIT_PIECE, 250_000, "腌菜", owner=gln(5)),
         ):
             assert self.code(REGULATOR, message) == ""
-        own = product(JAR, pb.UNIT_PIECE, 250_000, "腌菜", owner=gln(5))
-        assert self.code([SERVICE, "plant"], own) == ""
 
     def event(self, who: str, kind: str, **fields: object) -> pb.RecordEvent:
         """An event by its short name; `lines` and `outputs` as dicts of item and quantity."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Places and products, and how far scales may differ.
 
-A product's unit and net mass stay as they are for good: quantities of different products are compared by mass, and
-whoever could change it could make goods out of nothing.  Under `traceability/place/<GLN>`, `…/product/<GTIN>` and
-`…/tolerance/<unit>`.
+A product is a regulator's record, for it says what a piece weighs: quantities of different products are compared by
+mass, and whoever could choose it could make goods out of nothing. Unit and mass stay as they are for good.  Under
+`traceability/place/<GLN>`, `…/product/<GTIN>` and `…/tolerance/<unit>`.
 """
 
 import re
@@ -122,16 +122,17 @@ def record_place(context: Context, message: pb.RecordPlace) -> None:
     """
     check_gln(message.gln, "a place")
     owner = existing_participant(context.read, message.owner)
-    check_owner_or_regulator(context, message.owner)
+    before = load_place(context.read, message.gln)
+    if before is None or before.owner == message.owner:
+        check_owner_or_regulator(context, message.owner)
+    else:
+        _check_regulator(context)
     if message.kind not in _PLACES or _DISTRICT.fullmatch(message.district) is None:
         raise Refused("a place has a known kind and a district of six digits", "traceability.invalid-place")
     if owner.kind == pb.PARTICIPANT_KIND_COMPANY:
         check_names(message.name_zh, message.name_en)
     elif message.name_zh or message.name_en:
         raise Refused("a smallholder's place has no name: it would tell whose it is", "traceability.names-a-person")
-    before = load_place(context.read, message.gln)
-    if before is not None and before.owner != message.owner:
-        raise Refused("the place is another participant's", "traceability.place-of-another")
     context.write(place_key(message.gln), encode(message))
 
 
@@ -139,14 +140,12 @@ def record_product(context: Context, message: pb.RecordProduct) -> None:
     """Record a product, or other names and limits of one. One write.
 
     Raises:
-        Refused: Neither its owner nor a regulator signs, a field is not as it must be, or one would change that stays.
+        Refused: No regulator signs, a field is not as it must be, or one would change that stays.
     """
     check_gtin(message.gtin)
+    regulator_of(context)
     if message.owner:
         existing_participant(context.read, message.owner)
-        check_owner_or_regulator(context, message.owner)
-    else:
-        regulator_of(context)
     check_names(message.name_zh, message.name_en)
     is_kilogram = message.unit == pb.UNIT_KILOGRAM
     if message.unit not in TOLERANCE_PPM or not 1 <= message.mass_mg <= MASS_MG_MAX:
@@ -171,6 +170,18 @@ def set_tolerance(context: Context, message: pb.SetTolerance) -> None:
     if message.unit not in TOLERANCE_PPM or message.parts_per_million > TOLERANCE_PPM_MAX:
         raise Refused(f"a unit's tolerance is at most {TOLERANCE_PPM_MAX} ppm", "traceability.invalid-tolerance")
     context.write(tolerance_key(message.unit), encode(message))
+
+
+def _check_regulator(context: Context) -> None:
+    """Only a regulator takes a place from whoever recorded it, rightly or not.
+
+    Raises:
+        Refused: None signs.
+    """
+    try:
+        regulator_of(context)
+    except Refused:
+        raise Refused("the place is another participant's", "traceability.place-of-another") from None
 
 
 def _check_limits(limits: pb.TemperatureLimits) -> None:

@@ -10,6 +10,9 @@ import pytest
 from tests.trace_rig import BAG, CABBAGE, FIELD, JUICE, SERVICE, TraceRig, crate, gln, gtin, kg, lot, serial, sscc
 from traceability import epcis
 from traceability.acts import Act, act_of
+from traceability.digital_link import build
+from traceability.gs1_codes import CHARACTERS_82
+from traceability.items import Kind, kind_of
 from traceability.openings import (
     FIELDS_MAX,
     InvalidOpening,
@@ -272,3 +275,11 @@ def test_event_with_more_fields_than_are_committed_to_is_refused() -> None:
     with pytest.raises(InvalidOpening, match="at most 1024"):
         fields_of(event)
     assert canonical({"b": 1.50, "a": "菜"}) == b'{"a":"\\u83dc","b":1.5}'
+
+
+def test_each_character_that_a_lot_may_have_is_named_alike_in_links_and_on_the_chain() -> None:
+    for character in CHARACTERS_82:
+        link = build([("01", CABBAGE), ("10", f"a{character}b")], STEM.rstrip("/"))
+        element = {"epcClass": link, "quantity": 1, "uom": "KGM"}
+        (line,) = public(harvest(quantityList=[element])).lines
+        assert kind_of(line.item) is Kind.LOT, character

@@ -236,6 +236,8 @@ def place(**changes: object) -> pb.RecordPlace:
         ("district of five digits", "farm", place(district="44060"), "traceability.invalid-place"),
         ("no name", "farm", place(name_zh=""), "traceability.invalid-name"),
         ("taken over", "market", place(gln=FIELD, owner=gln(3)), "traceability.place-of-another"),
+        ("given to another by its owner", "farm", place(gln=FIELD, owner=gln(3)), "traceability.place-of-another"),
+        ("given to another by a regulator", REGULATOR, place(gln=FIELD, owner=gln(3)), ""),
         ("smallholder's with a name", REGULATOR, place(owner=NEW, name_zh="陈伯菜地"), None),
     ],
 )
@@ -267,10 +269,10 @@ COLD = pb.TemperatureLimits(min_millicelsius=0, max_millicelsius=4_000, minutes_
 @pytest.mark.parametrize(
     ("circumstance", "signers", "message", "code"),
     [
-        ("one's own", "farm", product(gtin(20), PIECE, 1, "蛋", owner=FARM), ""),
-        ("with limits", "farm", product(gtin(20), KILO, MICRO, "鱼", owner=FARM, temperature=COLD), ""),
-        ("everybody's by a trader", "farm", product(gtin(20), PIECE, 1, "蛋"), "traceability.not-regulator"),
-        ("another's", "market", product(gtin(20), PIECE, 1, "蛋", owner=FARM), "traceability.not-regulator"),
+        ("somebody's", REGULATOR, product(gtin(20), PIECE, 1, "蛋", owner=FARM), ""),
+        ("nobody's", REGULATOR, product(gtin(20), PIECE, 1, "蛋", owner=NEW), "traceability.unknown-participant"),
+        ("with limits", REGULATOR, product(gtin(20), KILO, MICRO, "鱼", owner=FARM, temperature=COLD), ""),
+        ("by its owner", "farm", product(gtin(20), PIECE, 1, "蛋", owner=FARM), "traceability.not-regulator"),
         ("no number", REGULATOR, product("1", PIECE, 1, "蛋"), "traceability.invalid-gtin"),
         ("no name", REGULATOR, product(gtin(20), PIECE, 1, ""), "traceability.invalid-name"),
         ("no unit", REGULATOR, product(gtin(20), 0, 1, "蛋"), "traceability.invalid-product"),

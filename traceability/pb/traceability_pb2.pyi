@@ -645,7 +645,7 @@ class RecordPlace(_message.Message):
     CLOSED_FIELD_NUMBER: _builtins.int
     gln: _builtins.str
     owner: _builtins.str
-    """GLN of a participant; the same for good"""
+    """GLN of a participant; only a regulator gives it to another"""
     kind: Global___PlaceKind.ValueType
     district: _builtins.str
     """six digits, GB/T 2260"""
@@ -700,7 +700,7 @@ Global___TemperatureLimits: _TypeAlias = TemperatureLimits  # noqa: Y015
 
 @_typing.final
 class RecordProduct(_message.Message):
-    """Record a product, or other names and limits of one. Needs its owner, or a regulator for one that everybody may use.
+    """Record a product, or other names and limits of one. Needs a regulator: it vouches for what a piece weighs.
     The record under traceability/product/<GTIN> is this message.
     """
 
@@ -715,7 +715,7 @@ class RecordProduct(_message.Message):
     TEMPERATURE_FIELD_NUMBER: _builtins.int
     gtin: _builtins.str
     owner: _builtins.str
-    """GLN of a participant; empty: everybody's; the same for good"""
+    """GLN of who alone may make it; empty: everybody may; the same for good"""
     unit: Global___Unit.ValueType
     """the same for good"""
     mass_mg: _builtins.int
