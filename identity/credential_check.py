@@ -2,8 +2,8 @@
 """Whether what somebody shows counts, step by step: so that a refusal says which step failed, and why.
 
 Steps in their order: the issuer's signature with all that belongs to it (form, disclosures, times), the holder's key if
-the verifier asked for that, then the status. A step after one that failed is not taken. Whether a status must be known
-is the verifier's policy and stands in the report.
+the verifier asked for that, then the status, by a list of the same registrar. A step after one that failed is not
+taken. Whether a status must be known is the verifier's policy and stands in the report.
 
 Source: RFC 9901, 7.3; Token Status List draft-21, 8.3 (the token's own checks come first).
 """
@@ -107,6 +107,7 @@ class _Shown:
     claims: JsonObject
     expires_s: int
     status: StatusReference | None
+    registrar: Trust
 
 
 def check(
@@ -138,18 +139,19 @@ def check(
     findings.append(_bound(text, trust, now_s, binding))
     if findings[-1].outcome is Outcome.FAILED:
         return Report(tuple(findings), shown.claims, shown.expires_s, None)
-    finding, found = _status(shown.status, trust, now_s, lists, policy)
+    finding, found = _status(shown.status, shown.registrar, now_s, lists, policy)
     return Report((*findings, finding), shown.claims, shown.expires_s, found)
 
 
 def _shown(text: str, trust: Trust, now_s: int, binding: Binding | None) -> _Shown:
     if text.startswith(offline_qr.PREFIX):
         code = offline_qr.verify(text, lambda key_id: trust.key_of_id(key_id, now_s), now_s)
-        return _Shown(dict(code.claims), min(code.expires_s, code.shown_until_s), code.status)
+        registrar = trust.registrar_of_id(code.key_id, now_s)
+        return _Shown(dict(code.claims), min(code.expires_s, code.shown_until_s), code.status, registrar)
     verified = sd_jwt.verify(text, lambda header: trust.key_of(header, now_s), now_s, binding=binding)
     expires_s = verified.claims["exp"]
     assert isinstance(expires_s, int), "it was checked"
-    return _Shown(verified.claims, expires_s, verified.status)
+    return _Shown(verified.claims, expires_s, verified.status, trust.registrar_of(verified.header, now_s))
 
 
 def _bound(text: str, trust: Trust, now_s: int, binding: Binding | None) -> Finding:
@@ -165,7 +167,7 @@ def _bound(text: str, trust: Trust, now_s: int, binding: Binding | None) -> Find
 
 
 def _status(
-    reference: StatusReference | None, trust: Trust, now_s: int, lists: Sequence[str], policy: StatusPolicy
+    reference: StatusReference | None, registrar: Trust, now_s: int, lists: Sequence[str], policy: StatusPolicy
 ) -> tuple[Finding, StatusFound | None]:
     if policy is StatusPolicy.IGNORED:
         return Finding(Step.STATUS, Outcome.NOT_ASKED), None
@@ -174,7 +176,7 @@ def _status(
         none = InvalidToken("the credential names no status list", "identity.status-missing")
         return Finding(Step.STATUS, missing, none.code, none.reason), None
     try:
-        token = _list_at(reference.uri, trust, now_s, lists)
+        token = _list_at(reference.uri, registrar, now_s, lists)
         value = status_list.check(token, reference)
     except InvalidToken as error:
         return Finding(Step.STATUS, missing, error.code, error.reason), None
@@ -188,13 +190,13 @@ def _status(
     return Finding(Step.STATUS, Outcome.FAILED, raised.code, raised.reason), found
 
 
-def _list_at(uri: str, trust: Trust, now_s: int, lists: Sequence[str]) -> status_list.StatusToken:
+def _list_at(uri: str, registrar: Trust, now_s: int, lists: Sequence[str]) -> status_list.StatusToken:
     """The newest of the lists at hand that is the one named; of those that fail, the last one's reason."""
     reason = InvalidToken("there is no status list at hand for the credential", "identity.status-missing")
     newest: status_list.StatusToken | None = None
     for text in lists:
         try:
-            token = status_list.verify(text, lambda header: trust.key_of(header, now_s), now_s, uri)
+            token = status_list.verify(text, lambda header: registrar.key_of(header, now_s), now_s, uri)
         except InvalidToken as error:
             if error.code != "identity.status-other-list":
                 reason = error

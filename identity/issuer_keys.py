@@ -141,17 +141,30 @@ class Trust:
         Raises:
             InvalidToken: It names no certificate, or none that a trusted registrar signed and that counts now.
         """
-        chain = header.get("x5c")
-        if not isinstance(chain, list) or not 1 <= len(chain) <= CHAIN_CERTIFICATES_MAX:
-            raise InvalidToken("the token does not carry its issuer's certificate", "identity.issuer-untrusted")
-        text = chain[0]
-        if not isinstance(text, str) or len(text) > CERTIFICATE_BYTES_MAX * 4 // 3 + 4:
-            raise InvalidToken("x5c holds no certificate", "identity.issuer-untrusted")
-        try:
-            der = b64decode(text, validate=True)
-        except ValueError:
-            raise InvalidToken("x5c holds no certificate", "identity.issuer-untrusted") from None
-        return self._trusted(load_certificate(der), now_s)
+        return self._trusted(_leaf_of(header), now_s)[0]
+
+    def registrar_of(self, header: JsonObject, now_s: int) -> "Trust":
+        """Trust in one registrar alone: the one that certified the key of a token.
+
+        A status list counts for a credential only if the same registrar signed it: another one, though trusted for its
+        own credentials, could otherwise say of this one that it is valid, or revoked.
+
+        Args:
+            header: The credential's.
+            now_s: Unix time in s.
+
+        Raises:
+            InvalidToken: As `key_of`.
+        """
+        return Trust([self._trusted(_leaf_of(header), now_s)[1].public_bytes(Encoding.DER)])
+
+    def registrar_of_id(self, key_id: bytes, now_s: int) -> "Trust":
+        """As `registrar_of`, for the key that an offline code names.
+
+        Raises:
+            InvalidToken: As `key_of_id`.
+        """
+        return Trust([self._trusted(self._named(key_id), now_s)[1].public_bytes(Encoding.DER)])
 
     def key_of_id(self, key_id: bytes, now_s: int) -> bytes:
         """The key that an offline code names; 33 bytes.
@@ -159,12 +172,16 @@ class Trust:
         Raises:
             InvalidToken: No certificate of it is known, or it does not count now.
         """
+        return self._trusted(self._named(key_id), now_s)[0]
+
+    def _named(self, key_id: bytes) -> x509.Certificate:
         certificate = self._issuing.get(key_id)
         if certificate is None:
             raise InvalidToken("nobody who is trusted has the key that the code names", "identity.issuer-untrusted")
-        return self._trusted(certificate, now_s)
+        return certificate
 
-    def _trusted(self, leaf: x509.Certificate, now_s: int) -> bytes:
+    def _trusted(self, leaf: x509.Certificate, now_s: int) -> tuple[bytes, x509.Certificate]:
+        """A leaf's key, and the anchor that certified it."""
         now = datetime.fromtimestamp(now_s, UTC)
         for anchor in self._anchors:
             if not _is_issued_by(leaf, anchor):
@@ -174,7 +191,7 @@ class Trust:
                     raise InvalidToken("the issuer's certificate does not count at this time", "identity.token-expired")
             if not _may_sign(leaf):
                 raise InvalidToken("the issuer's certificate is for something else", "identity.issuer-untrusted")
-            return _public_key(leaf)
+            return _public_key(leaf), anchor
         raise InvalidToken("nobody who is trusted has certified the issuer's key", "identity.issuer-untrusted")
 
 
@@ -286,6 +303,21 @@ def load_certificate(der: bytes) -> x509.Certificate:
     if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
         raise InvalidToken("the certificate is of no P-256 key", "identity.issuer-untrusted")
     return certificate
+
+
+def _leaf_of(header: JsonObject) -> x509.Certificate:
+    """The certificate that a token carries."""
+    chain = header.get("x5c")
+    if not isinstance(chain, list) or not 1 <= len(chain) <= CHAIN_CERTIFICATES_MAX:
+        raise InvalidToken("the token does not carry its issuer's certificate", "identity.issuer-untrusted")
+    text = chain[0]
+    if not isinstance(text, str) or len(text) > CERTIFICATE_BYTES_MAX * 4 // 3 + 4:
+        raise InvalidToken("x5c holds no certificate", "identity.issuer-untrusted")
+    try:
+        der = b64decode(text, validate=True)
+    except ValueError:
+        raise InvalidToken("x5c holds no certificate", "identity.issuer-untrusted") from None
+    return load_certificate(der)
 
 
 def _public_key(certificate: x509.Certificate) -> bytes:

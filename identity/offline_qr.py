@@ -38,6 +38,8 @@ ISSUED_S_MAX: Final = 7 * 86_400
 SHOWN_S_MAX: Final = 300
 """For how long a code may count once the holder's device made it."""
 ID_BYTES: Final = 16
+SEEN_MAX: Final = 10_000
+"""At one verifier within a token's week: some 1,500 people a day."""
 
 ISSUED_TYPE: Final = "application/imi-token+cwt"
 SHOWN_TYPE: Final = "application/imi-shown+cwt"
@@ -74,6 +76,7 @@ class OfflineToken:
         shown_until_s: From when the code counts no longer.
         status: Where its status stands; None if the registrar gave it none.
         holder_key: 33 bytes.
+        key_id: The registrar's key, by its name in codes.
     """
 
     claims: dict[str, Claim]
@@ -84,6 +87,31 @@ class OfflineToken:
     shown_until_s: int
     status: StatusReference | None
     holder_key: bytes
+    key_id: bytes
+
+
+class Seen:
+    """Ids of tokens that a verifier has taken, each until it ends: a token is shown once.
+
+    When there are too many, the one that ends first is forgotten; to fill the memory takes as many genuine tokens.
+    """
+
+    def __init__(self, tokens_max: int = SEEN_MAX) -> None:
+        self._tokens_max = tokens_max
+        self._ends_s: dict[bytes, int] = {}
+
+    def take(self, token: OfflineToken, now_s: int) -> None:
+        """Take a token that was verified.
+
+        Raises:
+            InvalidToken: It was taken before.
+        """
+        self._ends_s = {one: ends_s for one, ends_s in self._ends_s.items() if ends_s > now_s}
+        if token.token_id in self._ends_s:
+            raise InvalidToken("this code's token was shown here before", "identity.qr-seen")
+        if len(self._ends_s) >= self._tokens_max:
+            del self._ends_s[min(self._ends_s, key=self._ends_s.__getitem__)]
+        self._ends_s[token.token_id] = token.expires_s
 
 
 def issue(
@@ -170,7 +198,7 @@ def verify(text: str, key_of: KeyOfId, now_s: int) -> OfflineToken:
     if shown_s + SKEW_S < issued_s:
         raise InvalidToken("the code was made before the token in it", "identity.token-early")
     return OfflineToken(
-        _claims(inner), token_id, issued_s, expires_s, shown_s, shown_until_s, _status(inner), holder_key
+        _claims(inner), token_id, issued_s, expires_s, shown_s, shown_until_s, _status(inner), holder_key, key_id
     )
 
 

@@ -190,6 +190,7 @@ def verify(
     now_s: int,
     *,
     binding: Binding | None = None,
+    vct: str | None = None,
     typ: str = VC_TYPE,
     required: Collection[str] = ("vct", "exp"),
 ) -> Verified:
@@ -201,7 +202,8 @@ def verify(
         now_s: Unix time in s.
         binding: What the verifier asked for; None: its policy wants no proof of the holder's key, and one that is
             there is not looked at.
-        typ: The type that is accepted; no other is.
+        vct: The type of credential that the verifier asked for; None: the caller looks at it.
+        typ: The type of token that is accepted; no other is.
         required: Claims that must be there.
 
     Raises:
@@ -218,6 +220,8 @@ def verify(
             raise InvalidToken(f"the credential lacks {name}", "identity.claim-missing")
     if "vct" in claims and (not isinstance(claims["vct"], str) or not claims["vct"]):
         raise InvalidToken("vct is no text")
+    if vct is not None and claims.get("vct") != vct:
+        raise InvalidToken("this is another credential than the one asked for", "identity.credential-type")
     check_times(claims, now_s, "the credential")
     holder_key = _holder_key(claims)
     bound = None if binding is None else _verify_binding(parts, holder_key, binding, now_s)

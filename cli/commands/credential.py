@@ -195,7 +195,7 @@ def _claim_lines(claims: JsonObject, disclosed: set[str | int]) -> list[str]:
             continue
         label = credentials.label(vct, name, locale) if isinstance(vct, str) else name
         mark = f" {t('credential.selective')}" if name in disclosed else ""
-        lines.append(f"{label}: {_shown(name, value)}{mark}")
+        lines.append(f"{_printable(label)}: {_printable(_shown(name, value))}{mark}")
     return lines
 
 
@@ -209,6 +209,11 @@ def _shown(name: str, value: object) -> str:
     if isinstance(value, list):
         return ", ".join(str(inner) for inner in value)
     return str(value)
+
+
+def _printable(text: str) -> str:
+    """Without what would steer a terminal: claims that are only shown may say anything."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def _text(file: str) -> str:

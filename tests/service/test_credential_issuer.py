@@ -12,12 +12,13 @@ from sqlalchemy import select
 from store_rig import Rig
 
 from client.errors import TransportError
-from identity import status_list
+from identity import offline_qr, status_list
 from identity.api.issuer import lists, publishing
 from identity.api.issuer.denied import Denied
-from identity.api.issuer.issuing import issue_for_key
+from identity.api.issuer.issuing import issue_for_codes, issue_for_key
 from identity.api.issuer.offers import OFFER_MS, TOKEN_MS, TRIES_MAX, Content
 from identity.api.issuer.proofs import NONCE_MS
+from identity.api.issuer.publishing import Ticker
 from identity.api.issuer.tables import IssuerCopy, IssuerList, IssuerOffer, IssuerPlace
 from identity.credentials import NATURAL_PERSON
 from identity.jose import jwk_of
@@ -462,17 +463,88 @@ async def test_list_is_served_with_its_digest_as_etag_and_deflated_for_who_asks(
         assert (await wallet.http.get("/status/unknown")).status_code == 404
 
 
-async def test_card_gets_one_credential_for_the_key_that_it_proved_at_the_desk(office):
+async def test_card_gets_a_credential_for_the_key_that_it_proved_and_the_one_before_ends(office):
     async with office.wallet() as wallet:
         key = wallet.key()
         content = Content(claims(), (PERSON_KEY,))
         issuer = office.app.state.issuer
+
+        def issued(person: str) -> str:
+            with office.store.write() as session:
+                return issue_for_key(issuer, session, person, content, key.public_key, 300 * DAY_S, "a" * 32)
+
+        first = issued(office.person)
+        assert office.verify(first).holder_key == key.public_key
+        assert await wallet.status(first) == Status.VALID
+        second = issued(office.person)
+        await office.tick()
+        assert [await wallet.status(one) for one in (first, second)] == [Status.INVALID, Status.VALID]
         with office.store.write() as session:
-            token = issue_for_key(issuer, session, office.person, content, key.public_key, 300 * DAY_S, "a" * 32)
-        assert office.verify(token).holder_key == key.public_key
-        assert await wallet.status(token) == Status.VALID
+            other = office.store.people.add(session)
+        with pytest.raises(Denied):
+            issued(other)
+
+
+async def test_tokens_for_offline_codes_are_one_for_each_key_and_end_with_their_records(office):
+    async with office.wallet() as wallet:
+        holders = [wallet.key() for _ in range(3)]
+        content = Content(claims(), (PERSON_KEY,))
+        issuer = office.app.state.issuer
+        keys = [holder.public_key for holder in holders]
+        with office.store.write() as session:
+            tokens = issue_for_codes(issuer, session, office.person, content, keys, 3 * DAY_S, "a" * 32)
+        now_s = office.now_s
+        codes = [
+            offline_qr.verify(
+                offline_qr.show(token, holder, now_s=now_s), lambda key_id: office.trust.key_of_id(key_id, now_s), now_s
+            )
+            for token, holder in zip(tokens, holders, strict=True)
+        ]
+        assert codes[0].claims == {
+            "family_name": "李",
+            "given_name": "小明",
+            "age_over_18": True,
+            "assurance_level": "high",
+        }
+        assert len({code.status.index for code in codes}) == len({code.token_id for code in codes}) == 3
+        office.ledger.statuses[PERSON_KEY] = Status.INVALID
+        await office.tick()
+        listed = status_list.decode((await wallet.http.get(codes[0].status.uri)).text)
+        assert [listed.get(code.status.index) for code in codes] == [Status.INVALID] * 3
         with pytest.raises(Denied), office.store.write() as session:
-            issue_for_key(issuer, session, office.person, content, key.public_key, 300 * DAY_S, "a" * 32)
+            issue_for_codes(issuer, session, office.person, content, keys[:1], DAY_S, "a" * 32)
+
+
+async def test_what_has_ended_is_forgotten(office):
+    async with office.wallet() as wallet:
+        await wallet.fetch(office.offer())
+        office.offer()
+        office.rig.clock_ms += 400 * DAY_S * 1000 // 4
+        await office.tick()
+        with office.store.read() as session:
+            assert session.scalars(select(IssuerOffer)).all() == []
+            assert len(session.scalars(select(IssuerCopy)).all()) == 1
+            lists.forget(session, office.now_s + 400 * DAY_S)
+            assert session.scalars(select(IssuerCopy)).all() == []
+            assert session.scalars(select(IssuerPlace).where(IssuerPlace.copy_id != "")).all() == []
+
+
+async def test_tick_that_breaks_does_not_end_the_ones_after_it():
+    done: list[int] = []
+    third = asyncio.Event()
+
+    async def run() -> None:
+        done.append(1)
+        if len(done) == 1:
+            raise ZeroDivisionError
+        if len(done) == 3:
+            third.set()
+
+    ticker = Ticker(run, 0.001)
+    ticker.start()
+    await asyncio.wait_for(third.wait(), 5)
+    assert ticker.is_well
+    await ticker.stop()
 
 
 async def test_offer_goes_with_its_person(office):

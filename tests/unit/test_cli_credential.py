@@ -84,6 +84,7 @@ def ask(registrar: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Verifies a text and returns exit code and what was printed."""
 
     def verify(text: str, *options: str, words: bool = False):
+        capsys.readouterr()
         path = tmp_path / "shown"
         path.write_text(text + "\n")
         argv = ["credential", "verify", str(path), "--issuer", str(registrar / "registrar.cer"), *options]
@@ -157,6 +158,27 @@ def test_credential_of_a_registrar_who_is_not_trusted_is_refused(ask, tmp_path, 
     theirs = load_keys(other, None, {}, allow_plain=True).keys.current(int(time.time()) + 1)
     code, report = ask(credential(theirs))
     assert (code, report["steps"][0]["code"]) == (Exit.UNPROVEN, "identity.issuer-untrusted")
+
+
+def test_list_of_another_registrar_who_is_trusted_too_says_nothing_of_this_ones_credentials(ask, issuing, tmp_path):
+    other = tmp_path / "other"
+    assert run(["credential", "new-key", "--folder", str(other), "--name", "Another", "--plain", "--json"]) == Exit.DONE
+    theirs = load_keys(other, None, {}, allow_plain=True).keys.current(int(time.time()) + 1)
+    listed = status_file(tmp_path, theirs)
+    ask_both = ["--issuer", str(other / "registrar.cer"), "--status-list", str(listed)]
+    code, report = ask(credential(issuing, 3), *ask_both)
+    assert (code, report["steps"][-1]["code"]) == (Exit.UNPROVEN, "identity.issuer-untrusted")
+    assert ask(credential(theirs), *ask_both)[0] == Exit.DONE
+
+
+def test_claims_cannot_steer_the_terminal(issuing, tmp_path, capsys):
+    claims = {"vct": "urn:x:1", "exp": NOW_S + DAY_S, "name\x1b[2J": "\x1b]0;owned\x07", "times": [10**30]}
+    path = tmp_path / "shown"
+    assert issuing.signer is not None
+    path.write_text(sd_jwt.issue(claims, [], issuing.signer))
+    run(["credential", "show", str(path)])
+    out = capsys.readouterr()
+    assert "\x1b" not in out.out + out.err
 
 
 def test_offline_code_is_verified_by_the_issuing_keys_certificate(ask, issuing, registrar):

@@ -92,6 +92,30 @@ def test_code_says_what_the_registrar_signed_and_where_its_status_stands():
     assert verified.holder_key == HOLDER.public_key
 
 
+def test_token_is_taken_once_until_it_ends():
+    seen = offline_qr.Seen()
+    first = offline_qr.verify(shown(), key_of, NOW_S)
+    seen.take(first, NOW_S)
+    again = offline_qr.verify(shown(now_s=NOW_S + 10), key_of, NOW_S + 10)
+    with pytest.raises(InvalidToken) as caught:
+        seen.take(again, NOW_S + 10)
+    assert caught.value.code == "identity.qr-seen"
+    seen.take(offline_qr.verify(shown(token(token_id=bytes(16))), key_of, NOW_S), NOW_S)
+
+
+def test_memory_of_tokens_is_bounded_and_forgets_the_one_that_ends_first():
+    seen = offline_qr.Seen(tokens_max=2)
+    tokens = [
+        offline_qr.verify(shown(token(token_id=bytes([i] * 16), expires_s=NOW_S + 1_000 + i)), key_of, NOW_S)
+        for i in range(3)
+    ]
+    for one in tokens:
+        seen.take(one, NOW_S)
+    with pytest.raises(InvalidToken):
+        seen.take(tokens[1], NOW_S)
+    seen.take(tokens[0], NOW_S)
+
+
 def test_code_without_status_says_so():
     assert offline_qr.verify(shown(token(status=None)), key_of, NOW_S).status is None
 

@@ -349,6 +349,11 @@ def test_credential_without_a_required_claim_is_rejected(name):
     assert code_of(jws(HEADER, payload) + "~") == "identity.claim-missing"
 
 
+def test_credential_of_another_type_than_was_asked_for_is_rejected():
+    assert verify(made({}), vct="urn:example:1").claims["vct"] == "urn:example:1"
+    assert code_of(made({}), vct="urn:example:2") == "identity.credential-type"
+
+
 @pytest.mark.parametrize(
     "array",
     [["salt"], ["salt", "name", "value", "more"], {"salt": 1}, ["salt", 7, "value"], [7, "name", "value"], "text", []],

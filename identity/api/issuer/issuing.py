@@ -7,25 +7,28 @@ before the commit issues nothing; after it, the wallet that never got the answer
 
 import hmac
 import json
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from chain.strict_json import Json
-from identity import sd_jwt
+from identity import offline_qr, sd_jwt
 from identity.api.issuer import lists, offers
 from identity.api.issuer.denied import Denied, Error
 from identity.api.issuer.lists import Subjects
 from identity.api.issuer.metadata import configuration_id
-from identity.api.issuer.offers import Content
+from identity.api.issuer.offers import COPIES_MAX, Content
 from identity.api.issuer.proofs import verify_proofs
 from identity.api.issuer.tables import USED, IssuerCopy, IssuerList, IssuerNonce
-from identity.credentials import DECOYS, refreshed
+from identity.credentials import DECOYS, Claims, refreshed
 from identity.issuer_keys import IssuingKey, KeySet
 from identity.jose import InvalidToken
+from identity.offline_qr import CLAIMS, ID_BYTES, PREFIX
+from identity.sd_jwt import StatusReference
 from identity.standing import Standing
 from identity.status_list import Status
 from service.store import Act, Store
@@ -115,6 +118,8 @@ def issue_for_key(
 ) -> str:
     """Issue one credential for a key that the desk has seen proven, such as a card's; in the desk's transaction.
 
+    One that the same person's key has already, of this type, ends.
+
     Args:
         issuer: Of this store.
         session: A transaction that writes.
@@ -125,11 +130,66 @@ def issue_for_key(
         actor: Random id of the officer.
 
     Raises:
-        Denied: No issuing key signs now, or the key has a credential already.
+        Denied: No issuing key signs now, or the key is another person's.
     """
+    digest = _key_digest(issuer.store, content.claims.vct, holder_key)
+    query = select(IssuerCopy).where(IssuerCopy.key_digest == digest, IssuerCopy.person_id == person_id)
+    before = session.scalar(query.with_for_update())
+    if before is not None:
+        issuer.store.people.remove(session, before)  # its place has no credential any more and turns invalid
+        session.flush()
     token = _issue(issuer, session, person_id, content, holder_key, issuer.current_key(), lifetime_s)
     issuer.store.record(session, Act(actor, "credential.issued", person_id))
     return token
+
+
+def issue_for_codes(
+    issuer: Issuer,
+    session: Session,
+    person_id: str,
+    content: Content,
+    holder_keys: Sequence[bytes],
+    lifetime_s: int,
+    actor: str,
+) -> list[bytes]:
+    """Issue one-time tokens for offline codes, one for each key that was seen proven; in the caller's transaction.
+
+    Args:
+        issuer: Of this store.
+        session: A transaction that writes.
+        person_id: Whose they are.
+        content: Of its claims, those that a code can say are said (`offline_qr.CLAIMS`).
+        holder_keys: 33 bytes each; as many as a batch has at most.
+        lifetime_s: How long each counts; at most 7 days.
+        actor: Random id of the officer or service.
+
+    Raises:
+        Denied: No issuing key signs now, or a key has a token already.
+    """
+    assert 1 <= len(holder_keys) <= COPIES_MAX, "a batch is bounded"
+    key, now_s = issuer.current_key(), issuer.now_s
+    assert key.signer is not None, "the current key signs"
+    claims = refreshed(content.claims, datetime.fromtimestamp(now_s, UTC).date()).claims
+    said = {name: value for name, value in claims.items() if name in CLAIMS.values() and isinstance(value, str | bool)}
+    tokens: list[bytes] = []
+    for holder_key in holder_keys:
+        reference = _place(
+            issuer, session, person_id, content, f"{PREFIX}{content.claims.vct}", holder_key, now_s + lifetime_s
+        )
+        tokens.append(
+            offline_qr.issue(
+                dict(said),
+                key.signer,
+                key.key_id,
+                holder_key,
+                token_id=secrets.token_bytes(ID_BYTES),
+                issued_s=now_s,
+                expires_s=now_s + lifetime_s,
+                status=reference,
+            )
+        )
+    issuer.store.record(session, Act(actor, "credential.issued", person_id))
+    return tokens
 
 
 def _issue(
@@ -142,19 +202,9 @@ def _issue(
     lifetime_s: int,
 ) -> str:
     """One credential with a place of its own; checked as a verifier will, before anybody gets it."""
-    store, now_s = issuer.store, issuer.now_s
+    now_s = issuer.now_s
     expires_s = min(now_s + lifetime_s, key.ends_s) // DAY_S * DAY_S
-    digest = hmac.digest(store.secret("issuer/holder-key"), content.claims.vct.encode() + holder_key, "sha256")
-    copy = IssuerCopy(person_id=person_id, key_digest=digest, issued_ms=issuer.now_ms(), expires_s=expires_s)
-    place = lists.take_place(session, copy.id, key, issuer.origin, expires_s, now_s)
-    copy.list_number, copy.place = place.list_number, place.place
-    if not insert_new(session, copy):
-        raise Denied(Error.INVALID_PROOF, "a key has a credential of this type already; each copy is for a fresh one")
-    kept = session.get(IssuerCopy, copy.id)
-    assert kept is not None, "it was inserted just now"
-    store.people.seal(session, kept, IssuerCopy.subjects, json.dumps([one.decode("ascii") for one in content.subjects]))
-    named = session.get(IssuerList, place.list_number)
-    assert named is not None, "the place is on it"
+    reference = _place(issuer, session, person_id, content, content.claims.vct, holder_key, expires_s)
     claims = refreshed(content.claims, datetime.fromtimestamp(now_s, UTC).date())
     assert key.signer is not None, "the current key signs"
     token = sd_jwt.issue(
@@ -162,8 +212,8 @@ def _issue(
             issuer=issuer.origin,
             issued_s=now_s,
             expires_s=expires_s,
-            status_uri=lists.list_uri(issuer.origin, named.name),
-            status_index=place.place,
+            status_uri=reference.uri,
+            status_index=reference.index,
         ),
         claims.disclosable,
         key.signer,
@@ -171,6 +221,40 @@ def _issue(
         header=key.header,
         decoys=DECOYS,
     )
-    checked = sd_jwt.verify(token, key.public_key, now_s)
+    checked = sd_jwt.verify(token, key.public_key, max(now_s, _begins_s(claims)), vct=content.claims.vct)
     assert checked.holder_key == holder_key, "it is bound to the key that was proven"
     return token
+
+
+def _begins_s(claims: Claims) -> int:
+    """From when a mandate counts; 0 for others."""
+    begins_s = claims.claims.get("nbf", 0)
+    assert isinstance(begins_s, int), "we made it"
+    return begins_s
+
+
+def _place(
+    issuer: Issuer, session: Session, person_id: str, content: Content, kind: str, holder_key: bytes, expires_s: int
+) -> StatusReference:
+    """Enter a copy, and draw its place in a status list.
+
+    Raises:
+        Denied: The key has a copy of this kind already.
+    """
+    store = issuer.store
+    digest = _key_digest(store, kind, holder_key)
+    copy = IssuerCopy(person_id=person_id, key_digest=digest, issued_ms=issuer.now_ms(), expires_s=expires_s)
+    place = lists.take_place(session, copy.id, issuer.current_key(), issuer.origin, expires_s, issuer.now_s)
+    copy.list_number, copy.place = place.list_number, place.place
+    if not insert_new(session, copy):
+        raise Denied(Error.INVALID_PROOF, "a key has a credential of this type already; each copy is for a fresh one")
+    kept, named = session.get(IssuerCopy, copy.id), session.get(IssuerList, place.list_number)
+    assert kept is not None, "it was inserted just now"
+    assert named is not None, "the place is on it"
+    store.people.seal(session, kept, IssuerCopy.subjects, json.dumps([one.decode("ascii") for one in content.subjects]))
+    return StatusReference(lists.list_uri(issuer.origin, named.name), place.place)
+
+
+def _key_digest(store: Store, kind: str, holder_key: bytes) -> bytes:
+    """Keyed: tells that a key was used before, to this store alone."""
+    return hmac.digest(store.secret("issuer/holder-key"), kind.encode() + b"\x00" + holder_key, "sha256")

@@ -6,6 +6,7 @@ ledger, whether or not anything changed, and some free places flip: who compares
 person's credential was suspended or nothing happened at all. Places outlive erased persons and say then "invalid".
 """
 
+import contextlib
 import secrets
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +21,7 @@ from identity.api.issuer.tables import OPEN, REDEEMED, IssuerCopy, IssuerList, I
 from identity.issuer_keys import IssuingKey
 from identity.standing import AGE_S_MAX, Standing, worst
 from identity.status_list import Status, StatusList
+from service.errors import PersonErased
 from service.store import Store, new_id
 from service.store.engine import insert_new
 
@@ -129,9 +131,11 @@ class Subjects:
         self._by_copy = {copy: keys for copy, keys in self._by_copy.items() if copy in living}
         for copy_id in living - self._by_copy.keys():
             copy = session.get(IssuerCopy, copy_id)
-            assert copy is not None, "it was listed in this transaction"
-            text = store.people.open(session, copy, IssuerCopy.subjects)
-            self._by_copy[copy_id] = subjects_from(text or "[]")
+            if copy is None:  # its person was erased since the line above
+                continue
+            with contextlib.suppress(PersonErased):
+                text = store.people.open(session, copy, IssuerCopy.subjects)
+                self._by_copy[copy_id] = subjects_from(text or "[]")
         return dict(self._by_copy)
 
     def all_keys(self, session: Session, store: Store, now_s: int) -> set[bytes]:
@@ -141,7 +145,8 @@ class Subjects:
             IssuerOffer.state.in_((OPEN, REDEEMED)), IssuerOffer.expires_ms > now_s * 1000
         )
         for offer in session.scalars(query):
-            keys.update(content_of(session, store, offer).subjects)
+            with contextlib.suppress(PersonErased):
+                keys.update(content_of(session, store, offer).subjects)
         return keys
 
 
@@ -169,15 +174,15 @@ def publish(
     Returns:
         What is served from now on, for anchoring.
     """
-    session.execute(delete(IssuerPlace).where(IssuerPlace.expires_s <= now_s))
+    forget(session, now_s)
     by_copy = subjects.of_copies(session, store, now_s)
     published = []
     for row in session.scalars(select(IssuerList).order_by(IssuerList.number)):
         flip_decoys(session, row.number)
         statuses = StatusList(row.size)
-        places = session.scalars(select(IssuerPlace).where(IssuerPlace.list_number == row.number))
-        for place in places:
-            statuses.set(place.place, _status_of(place, by_copy, standing))
+        taken = select(IssuerPlace.place, IssuerPlace.copy_id, IssuerPlace.status)
+        for place, copy_id, status in session.execute(taken.where(IssuerPlace.list_number == row.number)):
+            statuses.set(place, _status_of(copy_id, Status(status), by_copy, standing))
         row.token = _sign(statuses, row.name, key, issuer, now_s)
         row.issued_s, row.height = now_s, standing.height
         published.append(Published(row.number, row.stream, row.size, row.token))
@@ -206,13 +211,19 @@ def flip_decoys(session: Session, number: int) -> None:
             count += insert_new(session, place)
 
 
-def _status_of(place: IssuerPlace, by_copy: dict[str, tuple[bytes, ...]], standing: Standing) -> Status:
-    own = Status(place.status)
-    if not place.copy_id:
+def forget(session: Session, now_s: int) -> None:
+    """Delete what has ended: credentials with their places, and offers with what they would have said."""
+    session.execute(delete(IssuerPlace).where(IssuerPlace.expires_s <= now_s))
+    session.execute(delete(IssuerCopy).where(IssuerCopy.expires_s <= now_s))
+    session.execute(delete(IssuerOffer).where(IssuerOffer.expires_ms <= now_s * 1000))
+
+
+def _status_of(copy_id: str, own: Status, by_copy: dict[str, tuple[bytes, ...]], standing: Standing) -> Status:
+    if not copy_id:
         return own
-    if place.copy_id not in by_copy:  # its person was erased
+    if copy_id not in by_copy:  # its person was erased, or a later credential took its place
         return Status.INVALID
-    return worst((own, standing.of(by_copy[place.copy_id])))
+    return worst((own, standing.of(by_copy[copy_id])))
 
 
 def _open_list(session: Session, key: IssuingKey, issuer: str, now_s: int) -> int:

@@ -186,5 +186,8 @@ class Ticker:
             except (TransportError, LedgerError, StorageError, TokenError) as error:
                 self.is_well = False
                 log.warning("issuer.tick-failed", reason=str(error))
+            except Exception:
+                self.is_well = False  # a defect of one tick must not end all of them unnoticed
+                log.exception("issuer.tick-broke")
             due = max(due + self._every_s, loop.time())  # ticks that were missed are not made up for
             await asyncio.sleep(due - loop.time())
