@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from chain.overlay import ReadState
 from chain.signing import Signer
+from chain.transaction import Operation
 from chain.types import Millis
 from membership.authority import resolve_key
 from membership.parameters import load_parameter
@@ -21,6 +22,8 @@ BURST_S = 2
 
 _WEIGHTS = {"membership.ReportEvidence": 50, "membership.Propose": 100, "membership.Approve": 100}
 """What costs every validator pairings, in operations of the ordinary kind (about 0.05 ms)."""
+_WEIGHT_BYTES = {"traceability.RecordEvent": 50}
+"""What writes the more the longer it is: so many bytes weigh one operation. An event of one line has 200."""
 _MILLI = 1000
 
 
@@ -80,9 +83,16 @@ def take(bucket: Bucket, operations: int, rate_operations_s: int, now_ms: Millis
     return Granted(Bucket(level - operations * _MILLI, Millis(now)))
 
 
-def weight(operation_types: Iterable[str]) -> int:
+def weight(operations: Iterable[Operation]) -> int:
     """What a transaction's operations count, each at least 1."""
-    return sum(_WEIGHTS.get(operation, 1) for operation in operation_types)
+    return sum(_weight(operation) for operation in operations)
+
+
+def _weight(operation: Operation) -> int:
+    """What one operation counts."""
+    if operation.type in _WEIGHT_BYTES:
+        return 1 + len(operation.body) // _WEIGHT_BYTES[operation.type]
+    return _WEIGHTS.get(operation.type, 1)
 
 
 def rate_of(read: ReadState, organisation: Organisation) -> int:

@@ -182,7 +182,7 @@ class LedgerService:
     ) -> None:
         rate = quota.rate_of(self._ledger.read, organisation)
         bucket = self._buckets[organisation.id][0] if organisation.id in self._buckets else quota.full(rate, now_ms)
-        weight = quota.weight([operation.type for operation in transaction.operations])
+        weight = quota.weight(transaction.operations)
         taken = quota.take(bucket, weight, rate, now_ms)
         if isinstance(taken, quota.Delayed):
             if from_client:

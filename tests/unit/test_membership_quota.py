@@ -3,6 +3,7 @@
 
 import pytest
 
+from chain.transaction import Operation
 from chain.types import Millis
 from membership.parameters import PARAMETERS
 from membership.pb import membership_pb2 as pb
@@ -56,9 +57,14 @@ def test_over_a_minute_no_more_passes_than_rate_and_burst() -> None:
 
 
 def test_operations_that_cost_pairings_weigh_more() -> None:
-    assert weight(["identity.Attest"] * 7) == 7
-    assert weight(["membership.ReportEvidence"]) >= 50
-    assert weight(["membership.Propose", "membership.AddKey"]) > 100
+    assert weight([Operation.make("identity.Attest", bytes(900))] * 7) == 7
+    assert weight([Operation.make("membership.ReportEvidence", b"")]) >= 50
+    assert weight([Operation.make(f"membership.{name}", b"") for name in ("Propose", "AddKey")]) > 100
+
+
+def test_event_that_names_many_goods_weighs_more_than_one_that_names_few() -> None:
+    few, many = (weight([Operation.make("traceability.RecordEvent", bytes(size))]) for size in (200, 10_000))
+    assert (few, many) == (5, 201)
 
 
 def test_rate_is_the_organisations_own_or_the_parameters() -> None:
