@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts the issuance desk together from a process's settings: which network, whose keys, which uniqueness service."""
+"""Puts the desk together from a process's settings: network, keys, uniqueness service, readers and cards' authority."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from cli.staffing import office_ledger
 from cli.uniqueness import tagger_of
+from identity.api.desk.card_keys import load_card_authority
 from identity.api.desk.cards_part import cards_part
+from identity.api.desk.cards_shop import Shop
+from identity.api.desk.cards_workshop import Counter, EmulatedTray, PcscReaders
 from identity.api.desk.part import DESK_SITE, desk_part
 from identity.issuing import REGISTRAR_ROLE
 from service.app import Part
 from service.serve import Ground
-from service.settings import Address
+from service.settings import Address, CardSettings
 from service.sign_in.part import staffed_parts
+from service.store.key_encryption import load_passphrase
 
 
 def desk_parts(ground: Ground, address: Address) -> Sequence[Part]:
@@ -20,10 +26,30 @@ def desk_parts(ground: Ground, address: Address) -> Sequence[Part]:
     Raises:
         ConfigError: No network is named, or what is named can't be read.
         KeyFileError: A key file can't be read or opened.
+        TokenError: A key in a token is not there.
     """
     assert ground.store is not None, "the service says that it needs one"
     ledger = office_ledger(ground.settings, REGISTRAR_ROLE)
     own = ledger.cosigners[0] if ledger.cosigners else None
     tagger = tagger_of(ground.settings)
     desk = desk_part(ground.store, tagger=tagger, service_key=own, retention=ground.settings.retention)
-    return [*staffed_parts(ground.store, address, DESK_SITE, ledger), desk, cards_part(None)]
+    return [
+        *staffed_parts(ground.store, address, DESK_SITE, ledger),
+        desk,
+        cards_part(card_shop(ground.settings.cards)),
+    ]
+
+
+def card_shop(settings: CardSettings) -> Shop | None:
+    """Where cards are made: this machine's readers, and the authority that settings name; None: none is named.
+
+    Raises:
+        KeyFileError: The authority can't be read or opened.
+        TokenError: A key in a token is not there.
+    """
+    if not settings.folder:
+        return None
+    passphrase = load_passphrase(settings.passphrase_file, os.environ)
+    keys = load_card_authority(Path(settings.folder), passphrase, os.environ, allow_plain=settings.allow_plain)
+    tray = [EmulatedTray(Path(settings.emulated))] if settings.emulated else []
+    return Shop(Counter([*tray, PcscReaders()]), keys.authority, keys.diversifier)

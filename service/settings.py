@@ -113,6 +113,20 @@ class IssuingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CardSettings:
+    """The desk's authority of smart cards; `zhixin card authority` makes it."""
+
+    folder: str = field(
+        default="", metadata={"why": "the authority's folder, mode 0700; empty: the desk makes no cards"}
+    )
+    passphrase_file: str = field(default="", metadata={"why": "else ZHIXIN_PASSPHRASE; opens the folder's keys"})
+    allow_plain: bool = field(default=False, metadata={"why": "only a test network may keep keys unencrypted"})
+    emulated: str = field(
+        default="", metadata={"why": "folder of emulated cards beside the readers, for tests alone; empty: none"}
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class UniquenessSettings:
     """The uniqueness service, and how a registrar's desk asks it."""
 
@@ -218,6 +232,7 @@ class Settings:
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     signing: SigningSettings = field(default_factory=SigningSettings)
     issuing: IssuingSettings = field(default_factory=IssuingSettings)
+    cards: CardSettings = field(default_factory=CardSettings)
     uniqueness: UniquenessSettings = field(default_factory=UniquenessSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)

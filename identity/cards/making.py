@@ -129,22 +129,20 @@ class Work:
         return cls(PersonalisedCard(bytes(guid), expires, emulated, {}, {}, _digits(), _digits()), Stage.BEGUN)
 
     def encode(self, diversifier: Diversifier) -> str:
-        """The journal's text, PIN and PUK encrypted under a key of this card's."""
+        """The journal's text: PIN and PUK encrypted under a key of this card's, the rest authenticated with them."""
         card = self.card
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        letter = f"{card.pin} {card.puk}".encode()
-        return json.dumps(
-            {
-                "format": FORMAT,
-                "stage": self.stage,
-                "guid": card.guid.hex(),
-                "expires": card.expires.isoformat(),
-                "emulated": card.emulated,
-                "public_keys": {f"{slot:02X}": key.hex() for slot, key in card.public_keys.items()},
-                "certificates": {f"{slot:02X}": each.hex() for slot, each in card.certificates.items()},
-                "letter": (nonce + AESGCM(_letter_key(diversifier, card.guid)).encrypt(nonce, letter, None)).hex(),
-            }
-        )
+        body: dict[str, object] = {
+            "format": FORMAT,
+            "stage": self.stage,
+            "guid": card.guid.hex(),
+            "expires": card.expires.isoformat(),
+            "emulated": card.emulated,
+            "public_keys": {f"{slot:02X}": key.hex() for slot, key in card.public_keys.items()},
+            "certificates": {f"{slot:02X}": each.hex() for slot, each in card.certificates.items()},
+        }
+        nonce, letter = secrets.token_bytes(_NONCE_BYTES), f"{card.pin} {card.puk}".encode()
+        sealed = AESGCM(_letter_key(diversifier, card.guid)).encrypt(nonce, letter, _authenticated(body))
+        return json.dumps(body | {"letter": (nonce + sealed).hex()})
 
     @classmethod
     def decode(cls, text: str, diversifier: Diversifier) -> "Work":
@@ -156,29 +154,25 @@ class Work:
         if len(text) > JOURNAL_CHARACTERS_MAX:
             raise InvalidMessage(f"a card's journal has at most {JOURNAL_CHARACTERS_MAX} characters")
         try:
-            document = json.loads(text)
-            if document["format"] != FORMAT:
+            body = json.loads(text)
+            sealed = bytes.fromhex(body.pop("letter"))
+            guid = bytes.fromhex(body["guid"])
+            if body["format"] != FORMAT or len(guid) != GUID_BYTES:
                 raise InvalidMessage(f"not a {FORMAT} journal")
-            guid = bytes.fromhex(document["guid"])
-            sealed = bytes.fromhex(document["letter"])
-            if len(guid) != GUID_BYTES:
-                raise InvalidMessage(f"a journal whose GUID has {len(guid)} bytes, not {GUID_BYTES}")
-            letter = AESGCM(_letter_key(diversifier, guid)).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
-            pin, puk = letter.decode().split()
-            card = PersonalisedCard(
-                guid,
-                date.fromisoformat(document["expires"]),
-                bool(document["emulated"]),
-                _by_slot(document["public_keys"]),
-                _by_slot(document["certificates"]),
-                pin,
-                puk,
-            )
-            return cls(card, Stage(document["stage"]))
+            key = AESGCM(_letter_key(diversifier, guid))
+            pin, puk = key.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _authenticated(body)).decode().split()
+            expires, emulated = date.fromisoformat(body["expires"]), body["emulated"] is True
+            keys, certificates = _by_slot(body["public_keys"]), _by_slot(body["certificates"])
+            return cls(PersonalisedCard(guid, expires, emulated, keys, certificates, pin, puk), Stage(body["stage"]))
         except InvalidTag:
             raise InvalidMessage("a card's journal that was changed, or written under another master key") from None
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
             raise InvalidMessage(f"not a {FORMAT} journal, or a damaged one") from None
+
+
+def _authenticated(body: Mapping[str, object]) -> bytes:
+    """What the ciphertext is bound to: all else, in one order."""
+    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _letter_key(diversifier: Diversifier, guid: bytes) -> bytes:

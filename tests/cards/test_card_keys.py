@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.desk import card_shop
 from identity.api.desk.card_keys import load_card_authority, make_card_authority
 from identity.cards.emulator import EmulatedCard
 from identity.cards.making import management_key
@@ -17,6 +18,7 @@ from identity.cards.statuses import StatusTable
 from identity.cards.verifying import load_chain, verify_card
 from service.errors import KeyFileError, TokenError
 from service.pkcs11 import MacKey, SigningKey, make_key
+from service.settings import CardSettings
 from tests import softhsm
 from tests.cards.authority_rig import DAY_S, NOW_S, PLACES
 from tests.cards.making_rig import EXPIRES, Notes
@@ -166,3 +168,17 @@ def test_keys_of_two_authorities_do_not_open_for_one_another(tmp_path: Path) -> 
     path.write_text(json.dumps(json.loads(path.read_text()) | {"issuing_secret": theirs["issuing_secret"]}))
     with pytest.raises(KeyFileError):
         load_card_authority(tmp_path / "a", None, {}, allow_plain=True)
+
+
+def test_desk_without_an_authority_makes_no_cards_and_one_with_it_does(tmp_path: Path) -> None:
+    assert card_shop(CardSettings()) is None
+    make_plain(tmp_path / "a")
+    shop = card_shop(CardSettings(folder=str(tmp_path / "a"), allow_plain=True, emulated=str(tmp_path / "tray")))
+    assert shop is not None
+    assert shop.counter.names()[0] == "emulated"
+    with shop.counter.card("emulated", "CC-1") as card:
+        made = personalise(card, shop.authority, shop.diversifier, Notes(), now_s=NOW_S, expires=EXPIRES)
+        chain = load_chain((tmp_path / "a" / "chain.pem").read_bytes())
+        assert verify_card(Piv(card), chain, NOW_S).chuid.guid == made.guid
+    with pytest.raises(KeyFileError, match="allow_plain"):
+        card_shop(CardSettings(folder=str(tmp_path / "a")))

@@ -319,6 +319,9 @@ def test_certificates_begin_with_the_day_and_end_with_the_card(keys: Keys) -> No
         {"guid": "zz"},
         {"stage": "finished"},
         {"letter": "00"},
+        {"stage": "done"},
+        {"emulated": False},
+        {"public_keys": {}},
         {"expires": "2031-13-01"},
         {"certificates": {"99": "00"}},
         {"certificates": []},
@@ -326,7 +329,8 @@ def test_certificates_begin_with_the_day_and_end_with_the_card(keys: Keys) -> No
 )
 def test_journal_that_was_damaged_is_refused(keys: Keys, damage: dict[str, object]) -> None:
     journal = Notes()
-    make(EmulatedCard(), keys, journal)
+    with pytest.raises(CardRemoved):
+        make(Pulled(EmulatedCard(), NEAR_THE_END), keys, journal)
     journal.text = json.dumps(json.loads(journal.text) | damage)
     with pytest.raises(InvalidMessage):
         make(EmulatedCard(), keys, journal)
