@@ -67,7 +67,7 @@ SERVICES: tuple[Service, ...] = (
     Service("office", BASE_PORT + 2, needs_store=True, build=_office),
     Service("desk", BASE_PORT + 3, needs_store=True, build=_desk),
     Service("issuer", BASE_PORT + 4, needs_store=True, build=_issuer),
-    Service("uniqueness", BASE_PORT + 5, needs_store=True, build=_uniqueness),
+    Service("uniqueness", BASE_PORT + 5, needs_store=True, build=_uniqueness, own_setting="uniqueness.signing_key"),
 )
 
 

@@ -65,12 +65,19 @@ class Service:
         port: Where it listens if nothing is configured.
         needs_store: Whether it keeps personal data.
         build: Makes its parts; called once, before anything listens.
+        own_setting: `section.setting` without which a process of all services leaves this one out; "": never.
     """
 
     name: str
     port: int
     needs_store: bool
     build: Build
+    own_setting: str = ""
+
+    def is_set_up(self, settings: Settings) -> bool:
+        """Whether a process of all services runs this one, too."""
+        section, _, name = self.own_setting.partition(".")
+        return not section or bool(getattr(getattr(settings, section), name))
 
 
 def make_app(service: Service, ground: Ground) -> FastAPI:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 
 from cli.anchoring import anchoring_of
@@ -19,6 +20,8 @@ from service.logs import configure_logging
 from service.serve import Ground, Service, run
 from service.settings import Address, load_settings
 from service.store import open_store
+
+log = structlog.get_logger(__name__)
 
 ALL = "all"
 
@@ -33,6 +36,11 @@ def _serve(services: Sequence[Service], settings_file: Path | None) -> None:
     with explained(), ExitStack() as stack:
         settings = load_settings(settings_file)
         configure_logging(settings.logging.level)
+        if len(services) > 1:
+            for one in services:
+                if not one.is_set_up(settings):
+                    log.warning("service.left-out", service=one.name, reason=f"{one.own_setting} is not set")
+            services = [one for one in services if one.is_set_up(settings)]
         store = anchoring = None
         if any(service.needs_store for service in services):
             store = open_store(settings.store, os.environ)

@@ -318,6 +318,14 @@ def test_commands_about_bad_settings_or_keys_say_what_is_wrong(
     assert "ZHIXIN_PASSPHRASE" in str(found["error"])
 
 
+def test_service_without_its_own_setting_is_left_out_of_all_and_no_other() -> None:
+    needy = Service("needy", 1, needs_store=False, build=lambda *_: [], own_setting="uniqueness.signing_key")
+    plain = Service("plain", 2, needs_store=False, build=lambda *_: [])
+    set_up = parse_settings('[uniqueness]\nsigning_key = "key.json"', {})
+    for settings, wanted in ((parse_settings("", {}), [plain]), (set_up, [needy, plain])):
+        assert [one for one in (needy, plain) if one.is_set_up(settings)] == wanted
+
+
 def test_serve_names_the_services_that_exist() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "cli", "serve", "--help"],
