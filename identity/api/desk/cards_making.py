@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Final
 
+from sqlalchemy.orm import Session
+
 from identity.api.desk import cards_problems as kinds
 from identity.api.desk import stock
 from identity.api.desk.base import DAY_MS, DeskContext
@@ -93,16 +95,21 @@ def finish(desk: DeskContext, officer: Officer, card_id: str, made: Personalised
     Raises:
         Problem: The card was not being made.
     """
-    keys = [BoundKey.of(slot, made.public_keys[slot], made.certificates[slot]) for slot in PURPOSES]
     with desk.store.write() as session:
-        row = own(session, officer.organisation, card_id, held=True)
-        step(desk, session, row, CardStep.PERSONALISE, officer)
-        assert row.serial is not None, "a card that is being made has its blank"
-        stock.issued(session, row.serial, desk.now())
-        keep_keys(desk, session, row, made.guid, keys)
-        row.expires_ms = _end_of(made.expires)
-        desk.store.people.seal(session, row, Card.letter, json.dumps(asdict(Letter(made.pin, made.puk))))
-        desk.store.people.seal(session, row, Card.work, None)
+        finish_in(desk, session, officer, card_id, made)
+
+
+def finish_in(desk: DeskContext, session: Session, officer: Officer, card_id: str, made: PersonalisedCard) -> None:
+    """The same within a transaction that writes. Raises as `finish` does."""
+    keys = [BoundKey.of(slot, made.public_keys[slot], made.certificates[slot]) for slot in PURPOSES]
+    row = own(session, officer.organisation, card_id, held=True)
+    step(desk, session, row, CardStep.PERSONALISE, officer)
+    assert row.serial is not None, "a card that is being made has its blank"
+    stock.issued(session, row.serial, desk.now())
+    keep_keys(desk, session, row, made.guid, keys)
+    row.expires_ms = _end_of(made.expires)
+    desk.store.people.seal(session, row, Card.letter, json.dumps(asdict(Letter(made.pin, made.puk))))
+    desk.store.people.seal(session, row, Card.work, None)
 
 
 def give_up(desk: DeskContext, officer: Officer, card_id: str) -> None:

@@ -64,7 +64,7 @@ def _add_forms(router: APIRouter) -> None:
                 return RedirectResponse(f"{PATH}/{found}", 303)
             rows = legal.listed(session, officer.organisation)
         enrols = officer.may(Permission.ENROL)
-        context = {"rows": rows, "state_keys": STATE_KEYS, "wanted": code, "enrols": enrols}
+        context: dict[str, Any] = {"rows": rows, "state_keys": STATE_KEYS, "wanted": code, "enrols": enrols}
         return show(request, officer, "desk/cards/companies.html", **context)
 
     @router.get(PATH + "/new")

@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The desk of the scene `identity`: a private store, two officers with staff cards, and the offices behind them."""
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from google.protobuf.message import Message
+from sqlalchemy import select
+
+from chain.codec import encode
+from chain.ed25519 import Ed25519Signer
+from chain.errors import Refused
+from chain.signing import Scheme, Signer, TransactionSigner
+from chain.transaction import Operation, SignedTransaction
+from chain.types import Network, quorum, sha256
+from cli.scenes import residents
+from cli.scenes.stage import Stage
+from client.answers import ProvenTransaction
+from client.session import Session
+from identity.api.desk import cards, cards_making
+from identity.api.desk.base import DeskContext, Proven
+from identity.api.desk.cards import Opened
+from identity.api.desk.cards_history import history
+from identity.api.desk.cards_life import CardState
+from identity.api.desk.cards_shop import Shop, trial_shop
+from identity.api.desk.part import DESK_SITE
+from identity.api.desk.persons import Secrets
+from identity.api.desk.states import PersonState
+from identity.api.desk.tables import DeskNotice, DeskPerson
+from identity.cards.card import WrongPin
+from identity.cards.emulator import EmulatedCard
+from identity.cards.objects import FACTORY_MANAGEMENT_KEY, FACTORY_PIN, Slot
+from identity.cards.piv import Piv
+from identity.officers import load_officer, officer_key
+from identity.pb import identity_pb2 as pb
+from identity.person_data import canonical_data, data_commitment
+from identity.uniqueness import TAG_KEY_KEY, UNIQUENESS_ROLE, load_tag_key
+from membership.pb import membership_pb2
+from membership.state import organisation_key, signer_pb
+from node.testnet import REGISTRAR
+from service.settings import RetentionSettings, StoreSettings
+from service.sign_in.roles import Role
+from service.sign_in.sessions import Officer
+from service.store import Store, new_id, open_store
+from service.store.replays import unix_ms
+
+PROPOSAL_MS = 60_000
+PHONE = "13900001234"
+
+
+class StaffCard:
+    """An officer's card: an emulated one that signs transactions with its key 9C."""
+
+    def __init__(self) -> None:
+        self._piv = Piv(EmulatedCard())
+        self._piv.select()
+        self._piv.authenticate_management(FACTORY_MANAGEMENT_KEY)
+        made = self._piv.generate(Slot.SIGN)
+        self._signer = Signer(Scheme.P256, bytes([2 + (made[-1] & 1)]) + made[1:33])
+
+    @property
+    def signer(self) -> Signer:
+        """Scheme and public key."""
+        return self._signer
+
+    def sign(self, message: bytes) -> bytes:
+        """The PIN, and then one signature."""
+        self._piv.verify_pin(FACTORY_PIN)
+        return self._piv.sign(Slot.SIGN, sha256(message))
+
+
+@dataclass(frozen=True, slots=True)
+class Staff:
+    """Somebody who works at the desk.
+
+    Attributes:
+        number: The officer's on the ledger.
+    """
+
+    officer: Officer
+    signer: StaffCard
+    number: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SceneLedger:
+    """The desk's way to the network, on the scene's own session."""
+
+    session: Session
+
+    @property
+    def network(self) -> Network:
+        """SHA-256 of the genesis file."""
+        return self.session.network
+
+    async def read(self, keys: Sequence[bytes]) -> Proven:
+        """State keys under one checkpoint, with proof."""
+        states = await self.session.read_many(keys)
+        return Proven({state.key: state.value for state in states}, states[0].checkpoint.time_ms)
+
+    async def submit_one(self, transaction: SignedTransaction) -> ProvenTransaction:
+        """Submit one and wait for its verified receipt."""
+        return await self.session.submit_one(transaction)
+
+
+@dataclass(frozen=True, slots=True)
+class SceneDesk:
+    """The desk as the scene uses it.
+
+    Attributes:
+        service: The desk's own key, `submit` only.
+        uniqueness: The uniqueness service's key.
+    """
+
+    session: Session
+    store: Store
+    context: DeskContext
+    shop: Shop
+    clerk: Staff
+    approver: Staff
+    service: TransactionSigner
+    uniqueness: TransactionSigner
+
+    @property
+    def organisation(self) -> str:
+        """The registrar's id on the ledger."""
+        return REGISTRAR
+
+    async def code(self, signer: TransactionSigner, *operations: Message | Operation) -> str:
+        """Have somebody sign operations and send them; "" or the code of the rule that refused."""
+        return await _code(self.session, [signer], *operations)
+
+    async def record(self, registration: bytes) -> pb.PersonRecord:
+        """What the ledger says of a registration, proven."""
+        found = await cards.on_ledger(self.context, registration)
+        assert found is not None, "the scene asks for what it has written"
+        return found
+
+    async def are_appointed(self) -> bool:
+        """Whether both officers stand on the ledger, each with one duty and a number of their own."""
+        keys = [officer_key(one.signer.signer) for one in (self.clerk, self.approver)]
+        proven = await self.context.ledger.read(keys)
+        records = [load_officer(proven.values.get, one.signer.signer) for one in (self.clerk, self.approver)]
+        duties = [list(record.duties) for record in records if record is not None]
+        return duties == [[pb.DUTY_ENROL], [pb.DUTY_CONFIRM]] and self.clerk.number != self.approver.number
+
+    def commitment(self, person: residents.Resident, known: Secrets) -> bytes:
+        """What the ledger commits to of a person."""
+        data = canonical_data({"name": person.name, "number": person.id_number})
+        return data_commitment(data, bytes.fromhex(known.proposed_salt))
+
+    def keep_person(self, person: residents.Resident, known: Secrets) -> str:
+        """Keep a person whose enrolment was confirmed; the id in the store."""
+        people, now_ms = self.store.people, self.context.now()
+        with self.store.write() as session:
+            person_id = people.add(session)
+            row = DeskPerson(
+                person_id=person_id,
+                organisation=REGISTRAR,
+                state=PersonState.ACTIVE,
+                created_ms=now_ms,
+                changed_ms=now_ms,
+            )
+            people.seal(session, row, DeskPerson.name, person.name)
+            people.seal(session, row, DeskPerson.number, person.id_number)
+            people.seal(session, row, DeskPerson.phone, PHONE)
+            people.seal(session, row, DeskPerson.secrets, json.dumps(asdict(known.confirmed())))
+        return person_id
+
+    def card(self, card_id: str) -> Opened:
+        """A card, opened."""
+        with self.store.read() as session:
+            return cards.opened(self.context, session, REGISTRAR, card_id)
+
+    def observe(self, card_id: str, record: pb.PersonRecord) -> CardState:
+        """Let a card's row follow the ledger."""
+        return cards.observe(self.context, REGISTRAR, card_id, record)
+
+    def pin(self, card_id: str) -> str:
+        """The PIN of a card's letter."""
+        return cards_making.letter_of(self.context, REGISTRAR, card_id).pin
+
+    def takes(self, chip: EmulatedCard, pin: str) -> bool:
+        """Whether a card takes a PIN."""
+        piv = Piv(chip)
+        piv.select()
+        try:
+            piv.verify_pin(pin)
+        except WrongPin:
+            return False
+        chip.reset()
+        return True
+
+    def notices(self) -> list[str]:
+        """What the holder is to be told."""
+        with self.store.read() as session:
+            return list(session.scalars(select(DeskNotice.kind)))
+
+    def steps(self, card_id: str) -> int:
+        """How many steps stand in a card's history."""
+        with self.store.read() as session:
+            return len(history(session, cards.own(session, REGISTRAR, card_id)))
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self.store.close()
+
+
+async def open_desk(stage: Stage, session: Session) -> SceneDesk:
+    """Admit the uniqueness service, appoint two officers, and open the desk's store."""
+    home = stage.network.home
+    governor = home.signer(REGISTRAR)
+    uniqueness = Ed25519Signer(sha256(b"scene identity: uniqueness\x00" + session.network))
+    await _admit(stage, session, uniqueness)
+    service = Ed25519Signer(secrets.token_bytes(32))
+    grant = membership_pb2.KeyGrant(key=signer_pb(service.signer), purposes=[membership_pb2.PURPOSE_SUBMIT])
+    assert await _code(session, [governor, service], membership_pb2.AddKey(key=grant)) == ""
+    clerk = await _appointed(session, governor, Role.CLERK, pb.DUTY_ENROL)
+    approver = await _appointed(session, governor, Role.APPROVER, pb.DUTY_CONFIRM)
+    settings = StoreSettings(folder=str(stage.folder / "desk"), keys=str(stage.folder / "keys"), allow_plain=True)
+    store = open_store(settings, {})
+    context = DeskContext(store, DESK_SITE, SceneLedger(session), None, service, RetentionSettings(), unix_ms)
+    shop = trial_shop(stage.folder / "cards", store.secret("desk/trial-cards"), unix_ms())
+    return SceneDesk(session, store, context, shop, clerk, approver, service, uniqueness)
+
+
+async def _admit(stage: Stage, session: Session, uniqueness: Ed25519Signer) -> None:
+    """The members vote the uniqueness service in, unless an earlier run did, and it begins its first key."""
+    name = "uniqueness-office"
+    state = await session.read(organisation_key(name))
+    if state.value is None:
+        members = [home_key(stage, founder.organisation) for founder in stage.network.home.genesis().founders]
+        purposes = [membership_pb2.PURPOSE_SUBMIT, membership_pb2.PURPOSE_GOVERN, membership_pb2.PURPOSE_ATTEST]
+        grant = membership_pb2.KeyGrant(key=signer_pb(uniqueness.signer), purposes=purposes)
+        add = membership_pb2.AddOrganisation(
+            id=name, name_zh="唯一性服务", name_en="Uniqueness Office", roles=[UNIQUENESS_ROLE], keys=[grant]
+        )
+        propose = membership_pb2.Propose(
+            epoch=state.checkpoint.epoch,
+            expires_at_ms=state.checkpoint.time_ms + PROPOSAL_MS,
+            acts=[membership_pb2.Act(add_organisation=add)],
+        )
+        proven = await session.submit_one(session.sign([_operation(propose)], [members[0]]))
+        assert proven.failed is None, proven.failed
+        for member in members[1 : quorum(len(members))]:
+            approve = membership_pb2.Approve(proposal_id=proven.id, epoch=state.checkpoint.epoch)
+            assert await _code(session, [member], approve) == ""
+    key = await session.read(TAG_KEY_KEY)
+    if not load_tag_key({TAG_KEY_KEY: key.value}.get).key_version:
+        assert await _code(session, [uniqueness], pb.RotateTagKey(key_version=1)) == ""
+
+
+def home_key(stage: Stage, organisation: str) -> TransactionSigner:
+    """A member's key on this machine."""
+    return stage.network.home.signer(organisation)
+
+
+async def _appointed(session: Session, governor: TransactionSigner, role: Role, duty: pb.Duty.ValueType) -> Staff:
+    """An officer with a staff card, whose key the registrar's governing key adds and appoints."""
+    card, number = StaffCard(), secrets.token_bytes(16)
+    purposes = [membership_pb2.PURPOSE_SUBMIT, membership_pb2.PURPOSE_ATTEST]
+    add = membership_pb2.AddKey(key=membership_pb2.KeyGrant(key=signer_pb(card.signer), purposes=purposes))
+    appoint = pb.AppointOfficer(key=signer_pb(card.signer), officer=number, duties=[duty])
+    assert await _code(session, [governor, card], add, appoint) == ""
+    ids = [new_id() for _ in range(4)]
+    officer = Officer(ids[0], ids[1], role.title(), role, REGISTRAR, ids[2], ids[3], unix_ms(), bytes(32))
+    return Staff(officer, card, number)
+
+
+async def _code(session: Session, signers: Sequence[TransactionSigner], *messages: Message | Operation) -> str:
+    operations = [one if isinstance(one, Operation) else _operation(one) for one in messages]
+    try:
+        proven = await session.submit_one(session.sign(operations, signers))
+    except Refused as refused:
+        return refused.code
+    return "" if proven.failed is None else proven.failed.code
+
+
+def _operation(message: Message) -> Operation:
+    package = message.DESCRIPTOR.full_name.split(".")[1]
+    return Operation.make(f"{package}.{message.DESCRIPTOR.name}", encode(message))
