@@ -234,7 +234,7 @@ async def desk_rig(
     ledger = RuledLedger(rig)
     tagger = KnownTagger(ledger)
     acts = Acts(ledger)  # type: ignore[arg-type]  # its answers stand in for proven ones
-    routers: list[APIRouter] = [act_router(acts, acts, None, DESK_SITE, holds_governor=False)]  # type: ignore[arg-type]  # nobody registers keys here
+    routers: list[APIRouter] = [act_router(acts, acts, None, DESK_SITE, None)]  # type: ignore[arg-type]  # nobody registers keys here
 
     async def start(app: object) -> None:
         app.state.acts = acts  # type: ignore[attr-defined]
