@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import problems
 from service.envelope import refuse
-from service.errors import StorageError
+from service.errors import KeyFileError, PersonErased, StorageError
 from service.forgery import SAFE_METHODS
 from service.gate import replayed
 from service.problems import Problem
@@ -163,8 +163,10 @@ class Idempotency:
         if cookie and find is not None:
             try:
                 session = await run_in_threadpool(find, request)
-            except StorageError:  # nothing was carried out
+            except (StorageError, KeyFileError):  # nothing was carried out
                 raise Problem(problems.STORE, headers={"Retry-After": "2"}) from None
+            except PersonErased:  # just now
+                session = None
             if session is not None:
                 return f"session {session}"
         return f"cookie {cookie}" if cookie else f"authorization {headers.get('authorization', '')}"

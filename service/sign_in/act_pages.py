@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from chain.errors import InvalidMessage, InvalidSignature
+from chain.signing import Signer
 from client.errors import TransportError
 from service.language import language_of
 from service.pages import Site
@@ -50,7 +51,7 @@ class SignatureBody(BaseModel):
     next: Annotated[str, StringConstraints(max_length=400)] = ""
 
 
-def act_router(ordinary: Acts, registrations: Acts, door: Door, site: Site, *, holds_governor: bool) -> APIRouter:
+def act_router(ordinary: Acts, registrations: Acts, door: Door, site: Site, governor: Signer | None) -> APIRouter:
     """The routes of acts.
 
     Args:
@@ -58,25 +59,31 @@ def act_router(ordinary: Acts, registrations: Acts, door: Door, site: Site, *, h
         registrations: Acts that register an officer's passkey.
         door: Reads the ledger.
         site: Its name and navigation.
-        holds_governor: Whether `registrations` have a governing key at hand; else its keeper is asked by file.
+        governor: The governing key that `registrations` have at hand; None: its keeper is asked by file.
     """
     router = APIRouter(include_in_schema=False)
-    _add_registration(router, registrations, door, holds_governor=holds_governor)
-    _add_reading(router, ordinary, site, holds_governor=holds_governor)
+    _add_registration(router, registrations, door, governor)
+    _add_reading(router, ordinary, site, holds_governor=governor is not None)
     _add_signing(router, ordinary, registrations)
     return router
 
 
-def _add_registration(router: APIRouter, registrations: Acts, door: Door, *, holds_governor: bool) -> None:
+def _add_registration(router: APIRouter, registrations: Acts, door: Door, governor: Signer | None) -> None:
     @router.post(REGISTER_PATH)
     async def register(request: Request, officer: Registrant) -> Response:
         office = office_of(request)
         standing = await read_standing(door.session, officer.organisation, officer.signer)
-        if standing.key is not None:
+        if standing.is_key_usable():
             return RedirectResponse(HOME_PATH, 303)
+        if standing.key is not None:
+            raise Problem(kinds.KEY_SPENT)
+        if governor is not None:
+            held = await read_standing(door.session, officer.organisation, governor)
+            if not held.is_governing():
+                raise Problem(kinds.NOT_GOVERNING)
         operations, words = register_key(officer.organisation, officer.public_key)
         asked = None
-        if not holds_governor:
+        if governor is None:
             asked = KeyRequest.make(door.network, officer.organisation, officer.public_key, office.now())
         act_id = await run_in_threadpool(
             lambda: registrations.prepare(

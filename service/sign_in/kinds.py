@@ -29,6 +29,7 @@ UNANSWERED = ProblemKind("act.unanswered", 409)
 ANSWER_UNFIT = ProblemKind("act.answer-unfit", 422)
 ANSWER_FOREIGN = ProblemKind("act.answer-foreign", 409)
 NOT_GOVERNING = ProblemKind("act.not-governing", 409)
+KEY_SPENT = ProblemKind("act.key-spent", 409)
 STANDING_ORGANISATION = ProblemKind("standing.organisation", 403)
 STANDING_KEY = ProblemKind("standing.key", 403)
 STANDING_UNKNOWN = ProblemKind("standing.unknown", 503)
@@ -55,6 +56,7 @@ SIGN_IN_KINDS: tuple[ProblemKind, ...] = (
     ANSWER_UNFIT,
     ANSWER_FOREIGN,
     NOT_GOVERNING,
+    KEY_SPENT,
     STANDING_ORGANISATION,
     STANDING_KEY,
     STANDING_UNKNOWN,

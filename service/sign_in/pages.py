@@ -5,11 +5,13 @@ Forms carry a token and go back to their page; what a passkey does runs in `web/
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from service.language import Language, language_of, translate
@@ -19,6 +21,7 @@ from service.redirects import local_path
 from service.sign_in import passkeys, people, sessions
 from service.sign_in.access import FRESH_MS, Require, forget_session, office_of, signed_in
 from service.sign_in.api import HOME_PATH, known_officer
+from service.sign_in.ledger import Standing
 from service.sign_in.people import NAME_CHARACTERS_MAX
 from service.sign_in.roles import Permission, Role
 from service.sign_in.sessions import Officer
@@ -98,7 +101,9 @@ def _add_entrance(router: APIRouter, site: Site) -> None:
 
 
 def _add_passkeys(router: APIRouter, site: Site) -> None:
-    def show_list(request: Request, officer: Officer, keys: Sequence[str] = ()) -> Response:
+    def show_list(
+        request: Request, officer: Officer, keys: Sequence[str] = (), standing: Standing | None = None
+    ) -> Response:
         office = office_of(request)
         listed = passkeys.list_passkeys(office, officer)
         return show(
@@ -113,11 +118,17 @@ def _add_passkeys(router: APIRouter, site: Site) -> None:
             name_max=passkeys.NAME_CHARACTERS_MAX,
             registers=hasattr(request.app.state, "acts") and officer.may(Permission.REGISTER_KEY),
             keys=keys,
+            standing=standing,
         )
 
     @router.get(HOME_PATH)
-    def show_passkeys(request: Request, officer: Here) -> Response:
-        return show_list(request, officer)
+    async def show_passkeys(request: Request, officer: Here) -> Response:
+        standings = getattr(request.app.state, "standings", None)
+        standing = None
+        if standings is not None and officer.may(Permission.REGISTER_KEY):
+            with suppress(Problem):  # the page is of use without the ledger
+                standing = await standings.find(officer.organisation, officer.signer)
+        return await run_in_threadpool(show_list, request, officer, (), standing)
 
     @router.post(HOME_PATH + "/{passkey_id}/remove")
     def remove(passkey_id: str, request: Request, officer: Fresh) -> Response:

@@ -92,7 +92,7 @@ def acts_part(ledger: OfficeLedger, site: Site) -> Part:
         await standings.close()
         await door.close()
 
-    routers = [act_router(acts, registrations, door, site, holds_governor=ledger.governor is not None)]
+    routers = [act_router(acts, registrations, door, site, None if ledger.governor is None else ledger.governor.signer)]
     return Part("acts", routers, start=start, stop=stop)
 
 

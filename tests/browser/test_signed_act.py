@@ -57,7 +57,12 @@ def registered(seen: Visit, invitation: str, organisation: str) -> bytes:
     assert seen.axe() == []
     with seen.page.expect_download() as download:
         seen.page.click("a[download]")
-    return download.value.path().read_bytes()
+    proof = download.value.path().read_bytes()
+    seen.open("/passkeys")
+    expect(seen.page.locator(".badge.good", has_text="已登记")).to_be_visible()
+    seen.keep("sign-in-passkey-registered")
+    assert seen.axe() == []
+    return proof
 
 
 def command_for_a_removed_officer(administrator: Visit, name: str) -> str:

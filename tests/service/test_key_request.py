@@ -44,7 +44,9 @@ from service.sign_in.key_request import (
 )
 from service.sign_in.part import OFFICE_SITE, sign_in_part
 from service.sign_in.roles import Role
+from service.sign_in.standings import Standings
 
+HTML = {"accept": "text/html"}
 ROOT = Path(__file__).resolve().parents[2]
 NETWORK = Network(b"n" * 32)
 GOVERNOR = Ed25519Signer(bytes(range(32)))
@@ -260,10 +262,10 @@ class Registering:
         return dict((await self.browser.post(f"{self.act}/verify", {"credential": credential})).json())
 
 
-async def registering(rig: Rig) -> tuple[Registering, Authenticator]:
+async def registering(rig: Rig, governor: Signer | None = None) -> tuple[Registering, Authenticator]:
     desk, ledger = desk_of(rig), Ledger()
     ordinary, registrations = Acts(ledger), Acts(ledger)
-    router = act_router(ordinary, registrations, ledger, OFFICE_SITE, holds_governor=False)  # type: ignore[arg-type]  # as a door
+    router = act_router(ordinary, registrations, ledger, OFFICE_SITE, governor)  # type: ignore[arg-type]  # as a door
 
     async def start(app: object) -> None:
         app.state.acts = ordinary  # type: ignore[attr-defined]  # an application
@@ -272,6 +274,7 @@ async def registering(rig: Rig) -> tuple[Registering, Authenticator]:
     parts = [shell_part(OFFICE_SITE), sign_in, Part("acts", [router], start=start)]
     desk.app = create_app(parts, GENEROUS, ADDRESS, secret=desk.store.secret("http/desk"))
     desk.app.state.office, desk.app.state.acts = desk.office, ordinary
+    desk.app.state.standings = Standings(lambda: ledger, "")  # type: ignore[arg-type, return-value]  # states stand in for proven ones
     organisation = pb.OrganisationRecord(id="civil-affairs", status=pb.ORGANISATION_STATUS_ACTIVE)
     ledger.states[organisation_key("civil-affairs")] = encode(organisation)
     ledger.grant(GOVERNOR.signer, "civil-affairs", pb.PURPOSE_GOVERN)
@@ -382,3 +385,29 @@ async def test_passkeys_that_end_here_are_named_for_revocation_on_the_ledger(sql
 
 def other_key(device: Authenticator) -> str:
     return compress(device.key.public_key()).hex()
+
+
+async def test_governing_key_that_the_service_holds_registers_officers_of_its_own_organisation_alone(
+    sqlite_rig: Rig,
+) -> None:
+    at, _ = await registering(sqlite_rig, GOVERNOR.signer)
+    page = await at.browser.web.get(at.act, headers=HTML)
+    assert "The governing key lies with this service" in page.text
+    at.ledger.grant(GOVERNOR.signer, "trade-office", pb.PURPOSE_GOVERN)
+    refused = await at.browser.form("/passkeys/register")
+    assert (refused.status_code, "does not govern your organisation" in refused.text) == (409, True)
+
+
+async def test_passkey_that_was_revoked_is_not_offered_for_registration_again(sqlite_rig: Rig) -> None:
+    at, _ = await registering(sqlite_rig)
+    signer = at.browser.officer().signer
+    at.ledger.grant(signer, "civil-affairs", pb.PURPOSE_SUBMIT)
+    fresh = await at.desk.administrator("Wang Fang")
+    assert "Register this passkey" in (await fresh[0].web.get("/passkeys", headers=HTML)).text
+    at.desk.app.state.standings = Standings(lambda: at.ledger, "")  # type: ignore[arg-type, return-value]  # as above
+    assert "the ledger says so, proven" in (await at.browser.web.get("/passkeys", headers=HTML)).text
+    assert (await at.browser.form("/passkeys/register")).headers["location"] == "/passkeys"
+    at.ledger.grant(signer, "civil-affairs", pb.PURPOSE_SUBMIT, revoked_at_ms=1)
+    at.desk.app.state.standings = Standings(lambda: at.ledger, "")  # type: ignore[arg-type, return-value]  # as above
+    assert "Not usable" in (await at.browser.web.get("/passkeys", headers=HTML)).text
+    assert "cannot be registered again" in (await at.browser.form("/passkeys/register")).text
