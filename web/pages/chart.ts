@@ -41,12 +41,24 @@ function read(table: HTMLTableElement): Data {
   };
 }
 
-/** A round number at or above the largest value, so that the scale's figures are round: 1, 2, 2.5 or 5 times 10^n. */
-export function scaleEnd(largest: number): number {
+/**
+ * A round number at or above the largest value, so that the scale's figures are round: 1, 2, 2.5 or 5 times 10^n.
+ * What is counted has whole figures alone.
+ */
+export function scaleEnd(largest: number, isCount: boolean): number {
+  if (isCount && largest <= GRID_LINES) return GRID_LINES;
   if (!(largest > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(largest / GRID_LINES));
-  const step = [1, 2, 2.5, 5, 10].find((factor) => factor * power * GRID_LINES >= largest) ?? 10;
-  return step * power * GRID_LINES;
+  const step = [1, 2, 2.5, 5, 10].find(
+    (factor) => factor * power * GRID_LINES >= largest && !(isCount && !Number.isInteger(factor * power)),
+  );
+  return (step ?? 10) * power * GRID_LINES;
+}
+
+/** The end of the scale of some series; without a unit, whole numbers are counts. */
+function endOf(data: Data, unit: string): number {
+  const values = data.series.flatMap((one) => one.values.filter(Number.isFinite));
+  return scaleEnd(Math.max(0, ...values), unit === "" && values.every(Number.isInteger));
 }
 
 function digitsFor(end: number): number {
@@ -85,14 +97,15 @@ function pointNames(points: readonly string[], x: (index: number) => number, wid
   const parts: SVGElement[] = [];
   points.forEach((name, index) => {
     if ((points.length - 1 - index) % every !== 0) return; // counted from the latest, which is always named
-    const anchor = middle ? "middle" : index === 0 ? "start" : index === points.length - 1 ? "end" : "middle";
-    parts.push(svg("text", { x: x(index), y: HEIGHT - 4, "text-anchor": anchor }, name));
+    const isLatest = index === points.length - 1 && points.length > 1;
+    const anchor = isLatest ? "end" : index === 0 && !middle ? "start" : "middle";
+    parts.push(svg("text", { x: isLatest ? width - RIGHT : x(index), y: HEIGHT - 4, "text-anchor": anchor }, name));
   });
   return parts;
 }
 
 function drawLine(data: Data, unit: string, width: number): SVGElement[] {
-  const end = scaleEnd(Math.max(0, ...data.series.flatMap(({ values }) => values.filter(Number.isFinite))));
+  const end = endOf(data, unit);
   const span = Math.max(1, data.points.length - 1);
   const x = (index: number): number => LEFT + ((width - LEFT - RIGHT) * index) / span;
   const y = (value: number): number => TOP + (HEIGHT - TOP - FOOT) * (1 - value / end);
@@ -101,7 +114,7 @@ function drawLine(data: Data, unit: string, width: number): SVGElement[] {
 }
 
 function drawBars(data: Data, unit: string, width: number): SVGElement[] {
-  const end = scaleEnd(Math.max(0, ...data.series.flatMap(({ values }) => values.filter(Number.isFinite))));
+  const end = endOf(data, unit);
   const slot = (width - LEFT - RIGHT) / Math.max(1, data.points.length);
   const thick = (slot * 0.64) / Math.max(1, data.series.length);
   const y = (value: number): number => TOP + (HEIGHT - TOP - FOOT) * (1 - value / end);
