@@ -24,6 +24,7 @@ from identity.status_list import Status, StatusList
 from service.errors import PersonErased
 from service.store import Store, new_id
 from service.store.engine import insert_new
+from service.store.models import Person
 
 PLACES: Final = 131_072
 """Of one list: enough others among whom to be one, and 2 to 4 KB to fetch."""
@@ -48,6 +49,8 @@ DECOY_EXPIRES_S: Final = 2**62
 _DRAWS_MAX = 64
 """Of places for one credential; at most half are taken, so all of them fail once in 10^19 credentials."""
 _SUBJECTS_BYTES_MAX = 64 * 1024
+_OPENED_AT_ONCE = 500
+"""Credentials read in one question; databases take some thousand values in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +132,17 @@ class Subjects:
         """State keys by credential, of all that have not ended. Erased persons' are gone."""
         living = set(session.scalars(select(IssuerCopy.id).where(IssuerCopy.expires_s > now_s)))
         self._by_copy = {copy: keys for copy, keys in self._by_copy.items() if copy in living}
-        for copy_id in living - self._by_copy.keys():
-            copy = session.get(IssuerCopy, copy_id)
-            if copy is None:  # its person was erased since the line above
-                continue
-            with contextlib.suppress(PersonErased):
-                text = store.people.open(session, copy, IssuerCopy.subjects)
-                self._by_copy[copy_id] = subjects_from(text or "[]")
+        missing = sorted(living - self._by_copy.keys())
+        for start in range(0, len(missing), _OPENED_AT_ONCE):
+            query = select(IssuerCopy).where(IssuerCopy.id.in_(missing[start : start + _OPENED_AT_ONCE]))
+            copies = session.scalars(query).all()  # without those whose person was erased since
+            wanted = {copy.person_id for copy in copies}
+            held = session.scalars(select(Person).where(Person.id.in_(wanted))).all()  # one question, not one for each
+            for copy in copies:
+                with contextlib.suppress(PersonErased):
+                    text = store.people.open(session, copy, IssuerCopy.subjects)
+                    self._by_copy[copy.id] = subjects_from(text or "[]")
+            del held
         return dict(self._by_copy)
 
     def all_keys(self, session: Session, store: Store, now_s: int) -> set[bytes]:
