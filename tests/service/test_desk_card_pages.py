@@ -317,10 +317,35 @@ async def test_company_and_its_mandate_through_the_pages(rig: Rig, tmp_path: Pat
         assert wrong_code.status_code == 422
 
 
-@pytest.mark.parametrize("path", ["/cards", "/phone", "/stock", "/companies", "/companies/new", "/mandates"])
+@pytest.mark.parametrize(
+    "path", ["/cards", "/phone", "/stock", "/companies", "/companies/new", "/mandates", "/batches"]
+)
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
 async def test_page_opens_in_each_language(sqlite_rig: Rig, tmp_path: Path, path: str, language: str) -> None:
     async with desk_of(sqlite_rig, tmp_path) as desk:
         clerk = await desk.officer()
         for one in (path, "/mandates/new", "/mandates/code"):
             assert (await clerk.get(one, language)).status_code == 200
+
+
+async def test_batch_is_sent_made_bound_and_reported_on_its_pages(sqlite_rig: Rig, tmp_path: Path) -> None:
+    async with desk_of(sqlite_rig, tmp_path) as desk:
+        clerk, approver = await desk.officer(), await desk.officer(Role.APPROVER, "Wang Fang")
+        stocked(desk)
+        person(desk)
+        token = (await clerk.get("/batches")).text.partition('name="csrf_token" value="')[2][:64]
+        rows = f"name,number\r\n{NAME},{NUMBER}\r\n某某,N-1\r\n".encode()
+        sent = await clerk.browser.web.post(
+            "/batches", data={"csrf_token": token}, files={"file": ("people.csv", rows, "text/csv")}
+        )
+        assert sent.status_code == 303, sent.text
+        path = sent.headers["location"]
+        assert "Nobody is registered here" in (await clerk.get(path)).text
+        assert (await clerk.post(f"{path}/run")).status_code == 303
+        await signed(clerk, await clerk.post(f"{path}/propose"))
+        await signed(approver, await approver.post(f"{path}/confirm"))
+        report = (await clerk.get(f"{path}/report")).content.decode("utf-8-sig").splitlines()
+        assert len(report) == 3
+        assert report[1].startswith("2,made,,CC26-0001,K-")
+        assert NAME not in "".join(report)
+        assert NUMBER not in "".join(report)

@@ -3,7 +3,11 @@
 
 from fastapi import FastAPI
 
+import identity.api.desk.batch_tables
 import identity.api.desk.legal_tables  # noqa: F401 - its tables join the store
+from identity.api.desk.batch import FILE_BYTES_MAX
+from identity.api.desk.batch_pages import batch_router
+from identity.api.desk.batch_problems import BATCH_KINDS
 from identity.api.desk.card_making_pages import card_making_router
 from identity.api.desk.card_pages import card_router
 from identity.api.desk.cards_problems import CARD_KINDS
@@ -14,6 +18,9 @@ from identity.api.desk.legal_problems import LEGAL_KINDS
 from identity.api.desk.mandate_pages import mandate_router
 from identity.api.desk.stock_pages import stock_router
 from service.app import Part
+
+FORM_BYTES = 64 * 1024
+"""What a form has beside the file in it."""
 
 
 def cards_part(shop: Shop | None) -> Part:
@@ -33,5 +40,9 @@ def cards_part(shop: Shop | None) -> Part:
         card_making_router(),
         legal_router(),
         mandate_router(),
+        batch_router(),
     ]
-    return Part("desk-cards", routers, start=start, problems=[*CARD_KINDS, *LEGAL_KINDS])
+    problems = [*CARD_KINDS, *LEGAL_KINDS, *BATCH_KINDS]
+    return Part(
+        "desk-cards", routers, start=start, problems=problems, body_limits={"/batches": FILE_BYTES_MAX + FORM_BYTES}
+    )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+import identity.api.desk.batch_problems
 import identity.api.desk.cards_problems
 import identity.api.desk.legal_problems  # noqa: F401 - their words are in the navigation
 from identity.api.desk.cards_life import CardState
@@ -70,6 +71,7 @@ PLACES: tuple[DeskPlace, ...] = (
         "desk.place-cases", "/cases", Permission.READ_RECORDS, "c", _cases(CaseState.PROPOSED, CaseState.RETURNED)
     ),
     DeskPlace("card.place", "/cards", Permission.READ_RECORDS, "k", _cards),
+    DeskPlace("batch.place", "/batches", Permission.READ_RECORDS, "b"),
     DeskPlace("card.phone", "/phone", Permission.ENROL, "t"),
     DeskPlace("legal.place", "/companies", Permission.READ_RECORDS, "l"),
     DeskPlace("mandate.place", "/mandates", Permission.READ_RECORDS, "m"),
