@@ -20,6 +20,7 @@ from service.language import translate  # noqa: E402 - after the path is set
 from service.problems import KINDS  # noqa: E402 - likewise
 from service.settings import Settings  # noqa: E402 - likewise
 from service.sign_in.kinds import SIGN_IN_KINDS  # noqa: E402 - likewise
+from traceability.api.problems import KINDS as FOOD_KINDS  # noqa: E402 - likewise
 
 HEAD = """# Codes of the services
 
@@ -37,9 +38,9 @@ def codes() -> str:
     """The whole page of codes."""
     rows = []
     for kind in sorted(
-        (*KINDS, *DESK_KINDS, *EXPLORER_KINDS, *SIGN_IN_KINDS, *TAGGING_KINDS), key=lambda kind: kind.code
+        (*KINDS, *DESK_KINDS, *EXPLORER_KINDS, *FOOD_KINDS, *SIGN_IN_KINDS, *TAGGING_KINDS), key=lambda kind: kind.code
     ):
-        places = {"limit": "…", "seconds": "…", "count": "…", "failed": "…"}
+        places = {"limit": "…", "seconds": "…", "count": "…", "failed": "…", "reason": "…"}
         detail = translate("en", f"problem.{kind.code}.detail", **places)
         rows.append(f"| `{kind.code}` | {kind.status} | {kind.title('en')}. {detail} |")
     return HEAD + "\n".join(rows) + "\n"
