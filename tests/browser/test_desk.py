@@ -173,7 +173,7 @@ def test_work_goes_on_by_keyboard_alone_in_english_on_a_tablet(browser: Browser,
         clerk.page.wait_for_url("**/cases")
 
 
-def test_approvals_become_certified_records_within_a_second_in_the_median(browser: Browser, desk: ServedDesk) -> None:
+def test_approval_becomes_a_certified_record_while_its_officer_waits(browser: Browser, desk: ServedDesk) -> None:
     spans = []
     with (
         desk.officer(browser, Role.CLERK, "Lin Na", language="en") as clerk,

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The desk's work on natural persons, over the real rules of the ledger and on both databases."""
 
+import secrets
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 import pytest_asyncio
 from desk_rig import At, DeskRig, desk_rig, form, resident
@@ -10,7 +12,7 @@ from sqlalchemy import select
 from store_rig import Rig
 
 from chain.errors import Refused
-from identity.api.desk import deciding, enrolling, persons
+from identity.api.desk import deciding, enrolling, persons, recovering
 from identity.api.desk.cases import history
 from identity.api.desk.details import Details, Method
 from identity.api.desk.follow import follow, follow_all, send_again
@@ -28,7 +30,7 @@ from identity.api.desk.problems import (
 from identity.api.desk.states import CaseKind
 from identity.api.desk.tables import DeskAccess, DeskDuplicate, DeskNotice, DeskPerson
 from identity.pb import identity_pb2 as pb
-from identity.registrations import PROPOSAL_LIFETIME_MS, load_person
+from identity.registrations import PROPOSAL_LIFETIME_MS, RECOVERED_MS, load_person
 from service.problems import Problem, ProblemKind
 from service.sign_in.people import invite
 from service.sign_in.roles import Role
@@ -404,6 +406,80 @@ async def test_suspended_by_any_officer_reinstated_in_person_and_revoked_by_one_
     record = record_of(desk, person_id)
     assert record is not None
     assert record.status == pb.PERSON_STATUS_REVOKED
+
+
+def new_keys(count: int = 1) -> list[pb.NewKey]:
+    return [pb.NewKey(purpose=pb.CONTROL_PURPOSE_SIGN, commitment=secrets.token_bytes(32)) for _ in range(count)]
+
+
+async def joint_signed(desk: DeskRig, officer: At, case_id: str) -> httpx.Response:
+    """One of two signatures, as the page's script makes it."""
+    await officer.browser.confirm(officer.device)
+    shown = recovering.shown(desk.context, officer.browser.officer(), case_id)
+    assert shown is not None
+    options = await officer.browser.post(f"/cases/{case_id}/joint/options", {"shown": shown.digest})
+    if options.status_code != 200:
+        return options
+    answer = officer.device.get(options.json())
+    return await officer.browser.post(f"/cases/{case_id}/joint/verify", {"credential": answer})
+
+
+async def test_recovery_takes_two_officers_over_one_transaction_and_old_keys_stop_at_once(desk: DeskRig) -> None:
+    clerk, approver = await desk.officer(), await desk.officer(Role.APPROVER, name="Chen Hua")
+    person_id = person_of(desk, await approved(desk, clerk, approver))
+    before = new_keys()
+    first = recovering.open_recovery(desk.context, clerk.browser.officer(), person_id, Method.INSPECTED, before)
+    second = approver.browser.officer().staff_id
+    recovering.begin(clerk.signing, first, second)
+    refused = await joint_signed(desk, approver, first)  # not before the first
+    assert refused.status_code == 409
+    assert (await joint_signed(desk, clerk, first)).status_code == 200
+    assert desk.case_state(first) == "ready"
+    again = await joint_signed(desk, clerk, first)  # one officer is not two
+    assert (again.status_code, again.json()["code"]) == (409, "desk.own-work")
+    assert (await joint_signed(desk, approver, first)).status_code == 200
+    assert desk.case_state(first) == "done"
+    record = record_of(desk, person_id)
+    assert record is not None
+    assert [key.commitment for key in record.keys] == [key.commitment for key in before]
+    assert record.recovered_until_ms == desk.rig.clock_ms + RECOVERED_MS
+    after = new_keys(2)
+    case_id = recovering.open_recovery(desk.context, clerk.browser.officer(), person_id, Method.CHIP, after)
+    recovering.begin(clerk.signing, case_id, second)
+    for officer in (clerk, approver):
+        assert (await joint_signed(desk, officer, case_id)).status_code == 200
+    record = record_of(desk, person_id)
+    assert record is not None
+    assert {key.commitment for key in record.keys} == {key.commitment for key in after}
+    with desk.store.read() as session:
+        assert "recover" in set(session.scalars(select(DeskNotice.kind)))
+
+
+async def test_recovery_signed_while_the_ledger_is_out_of_reach_goes_out_later(desk: DeskRig) -> None:
+    clerk, approver = await desk.officer(), await desk.officer(Role.APPROVER, name="Chen Hua")
+    person_id = person_of(desk, await approved(desk, clerk, approver))
+    case_id = recovering.open_recovery(desk.context, clerk.browser.officer(), person_id, Method.INSPECTED, new_keys())
+    recovering.begin(clerk.signing, case_id, approver.browser.officer().staff_id)
+    desk.ledger.is_reachable = False
+    for officer in (clerk, approver):
+        assert (await joint_signed(desk, officer, case_id)).status_code == 200
+    assert desk.case_state(case_id) == "ready"
+    desk.ledger.is_reachable = True
+    desk.wait(10_000)
+    assert await send_again(desk.context) == 1
+    follow(desk.context, case_id)
+    assert desk.case_state(case_id) == "done"
+
+
+async def test_recovery_without_new_keys_is_not_begun(desk: DeskRig) -> None:
+    clerk, approver = await desk.officer(), await desk.officer(Role.APPROVER, name="Chen Hua")
+    person_id = person_of(desk, await approved(desk, clerk, approver))
+    with Refusal(NOT_NOW):
+        recovering.open_recovery(desk.context, clerk.browser.officer(), person_id, Method.INSPECTED, [])
+    await clerk.browser.confirm(clerk.device)
+    answer = await clerk.browser.form(f"/persons/{person_id}/recover", method="document-inspected")
+    assert answer.status_code == 409
+    assert "desk.no-new-keys" in answer.text
 
 
 async def test_case_of_another_organisation_is_unknown_here(desk: DeskRig) -> None:

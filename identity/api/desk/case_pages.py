@@ -71,6 +71,7 @@ def case_page(request: Request, officer: Officer, case_id: str, **more: Any) -> 
         "case": shown.row,
         "view": shown,
         "sentences": sentences,
+        "joint_sentences": shown.joint.sentences[language_of(request)] if shown.joint is not None else [],
         "case_keys": CASE_KEYS,
         "kind_keys": KIND_KEYS,
         "step_keys": STEP_KEYS,

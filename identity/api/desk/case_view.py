@@ -14,6 +14,7 @@ from identity.api.desk.base import DeskContext
 from identity.api.desk.cases import MAKING, content, history
 from identity.api.desk.details import Details, Method, Sex
 from identity.api.desk.enrolling import DuplicateState
+from identity.api.desk.recovering import Shown, colleagues, shown
 from identity.api.desk.states import CaseKind, CaseState, PersonState
 from identity.api.desk.tables import DeskCase, DeskDuplicate, DeskPerson, DeskStep
 from identity.api.desk.words import DOCUMENT_KEYS, METHOD_KEYS, SEX_KEYS
@@ -58,6 +59,8 @@ class CaseView:
         facts: Name and value of each thing that is asked for, in the reader's language.
         act: The act that this officer is to sign now; None: none of theirs.
         act_of_other: Somebody else is signing.
+        joint: The act that two officers sign, if this officer is one of them.
+        colleagues: With whom this officer may sign one: id and name.
         can: What this officer may do now.
         reason: Why a status changes; "" otherwise.
     """
@@ -71,6 +74,8 @@ class CaseView:
     act: Prepared | None
     act_of_other: bool
     can: frozenset[str]
+    joint: Shown | None
+    colleagues: Sequence[tuple[str, str]]
     reason: str
     place: int
 
@@ -80,6 +85,7 @@ def view(
 ) -> CaseView:
     """A case for one officer, who has been noted as looking at it."""
     act = _act(office, acts, officer, case)
+    joint = shown(desk, officer, case.id) if case.kind == CaseKind.RECOVER else None
     with desk.store.read() as session:
         values = content(desk, session, case)
         found = persons.load(desk, session, officer, case.person_id)
@@ -96,6 +102,8 @@ def view(
             act=act,
             act_of_other=bool(case.act_id) and act is None,
             can=frozenset(_can(officer, case, steps)),
+            joint=joint,
+            colleagues=colleagues(desk, session, officer) if case.kind == CaseKind.RECOVER else (),
             reason=values.get("reason", ""),
             place=PLACES_OF_STATES[CaseState(case.state)],
         )
@@ -154,6 +162,8 @@ def _can(officer: Officer, case: DeskCase, steps: Sequence[DeskStep]) -> set[str
             can |= {"own"} if made else {"approve", "return"}
         if (enrols or approves) and state in {CaseState.PROPOSED, CaseState.RETURNED}:
             can.add("withdraw")
+    elif kind is CaseKind.RECOVER:
+        can |= {"pair"} if state is CaseState.READY and enrols else set()
     elif state is CaseState.READY:
         needs_approver = kind in {CaseKind.REVOKE, CaseKind.DECEASED}
         may_sign = approves if needs_approver else enrols if kind is CaseKind.REINSTATE else enrols or approves

@@ -5,10 +5,12 @@ Both are done by whoever opens a page, for one case, and by the service every se
 when the ledger could not be reached is kept, sent again until its time is over, and the case moves on by itself.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from chain.errors import LedgerError, Refused
 from chain.transaction import decode
@@ -81,27 +83,50 @@ async def send_again(desk: DeskContext) -> int:
         How many were settled.
     """
     settled = 0
-    for waiting in _signed(desk):
+    for waiting in await run_in_threadpool(_signed, desk):
         try:
-            proven = await desk.ledger.submit_one(decode(waiting.transaction))
+            settled += await _send(desk, waiting)
         except TransportError:
             break  # the next round tries again
-        except Refused as refused:
-            state, code, receipt = State.REFUSED, refused.code, None
-        except LedgerError:  # a node's answer does not verify; others are asked next time
-            continue
-        else:
-            failed = proven.failed
-            state = State.DONE if failed is None else State.REFUSED
-            code, receipt = "" if failed is None else failed.code, proven.receipt()
-        with desk.store.write() as session:
-            query = select(PreparedAct).where(PreparedAct.id == waiting.id).with_for_update()
-            row = session.scalar(query)
-            if row is not None and row.state == State.SIGNED:
-                row.state, row.code, row.receipt = state, code[:64], receipt
-                desk.store.record(session, Act(SYSTEM, f"act.{state}", row.id))
-                settled += 1
     return settled
+
+
+async def send_one(desk: DeskContext, act_id: str) -> None:
+    """Send an act that was just signed; where nothing is known of it, `send_again` sees to it."""
+    with desk.store.read() as session:
+        row = session.get(PreparedAct, act_id)
+        waiting = None if row is None or row.transaction is None else _Waiting(row.id, row.transaction)
+    if waiting is not None:
+        with suppress(TransportError):
+            await _send(desk, waiting)
+
+
+async def _send(desk: DeskContext, waiting: _Waiting) -> bool:
+    """Send a transaction and write down what became of it; whether anything is known now.
+
+    Raises:
+        TransportError: No node answers.
+    """
+    try:
+        proven = await desk.ledger.submit_one(decode(waiting.transaction))
+    except Refused as refused:
+        return await run_in_threadpool(_settle, desk, waiting.id, State.REFUSED, refused.code, None)
+    except LedgerError:  # a node's answer does not verify; others are asked next time
+        return False
+    failed = proven.failed
+    state = State.DONE if failed is None else State.REFUSED
+    code = "" if failed is None else failed.code
+    return await run_in_threadpool(_settle, desk, waiting.id, state, code, proven.receipt())
+
+
+def _settle(desk: DeskContext, act_id: str, state: State, code: str, receipt: bytes | None) -> bool:
+    with desk.store.write() as session:
+        row = session.scalar(select(PreparedAct).where(PreparedAct.id == act_id).with_for_update())
+        if row is None or row.state != State.SIGNED:
+            return False
+        row.state, row.code, row.receipt = state, code[:64], receipt
+        desk.store.record(session, Act(SYSTEM, f"act.{state}", row.id))
+        return True
 
 
 def _signed(desk: DeskContext) -> list[_Waiting]:

@@ -18,6 +18,7 @@ from identity.api.desk.ledger import DeskLedger
 from identity.api.desk.look_up_pages import look_up_router
 from identity.api.desk.person_pages import person_router
 from identity.api.desk.problems import KINDS
+from identity.api.desk.recovery_pages import recovery_router
 from identity.api.desk.upkeep import keep_up
 from service.app import Part
 from service.pages import Site, add_templates
@@ -35,7 +36,7 @@ FORM_BYTES = 64 * 1024
 
 def desk_routers() -> list[APIRouter]:
     """All pages of the desk; each part of it adds its own here."""
-    return [look_up_router(), enrol_router(), case_router(), person_router(), erasure_router()]
+    return [look_up_router(), enrol_router(), case_router(), person_router(), recovery_router(), erasure_router()]
 
 
 def desk_part(

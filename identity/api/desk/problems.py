@@ -16,6 +16,7 @@ OWN_WORK = ProblemKind("desk.own-work", 409)
 UNDER_WAY = ProblemKind("desk.under-way", 409)
 NOT_AS_PROPOSED = ProblemKind("desk.not-as-proposed", 409)
 KNOWN_ELSEWHERE = ProblemKind("desk.known-elsewhere", 409)
+NO_NEW_KEYS = ProblemKind("desk.no-new-keys", 409)
 NO_TAG = ProblemKind("desk.no-tag", 503)
 IMAGE = ProblemKind("desk.image", 422)
 SLOW_DOWN = ProblemKind("desk.slow-down", 429)
@@ -29,6 +30,7 @@ KINDS: tuple[ProblemKind, ...] = (
     UNDER_WAY,
     NOT_AS_PROPOSED,
     KNOWN_ELSEWHERE,
+    NO_NEW_KEYS,
     NO_TAG,
     IMAGE,
     SLOW_DOWN,
