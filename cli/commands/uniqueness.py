@@ -15,11 +15,13 @@ from chain.strict_json import Json
 from cli.acting import show_time
 from cli.command import command, group
 from cli.errors import InputError, MissingError
+from cli.exits import Exit
 from cli.language import t
-from cli.output import emit
+from cli.output import emit, note
 from cli.services import explained
-from cli.uniqueness import uniqueness_of
+from cli.uniqueness import tagger_of, uniqueness_of
 from client.session import Session
+from identity.api.desk.retagging import BATCH, Moved, move_tags
 from identity.api.tagging import registrars
 from identity.api.tagging.uniqueness import Uniqueness
 from membership.names import check_organisation_id
@@ -28,6 +30,9 @@ from service.settings import load_settings
 from service.store import open_store
 
 T = TypeVar("T")
+
+SAID_EACH = 32
+"""Batches, so that something is said every thousand people."""
 
 app = group(t("help.uniqueness"))
 
@@ -90,6 +95,44 @@ def forget(settings: SettingsOption = None) -> None:
     """Destroy keys of versions that no tag is left under."""
     oldest = _asked(settings, lambda service: service.forget())
     emit({"oldest": oldest}, t("uniqueness.forgotten", oldest=oldest))
+
+
+@command(app, "move", t("uniqueness.move.help"))
+def move(
+    organisation: Annotated[str, typer.Argument(metavar="ORGANISATION", help=t("uniqueness.option.organisation"))],
+    after: Annotated[str, typer.Option("--after", metavar="ID", help=t("uniqueness.option.after"))] = "",
+    settings: SettingsOption = None,
+) -> None:
+    """Move the tags of a desk's people to the new key, from the desk's own store."""
+    with explained():
+        chosen = load_settings(settings)
+        tagger = tagger_of(chosen)
+        if tagger is None:
+            raise InputError("uniqueness.no-url", t("uniqueness.no-url"))
+        store = open_store(chosen.store, os.environ)
+        try:
+
+            async def ask() -> Moved:
+                async with tagger:
+                    return await move_tags(store, tagger, organisation, after, _tell)
+
+            done = asyncio.run(ask())
+        finally:
+            store.close()
+    fields: dict[str, Json] = {"moved": done.moved, "before": done.before, "without": done.without, "last": done.last}
+    lines = [t("uniqueness.moved", moved=done.moved, before=done.before, without=done.without)]
+    if done.stopped:
+        lines.append(t("uniqueness.move-stopped", code=done.stopped, last=done.last or "-"))
+    emit(fields | {"stopped": done.stopped}, *lines)
+    if done.stopped:
+        raise typer.Exit(Exit.WORLD)
+
+
+def _tell(done: Moved) -> None:
+    """Say from time to time how far it has come."""
+    seen = done.moved + done.before + done.without
+    if seen // BATCH % SAID_EACH == 0:
+        note(t("uniqueness.moved", moved=done.moved, before=done.before, without=done.without))
 
 
 @command(app, "add-registrar", t("uniqueness.add-registrar.help"))

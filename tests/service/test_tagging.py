@@ -313,11 +313,15 @@ async def test_rotation_moves_each_person_and_forgets_the_old_key_when_none_is_l
         await made.service.rotate()
     assert early.value.code == "identity.retagging-open"
     await tagger.retag("resident", number(1), holder("new"))
-    await tagger.retag("resident", number(1), holder("again"))  # repeated: nothing happens
+    await tagger.retag("resident", number(1), holder("new"))  # repeated: nothing happens
+    with pytest.raises(Refused) as again:
+        await tagger.retag("resident", number(1), holder("other"))
+    assert again.value.code == "uniqueness.no-rotation"
     assert rules.load_tag_key(made.ledger.rules.state.get) == pb.TagKeyRecord(key_version=2, tags=1, previous_tags=1)
     await tagger.retag("resident", number(2), holder("new too"))
+    await tagger.retag("resident", number(2), holder("new too"))  # its answer may have been lost
     with pytest.raises(Refused) as done:
-        await tagger.retag("resident", number(2), holder("new too"))
+        await tagger.retag("resident", number(2), holder("other"))
     assert done.value.code == "uniqueness.no-rotation"
     assert await made.service.forget() == 2
     assert made.keys.versions == [2, 3]  # the third was made when it was begun too early

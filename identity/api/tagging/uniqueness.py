@@ -171,7 +171,7 @@ class Uniqueness:
     async def retag(
         self, registrar: Registrar, number_kind: str, number: str, holder: bytes, request: str = "-"
     ) -> None:
-        """Move a person's tag to the present version of the key. Repeated, it changes nothing.
+        """Move a person's tag to the present version of the key. Repeated with the same commitment, it changes nothing.
 
         Args:
             registrar: Who asks; the tag has to be its own.
@@ -186,15 +186,13 @@ class Uniqueness:
             StorageError: The store failed.
             TransportError: The ledger does not answer; the same call may be repeated.
         """
-        if not (await self.present()).previous_tags:
-            raise Problem(NO_ROTATION)
         asked = await self._ask(registrar, number_kind, number, "uniqueness.retag-asked", request, self._moves)
         owner = registrar_digest(registrar.organisation)
         now, before = asked.record_of(await self._read(asked.keys))
-        if asked.tag.previous is None:
-            raise Problem(NO_ROTATION)
-        if now is not None and now.registrar == owner:
+        if now is not None and (now.registrar, now.holder) == (owner, holder):
             return
+        if asked.tag.previous is None or (now is not None and now.registrar == owner):
+            raise Problem(NO_ROTATION)
         if before is None or before.registrar != owner:
             raise Problem(NOT_YOURS)
         await self._submit(
