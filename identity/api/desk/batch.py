@@ -268,7 +268,7 @@ def _begin(desk: DeskContext, officer: Officer, row_id: str) -> tuple[str | None
         if row is None or row.state != RowState.READY or row.person_id is None:
             return None, ""
         if row.card_id is None:
-            if not stock.figures(session).of(stock.BlankState.IN_STOCK):
+            if not stock.is_any_left(session):
                 row.state, row.code = RowState.FAILED, Fault.NO_BLANK
                 return None, ""
             try:

@@ -307,6 +307,11 @@ def figures(session: Session) -> Figures:
     return Figures({BlankState(state): count for state, count in rows})
 
 
+def is_any_left(session: Session) -> bool:
+    """Whether a blank card is in stock."""
+    return session.scalar(select(Blank.serial).where(Blank.state == BlankState.IN_STOCK).limit(1)) is not None
+
+
 def listed(session: Session, state: BlankState) -> Sequence[Blank]:
     """Cards in one state, the latest first; at most 200."""
     query = select(Blank).where(Blank.state == state).order_by(Blank.since_ms.desc(), Blank.serial)
