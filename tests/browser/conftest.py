@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real browser for the tests in this folder: Debian's Chromium, one for each module."""
+"""A real browser for the tests in this folder: Debian's Chromium, one for all of them that follow one another."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,35 @@ from visiting import CHROMIUM, CHROMIUM_FLAGS, Visit, serve, visiting
 from service.shell import shell_part
 from service.style_page import SITE
 
+_running = ExitStack()
+"""The browser while it runs."""
+_browsers: list[Browser] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """End the browser after the last test of this folder in a row.
+
+    Not later: while it is there, Playwright's event loop counts as running in this thread, and asynchronous tests of
+    other folders could not run theirs.
+    """
+    outcome = yield
+    if nextitem is None or nextitem.path.parent != item.path.parent:
+        _browsers.clear()
+        _running.close()
+    return outcome
+
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium, started once for a module.
-
-    Not for longer: while it is there, Playwright's event loop counts as running in this thread, and asynchronous tests
-    of other folders could not run theirs.
-    """
-    assert Path(CHROMIUM).exists(), f"{CHROMIUM} is missing: run make setup-debian"
-    with sync_playwright() as playwright:
+def browser() -> Browser:
+    """Chromium, started once for all modules of this folder that follow one another."""
+    if not _browsers:
+        assert Path(CHROMIUM).exists(), f"{CHROMIUM} is missing: run make setup-debian"
+        playwright = _running.enter_context(sync_playwright())
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS))
-        yield started
-        started.close()
+        _running.callback(started.close)
+        _browsers.append(started)
+    return _browsers[0]
 
 
 @pytest.fixture(scope="session")
