@@ -24,7 +24,7 @@ class Whereabouts:
     """One affected lot or serial, added up.
 
     Attributes:
-        since_ms: Affected from then on.
+        since: Number of the event from which it is affected.
         entered: Declared or made.
         sold: To consumers.
         removed: Destroyed, used up, or missing.
@@ -34,7 +34,7 @@ class Whereabouts:
     """
 
     item: str
-    since_ms: int
+    since: int
     entered: int = 0
     sold: int = 0
     removed: int = 0
@@ -60,15 +60,15 @@ class Drill:
     participants: tuple[str, ...]
 
 
-def drill(store: Store, items: Iterable[str], *, since_ms: int = 0) -> Drill:
+def drill(store: Store, items: Iterable[str], *, since: int = 0) -> Drill:
     """Carry out a drill.
 
     Args:
         store: Of events.
         items: Where the problem is: lots, serials or containers.
-        since_ms: From when; goods that left earlier are not affected.
+        since: A number: what left before that event was recorded is not affected.
     """
-    trace = trace_forward(store, items, since_ms=since_ms)
+    trace = trace_forward(store, items, since=since)
     books = _Books({item: Whereabouts(item, since) for item, since in trace.goods.items()})
     for event in trace.events:
         if not event.in_error:

@@ -5,7 +5,10 @@ Pure: a `Store` answers which events name some items, many at a time; each wave 
 flow through transformations from inputs to outputs, and move within containers exactly while they are in them: what a
 pallet carried before or afterwards is not theirs, and neither is what lay beside them on it.
 
-Declared errors: an event that was declared in error is shown where it is met, and nothing flows through it.
+What counts as before and after is the order of recording, which the ledger's rules have kept goods to. The times that
+events state are their authors' word, and whoever dates a sale before the harvest hides nothing by it.
+
+An event that was declared in error is shown where it is met, and nothing flows through it.
 Source: EPCIS 2.0, section 7.4; the rules that hold on the ledger are in `traceability.events`.
 """
 
@@ -19,7 +22,7 @@ from traceability.trace_store import Store, TraceEvent, process_item
 
 EVENTS_MAX: Final = 200_000
 """Events of one trace. A lot of a whole city's flour may reach more; then a trace says that it is incomplete."""
-FOREVER_MS: Final = 1 << 62
+END: Final = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,9 @@ class Trace:
     """What a search found.
 
     Attributes:
-        events: Each once, by time.
-        goods: Lots and serials reached, with the time from which (forward) or until which (back) they count.
+        events: Each once, in the order of recording.
+        goods: Lots and serials reached, with the number of the event from which (forward) or until which (back) they
+            count.
         containers: Pallets and crates that they were in.
         is_complete: False: there were more events than a trace holds.
     """
@@ -41,11 +45,11 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class _Leg:
-    """An item to look at within a time; `holder`: whose part of a lot, empty: anybody's."""
+    """An item to look at, between two numbers; `holder`: whose part of a lot, empty: anybody's."""
 
     item: str
-    from_ms: int
-    to_ms: int
+    first: int
+    last: int
     holder: str = ""
 
 
@@ -87,10 +91,10 @@ class _Search:
         where = leg.item, leg.holder
         before = self.seen.get(where)
         if before is not None:
-            if before[0] <= leg.from_ms and leg.to_ms <= before[1]:
+            if before[0] <= leg.first and leg.last <= before[1]:
                 return
-            leg = _Leg(leg.item, min(before[0], leg.from_ms), max(before[1], leg.to_ms), leg.holder)
-        self.seen[where] = leg.from_ms, leg.to_ms
+            leg = _Leg(leg.item, min(before[0], leg.first), max(before[1], leg.last), leg.holder)
+        self.seen[where] = leg.first, leg.last
         self.pending.append(leg)
 
     def ride(self, container: str, event: TraceEvent, cargo: str, quantity: int, holder: str = "") -> None:
@@ -121,30 +125,30 @@ class _Search:
         return not event.in_error
 
     def result(self) -> Trace:
-        """Everything found, by time."""
-        events = tuple(sorted(self.found.values(), key=_time_of))
+        """Everything found, in the order of recording."""
+        events = tuple(sorted(self.found.values(), key=_number_of))
         return Trace(events, dict(self.goods), tuple(self.containers), self.is_complete)
 
 
-def _time_of(event: TraceEvent) -> int:
-    return event.time_ms
+def _number_of(event: TraceEvent) -> int:
+    return event.number
 
 
 # ---------------------------------------------------------------- forward
 
 
-def trace_forward(store: Store, items: Iterable[str], *, since_ms: int = 0) -> Trace:
+def trace_forward(store: Store, items: Iterable[str], *, since: int = 0) -> Trace:
     """Everything that became of some goods.
 
     Args:
         store: Of events.
         items: Lots, serials, or containers with what is in them then or later.
-        since_ms: Events before it do not count: what left the lot earlier was not affected.
+        since: A number: events recorded before it do not count, for what left the lot earlier was not affected.
     """
     search = _Search(store)
     for item in items:
-        search.goods[item] = since_ms
-        search.look(_Leg(item, since_ms, FOREVER_MS))
+        search.goods[item] = since
+        search.look(_Leg(item, since, END))
     while search.pending and search.is_complete:
         for leg, events in search.wave():
             if isinstance(leg, _Ride):
@@ -156,10 +160,10 @@ def trace_forward(store: Store, items: Iterable[str], *, since_ms: int = 0) -> T
 
 def _spread(search: _Search, leg: _Leg, events: Sequence[TraceEvent]) -> None:
     """An item's own events: what was made of it, what it was packed into, and for a container what is in it."""
-    for item in _contents(events, leg.item, leg.from_ms):
-        _reach(search, item, leg.from_ms)
+    for item in _contents(events, leg.item, leg.first):
+        _reach(search, item, leg.first)
     for event in events:
-        if not leg.from_ms <= event.time_ms <= leg.to_ms:
+        if not leg.first <= event.number <= leg.last:
             continue
         if event.act is Act.TRANSFORM and not _is_input(event, leg.item):
             if any(item == leg.item for item, _ in event.outputs):
@@ -171,16 +175,16 @@ def _spread(search: _Search, leg: _Leg, events: Sequence[TraceEvent]) -> None:
             _flow(search, event)
         elif event.act is Act.PACK and leg.item == event.parent:
             for item, _ in event.lines:
-                _reach(search, item, event.time_ms)
+                _reach(search, item, event.number)
         elif event.act is Act.PACK:
             search.ride(event.parent, event, leg.item, dict(event.lines)[leg.item])
 
 
-def _contents(events: Sequence[TraceEvent], container: str, at_ms: int) -> list[str]:
-    """What is in a container at a time, by its own events."""
+def _contents(events: Sequence[TraceEvent], container: str, at: int) -> list[str]:
+    """What is in a container after an event, by its own events."""
     inside: dict[str, int] = {}
     for event in events:
-        if event.parent != container or event.time_ms > at_ms or event.in_error:
+        if event.parent != container or event.number > at or event.in_error:
             continue
         for item, quantity in event.lines:
             if event.act is Act.PACK:
@@ -202,15 +206,15 @@ def _is_input(event: TraceEvent, item: str) -> bool:
 def _flow(search: _Search, event: TraceEvent) -> None:
     """From an input, or what is in a transformation already, to what comes out."""
     for item, _ in event.outputs:
-        _reach(search, item, event.time_ms)
+        _reach(search, item, event.number)
     if event.process:
-        search.look(_Leg(process_item(event.actor, event.process), event.time_ms, FOREVER_MS))
+        search.look(_Leg(process_item(event.actor, event.process), event.number, END))
 
 
-def _reach(search: _Search, item: str, since_ms: int) -> None:
-    """Something is affected from a time on."""
-    search.goods[item] = min(search.goods.get(item, FOREVER_MS), since_ms)
-    search.look(_Leg(item, since_ms, FOREVER_MS))
+def _reach(search: _Search, item: str, since: int) -> None:
+    """Something is affected from an event on."""
+    search.goods[item] = min(search.goods.get(item, END), since)
+    search.look(_Leg(item, since, END))
 
 
 def _ride(search: _Search, ride: _Ride, events: Sequence[TraceEvent]) -> None:
@@ -244,18 +248,18 @@ def _shares(event: TraceEvent, ride: _Ride) -> bool:
 # ---------------------------------------------------------------- back
 
 
-def trace_back(store: Store, item: str, *, holder: str = "", until_ms: int = FOREVER_MS) -> Trace:
+def trace_back(store: Store, item: str, *, holder: str = "", until: int = END) -> Trace:
     """Where something came from.
 
     Args:
         store: Of events.
         item: A lot, serial or container.
         holder: GLN: only this participant's part of it, by the way that it came; empty: all parts.
-        until_ms: Events after it do not count.
+        until: A number: events recorded after it do not count.
     """
     search = _Search(store)
-    search.goods[item] = until_ms
-    search.look(_Leg(item, 0, until_ms, holder))
+    search.goods[item] = until
+    search.look(_Leg(item, 0, until, holder))
     while search.pending and search.is_complete:
         for leg, events in search.wave():
             if isinstance(leg, _Ride):
@@ -266,10 +270,10 @@ def trace_back(store: Store, item: str, *, holder: str = "", until_ms: int = FOR
 
 
 def _gather(search: _Search, leg: _Leg, events: Sequence[TraceEvent]) -> None:
-    """An item's own events up to a time, and what they came from."""
-    inside = _contents(events, leg.item, leg.to_ms)
+    """An item's own events up to one, and what they came from."""
+    inside = _contents(events, leg.item, leg.last)
     for event in events:
-        if not leg.from_ms <= event.time_ms <= leg.to_ms or not _concerns(event, leg) or not search.take(event):
+        if not leg.first <= event.number <= leg.last or not _concerns(event, leg) or not search.take(event):
             continue
         if event.act is Act.TRANSFORM:
             for item, _ in event.lines:
@@ -281,7 +285,7 @@ def _gather(search: _Search, leg: _Leg, events: Sequence[TraceEvent]) -> None:
                 if item in inside or not inside:  # an empty container stands for all that was in it
                     _need(search, leg, item, event)
         elif event.act is Act.RECEIVE and leg.holder:
-            search.look(_Leg(leg.item, 0, event.time_ms, event.counterparty))
+            search.look(_Leg(leg.item, 0, event.number, event.counterparty))
         elif event.act is Act.UNPACK and leg.item != event.parent:
             search.ride(event.parent, event, leg.item, dict(event.lines)[leg.item], event.actor if leg.holder else "")
 
@@ -289,8 +293,8 @@ def _gather(search: _Search, leg: _Leg, events: Sequence[TraceEvent]) -> None:
 def _need(search: _Search, leg: _Leg, item: str, event: TraceEvent) -> None:
     """Something went into what is looked at."""
     if not item.startswith("process/"):
-        search.goods[item] = max(search.goods.get(item, 0), event.time_ms)
-    search.look(_Leg(item, 0, event.time_ms, event.actor if leg.holder else ""))
+        search.goods[item] = max(search.goods.get(item, 0), event.number)
+    search.look(_Leg(item, 0, event.number, event.actor if leg.holder else ""))
 
 
 def _concerns(event: TraceEvent, leg: _Leg) -> bool:
@@ -324,7 +328,7 @@ def _ride_back(search: _Search, ride: _Ride, events: Sequence[TraceEvent]) -> No
             left += dict(event.lines)[ride.cargo]
         elif event.act is Act.PACK:
             if ride.cargo in search.goods:  # and not merely a container of some
-                search.look(_Leg(ride.cargo, 0, event.time_ms, event.actor if ride.holder else ""))
+                search.look(_Leg(ride.cargo, 0, event.number, event.actor if ride.holder else ""))
             left -= dict(event.lines)[ride.cargo]
             if left <= 0:
                 return

@@ -11,10 +11,12 @@ from traceability.pb import traceability_pb2 as pb
 
 @dataclass(frozen=True, slots=True)
 class TraceEvent:
-    """What a search looks at of an event; times are its own, not those of recording.
+    """What a search looks at of an event.
 
     Attributes:
         id: On the chain; 32 bytes.
+        number: Rises in the order of recording.
+        time_ms: As its author states it; nothing is concluded from it.
         lines: Item and quantity in millionths, 0 for an object: goods, children, inputs. Of an unpacking, what came
             out, also where the event names nothing: the index fills it in from the container's contents.
         outputs: Likewise, of a transformation.
@@ -23,6 +25,7 @@ class TraceEvent:
     """
 
     id: bytes
+    number: int
     time_ms: int
     act: Act
     actor: str
@@ -50,18 +53,20 @@ def process_item(actor: str, process: bytes) -> str:
 
 
 def trace_event(
-    projection: pb.Projection, *, unpacked: Iterable[tuple[str, int]] = (), in_error: bool = False
+    projection: pb.Projection, number: int, *, unpacked: Iterable[tuple[str, int]] = (), in_error: bool = False
 ) -> TraceEvent:
     """What a search needs of a recorded event.
 
     Args:
         projection: As it stands in the log; it was executed.
+        number: Of the event.
         unpacked: For an unpacking that names no goods: what was in the container.
         in_error: Whether it was declared in error since.
     """
     lines = tuple((line.item, line.quantity) for line in projection.lines)
     return TraceEvent(
         id=projection.id,
+        number=number,
         time_ms=projection.event_time_ms,
         act=act_of(projection),
         actor=projection.actor,
@@ -80,7 +85,7 @@ class Store(Protocol):
     """Events by the items that they name."""
 
     def touching(self, items: Sequence[str]) -> Mapping[str, Sequence[TraceEvent]]:
-        """For each item, the events that list it, by time and then in the order of recording; none: left out."""
+        """For each item, the events that list it, in the order of recording; none: left out."""
         ...
 
 
@@ -89,7 +94,7 @@ class EventsInMemory:
 
     def __init__(self, events: Iterable[TraceEvent]) -> None:
         self._events: dict[str, list[TraceEvent]] = {}
-        for event in sorted(events, key=_time_of):
+        for event in sorted(events, key=_number_of):
             for item in event.items:
                 self._events.setdefault(item, []).append(event)
 
@@ -98,5 +103,5 @@ class EventsInMemory:
         return {item: self._events[item] for item in items if item in self._events}
 
 
-def _time_of(event: TraceEvent) -> int:
-    return event.time_ms
+def _number_of(event: TraceEvent) -> int:
+    return event.number

@@ -37,7 +37,7 @@ class Indexed:
             inside = self.rig.object_record(message.projection.parent).contents
             contents = [(content.item, content.quantity) for content in inside]
         if self.send([who], message) == "":
-            self.events.append(trace_event(message.projection, unpacked=contents))
+            self.events.append(trace_event(message.projection, (self.leaves - 1) * 1024, unpacked=contents))
         return message
 
     def send(self, signers: list[str], message: pb.RecordEvent | pb.DeclareError | pb.Recall | pb.LiftRecall) -> str:

@@ -98,7 +98,7 @@ class SeasonOnTheLedger:
         if code or found.message is None:
             return
         self.ids[found.event_id] = found.id
-        self.events.append(trace_event(found.message.projection))
+        self.events.append(trace_event(found.message.projection, len(self.events)))
         record = load_event(self.rig.state.get, found.id)
         assert record is not None
         self.discrepancies[told.planted] += bool(record.discrepancies)

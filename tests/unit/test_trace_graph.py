@@ -33,7 +33,7 @@ class Tale:
             inside = self.rig.object_record(message.projection.parent).contents
             contents = [(content.item, content.quantity) for content in inside]
         assert self.rig.signed(who, message) == "", name
-        self.events.append(trace_event(message.projection, unpacked=contents))
+        self.events.append(trace_event(message.projection, len(self.events), unpacked=contents))
         self.names[message.projection.id] = name
 
     def named(self, trace: Trace) -> list[str]:
@@ -76,9 +76,9 @@ def test_forward_follows_goods_through_containers_and_cuts_and_nothing_else(tale
     assert found.containers == (sscc(1),)
 
 
-def test_forward_from_a_time_leaves_out_what_was_before(tale: Tale) -> None:
+def test_forward_from_an_event_leaves_out_what_was_before(tale: Tale) -> None:
     cut = next(event for event in tale.events if tale.names[event.id] == "cut")
-    found = trace_forward(tale.store, [lot("A")], since_ms=cut.time_ms)
+    found = trace_forward(tale.store, [lot("A")], since=cut.number)
     assert tale.named(found) == ["cut", "bag", "sell bag", "sell A at the farm"]
 
 
@@ -142,12 +142,28 @@ def test_parts_of_one_transformation_are_joined_in_time() -> None:
 
 def test_event_declared_in_error_is_shown_and_nothing_flows_through_it() -> None:
     events = [
-        TraceEvent(b"1", 1, Act.DECLARE, FARM, lines=((lot("A"), 1),)),
-        TraceEvent(b"2", 2, Act.TRANSFORM, FARM, lines=((lot("A"), 1),), outputs=((lot("B"), 1),), in_error=True),
+        TraceEvent(b"1", 1, 0, Act.DECLARE, FARM, lines=((lot("A"), 1),)),
+        TraceEvent(b"2", 2, 0, Act.TRANSFORM, FARM, lines=((lot("A"), 1),), outputs=((lot("B"), 1),), in_error=True),
     ]
     found = trace_forward(EventsInMemory(events), [lot("A")])
     assert [event.id for event in found.events] == [b"1", b"2"]
     assert {*found.goods} == {lot("A")}
+
+
+def test_times_that_authors_state_hide_nothing() -> None:
+    """What was cut from the lot is dated before the harvest, sold before that, and shipped before it was packed."""
+    events = [
+        TraceEvent(b"1", 1, 900, Act.DECLARE, FARM, lines=((lot("A"), 9),)),
+        TraceEvent(b"2", 2, 800, Act.TRANSFORM, FARM, lines=((lot("A"), 9),), outputs=((lot("B"), 9),)),
+        TraceEvent(b"3", 3, 950, Act.PACK, FARM, lines=((lot("B"), 9),), parent=crate(1)),
+        TraceEvent(b"4", 4, 100, Act.SHIP, FARM, lines=((crate(1), 0),), counterparty=MARKET),
+        TraceEvent(b"5", 5, 90, Act.RECEIVE, MARKET, lines=((crate(1), 0),), counterparty=FARM),
+        TraceEvent(b"6", 6, 80, Act.UNPACK, MARKET, lines=((lot("B"), 9),), parent=crate(1)),
+        TraceEvent(b"7", 7, 1, Act.SELL, MARKET, lines=((lot("B"), 9),)),
+    ]
+    store = EventsInMemory(reversed(events))
+    assert [*trace_forward(store, [lot("A")]).events] == events
+    assert [*trace_back(store, lot("B"), holder=MARKET).events] == events[:6]
 
 
 def test_trace_beyond_its_bound_says_that_it_is_incomplete(monkeypatch: pytest.MonkeyPatch, tale: Tale) -> None:
@@ -169,11 +185,11 @@ class Counting:
 
 
 def test_trace_asks_one_question_a_generation_not_one_an_item() -> None:
-    events = [TraceEvent(b"0", 0, Act.DECLARE, FARM, lines=((lot("G0-0"), 1),))]
+    events = [TraceEvent(b"0", 0, 0, Act.DECLARE, FARM, lines=((lot("G0-0"), 1),))]
     for generation in range(1, 5):
         outputs = tuple((lot(f"G{generation}-{n}"), 1) for n in range(50))
         above = lot(f"G{generation - 1}-0")
-        events.append(TraceEvent(b"%d" % generation, generation, Act.TRANSFORM, FARM, ((above, 1),), outputs))
+        events.append(TraceEvent(b"%d" % generation, generation, 0, Act.TRANSFORM, FARM, ((above, 1),), outputs))
     store = Counting(EventsInMemory(events))
     assert len(trace_forward(store, [lot("G0-0")]).goods) == 201
     assert store.questions == 5
@@ -220,8 +236,8 @@ def test_drill_follows_returns_losses_and_destruction() -> None:
 
 def test_container_that_is_said_to_hold_itself_ends_no_drill_in_a_loop() -> None:
     events = [
-        TraceEvent(b"1", 1, Act.PACK, FARM, lines=((crate(1), 0), (lot("A"), 5)), parent=crate(1)),
-        TraceEvent(b"2", 2, Act.SHIP, FARM, lines=((crate(1), 0),), counterparty=MARKET),
+        TraceEvent(b"1", 1, 0, Act.PACK, FARM, lines=((crate(1), 0), (lot("A"), 5)), parent=crate(1)),
+        TraceEvent(b"2", 2, 0, Act.SHIP, FARM, lines=((crate(1), 0),), counterparty=MARKET),
     ]
     assert drill(EventsInMemory(events), [lot("A"), crate(1)]).participants
 

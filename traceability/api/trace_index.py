@@ -75,11 +75,10 @@ touches_table = Table(
     "food_touch",
     metadata,
     Column("item", BigInteger, primary_key=True, autoincrement=False),
-    Column("time_ms", BigInteger, primary_key=True, autoincrement=False),
     Column("event", BigInteger, primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
 )
-"""Which events list an item, by time and then in the order of recording."""
+"""Which events list an item, in the order of recording."""
 
 contents_table = Table(
     "food_content",
@@ -121,7 +120,7 @@ class Rows:
     """What some events add, gathered before anything is written."""
 
     events: list[dict[str, Any]] = field(default_factory=list)
-    touches: list[tuple[str, int, int]] = field(default_factory=list)
+    touches: list[tuple[str, int]] = field(default_factory=list)
     refusals: list[dict[str, Any]] = field(default_factory=list)
     contents: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -177,13 +176,13 @@ def add_events(
     rows.contents = _load_contents(connection, containers)
     for number, recorded_ms, projection in recorded:
         _gather(rows, number, recorded_ms, projection)
-    names = {item for item, _, _ in rows.touches} | {item for inside in rows.contents.values() for item in inside}
+    names = {item for item, _ in rows.touches} | {item for inside in rows.contents.values() for item in inside}
     numbers = _number_items(connection, sorted(names | {*rows.contents}))
     _insert(connection, events_table, rows.events)
     _insert(
         connection,
         touches_table,
-        [{"item": numbers[item], "time_ms": time_ms, "event": number} for item, time_ms, number in rows.touches],
+        [{"item": numbers[item], "event": number} for item, number in rows.touches],
     )
     _insert(connection, refusals_table, rows.refusals)
     for some in chunks(sorted(rows.contents)):
@@ -203,7 +202,7 @@ def _gather(rows: Rows, number: int, recorded_ms: int, projection: pb.Projection
     names = [line.item for line in (*projection.lines, *projection.outputs, *came_out.lines)]
     names += [projection.parent] if projection.parent else []
     names += [process_item(projection.actor, projection.process)] if projection.process else []
-    rows.touches += [(item, projection.event_time_ms, number) for item in dict.fromkeys(names)]
+    rows.touches += [(item, number) for item in dict.fromkeys(names)]
     rows.events.append(
         {
             "number": number,

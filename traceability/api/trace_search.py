@@ -29,7 +29,7 @@ class IndexedEvents:
             rows = self._connection.execute(
                 select(touches_table.c.item, touches_table.c.event)
                 .where(touches_table.c.item.in_(some))
-                .order_by(touches_table.c.item, touches_table.c.time_ms, touches_table.c.event)
+                .order_by(touches_table.c.item, touches_table.c.event)
             )
             for item, event in rows:
                 listed[item].append(event)
@@ -49,5 +49,5 @@ class IndexedEvents:
             for number, projection, unpacked, declared_ms in rows:
                 came_out = [(line.item, line.quantity) for line in pb.Projection.FromString(unpacked).lines]
                 self._known[number] = trace_event(
-                    pb.Projection.FromString(projection), unpacked=came_out, in_error=bool(declared_ms)
+                    pb.Projection.FromString(projection), number, unpacked=came_out, in_error=bool(declared_ms)
                 )
