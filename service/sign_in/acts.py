@@ -40,7 +40,7 @@ from service.sign_in.act_rows import (
 )
 from service.sign_in.ceremony import CeremonyFailed
 from service.sign_in.challenges import Purpose
-from service.sign_in.key_request import KeyAnswer, KeyRequest
+from service.sign_in.key_request import KeyAnswer, KeyRequest, registration
 from service.sign_in.office import Office
 from service.sign_in.passkeys import Answer, verify
 from service.sign_in.sessions import Officer
@@ -290,7 +290,13 @@ class Acts:
             return decode(row.transaction)
 
     def _message(self, act: Prepared, public_key: bytes, draft: _Draft) -> bytes:
-        """What every signer signs."""
+        """What every signer signs.
+
+        Raises:
+            Problem: It is called a registration and is something else: no governing key ever signs that.
+        """
+        if act.kind == REGISTRATION and list(act.operations) != [registration(public_key)]:
+            raise Problem(kinds.ALTERED)
         blank = [_Assertion(Signer(Scheme.WEBAUTHN_ES256, public_key))]
         stand_ins = [_Assertion(one.signer) for one in self._beside(act, draft)]
         made = self._build(act, [*blank, *stand_ins], draft)

@@ -17,12 +17,15 @@ from membership.state import Key, Organisation, load_key, load_organisation, org
 from service.language import LANGUAGES, Language, translate
 from service.sign_in.key_request import registration
 
+AGE_MS_MAX = 30_000
+"""How old the checkpoint of an answer may be. An idle network makes one each second; clocks differ by seconds."""
+
 
 class Reads(Protocol):
     """What is needed of a client of the ledger; `client.session.Session` is one."""
 
-    async def read_many(self, keys: Sequence[bytes]) -> list[ProvenState]:
-        """State keys under one checkpoint, in the order asked."""
+    async def read_many(self, keys: Sequence[bytes], *, age_ms_max: int) -> list[ProvenState]:
+        """State keys under one checkpoint that is no older, in the order asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ async def read_standing(reads: Reads, organisation: str, signer: Signer) -> Stan
         LedgerError: An answer does not verify.
     """
     keys = [organisation_key(organisation), signer_key(signer)]
-    states = await reads.read_many(keys)
+    states = await reads.read_many(keys, age_ms_max=AGE_MS_MAX)
     found = {state.key: state.value for state in states}
     return Standing(
         load_organisation(found.get, organisation),

@@ -42,6 +42,7 @@ from service.sign_in.key_request import (
     registration,
     verify_answer,
 )
+from service.sign_in.ledger import AGE_MS_MAX
 from service.sign_in.part import OFFICE_SITE, sign_in_part
 from service.sign_in.roles import Role
 from service.sign_in.standings import Standings
@@ -215,7 +216,8 @@ class Ledger:
     def session(self) -> "Ledger":
         return self
 
-    async def read_many(self, keys: list[bytes]) -> list[_State]:
+    async def read_many(self, keys: list[bytes], *, age_ms_max: int) -> list[_State]:
+        assert age_ms_max == AGE_MS_MAX
         return [_State(key, self.states.get(key), _Clock(1_000)) for key in keys]
 
     async def submit_one(self, transaction: SignedTransaction) -> ProvenTransaction:

@@ -14,6 +14,7 @@ from chain import transaction, webauthn
 from chain.codec import signed_bytes
 from chain.ed25519 import Ed25519Signer
 from chain.errors import Refused
+from chain.p256 import compress
 from chain.signing import Scheme, TransactionSigner
 from chain.transaction import Operation, SignedTransaction, verify_signatures
 from chain.types import Network
@@ -22,8 +23,9 @@ from client.errors import TransportError
 from service.problems import Problem
 from service.sign_in import act_rows
 from service.sign_in import acts as acts_module
-from service.sign_in.acts import Acts, State
+from service.sign_in.acts import REGISTRATION, Acts, State
 from service.sign_in.door import Door
+from service.sign_in.key_request import registration
 from service.sign_in.roles import Role
 from service.sign_in.tables import PreparedAct
 
@@ -280,3 +282,29 @@ async def test_act_that_expired_is_refused_only_once_it_is_known_to_be_nowhere(s
 async def test_act_that_expired_and_is_nowhere_is_refused(sqlite_rig: Rig) -> None:
     with pytest.raises(Refused, match="too old"):
         await outcome_of(sqlite_rig, Forgetful(executed=False, is_missing=True))
+
+
+async def test_governing_key_at_hand_signs_the_registration_of_the_officers_own_passkey_and_nothing_else(
+    rig: Rig,
+) -> None:
+    signing = await signing_of(rig, SERVICE_KEY)
+    office, officer = signing.desk.office, signing.browser.officer()
+
+    def prepare(operation: Operation) -> str:
+        return signing.acts.prepare(office, officer, [operation], WORDS, kind=REGISTRATION)
+
+    stranger = Authenticator()
+    for operation in (
+        Operation.make("membership.Propose", b""),
+        registration(compress(stranger.key.public_key())),
+    ):
+        with pytest.raises(Problem, match=r"act\.altered"):
+            signing.ask(prepare(operation))
+    act_id = prepare(registration(officer.public_key))
+    answer = signing.device.get(signing.ask(act_id))
+    signing.alter(act_id, [Operation.make("membership.Propose", b"")])
+    with pytest.raises(Problem, match=r"act\.altered"):
+        signing.sign(act_id, answer)
+    good = prepare(registration(officer.public_key))
+    made = signing.sign(good, signing.device.get(signing.ask(good)))
+    assert SERVICE_KEY.signer in made.signers

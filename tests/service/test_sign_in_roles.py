@@ -22,6 +22,7 @@ from service.problems import Problem
 from service.sign_in import people
 from service.sign_in.access import Require
 from service.sign_in.acts import Acts
+from service.sign_in.ledger import AGE_MS_MAX
 from service.sign_in.people import list_people
 from service.sign_in.roles import PERMISSIONS, Duty, Permission, Role, take_duty
 from service.sign_in.sessions import Officer
@@ -205,7 +206,8 @@ class Ledger:
     reads: int = 0
     gate: asyncio.Event | None = None
 
-    async def read_many(self, keys: list[bytes]) -> list[_State]:
+    async def read_many(self, keys: list[bytes], *, age_ms_max: int) -> list[_State]:
+        assert age_ms_max == AGE_MS_MAX
         self.reads += 1
         if self.gate is not None:
             await self.gate.wait()
