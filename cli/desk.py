@@ -2,12 +2,14 @@
 """Puts the desk together from a process's settings: network, keys, uniqueness service, readers and cards' authority."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cli.staffing import office_ledger
 from cli.uniqueness import tagger_of
-from identity.api.desk.card_keys import load_card_authority
+from identity.api.desk.card_keys import CardKeys, load_card_authority
+from identity.api.desk.card_status import log_into
+from identity.api.desk.card_status_part import card_status_part
 from identity.api.desk.cards_part import cards_part
 from identity.api.desk.cards_shop import Shop
 from identity.api.desk.cards_workshop import Counter, EmulatedTray, PcscReaders
@@ -33,15 +35,21 @@ def desk_parts(ground: Ground, address: Address) -> Sequence[Part]:
     own = ledger.cosigners[0] if ledger.cosigners else None
     tagger = tagger_of(ground.settings)
     desk = desk_part(ground.store, tagger=tagger, service_key=own, retention=ground.settings.retention)
+    keys = card_keys(ground.settings.cards, log_into(ground.store))
     return [
         *staffed_parts(ground.store, address, DESK_SITE, ledger),
         desk,
-        cards_part(card_shop(ground.settings.cards)),
+        cards_part(None if keys is None else card_shop(ground.settings.cards, keys)),
+        *([] if keys is None else [card_status_part(keys)]),
     ]
 
 
-def card_shop(settings: CardSettings) -> Shop | None:
-    """Where cards are made: this machine's readers, and the authority that settings name; None: none is named.
+def card_keys(settings: CardSettings, log: Callable[[bytes, bytes], None] | None = None) -> CardKeys | None:
+    """The authority of cards that settings name; None: none is named.
+
+    Args:
+        settings: Where it is.
+        log: Writes each certificate down; see `identity.cards.authority.CardAuthority`.
 
     Raises:
         KeyFileError: The authority can't be read or opened.
@@ -50,6 +58,10 @@ def card_shop(settings: CardSettings) -> Shop | None:
     if not settings.folder:
         return None
     passphrase = load_passphrase(settings.passphrase_file, os.environ)
-    keys = load_card_authority(Path(settings.folder), passphrase, os.environ, allow_plain=settings.allow_plain)
+    return load_card_authority(Path(settings.folder), passphrase, os.environ, allow_plain=settings.allow_plain, log=log)
+
+
+def card_shop(settings: CardSettings, keys: CardKeys) -> Shop:
+    """Where cards are made: this machine's readers, and a tray of emulated cards where settings name one."""
     tray = [EmulatedTray(Path(settings.emulated))] if settings.emulated else []
     return Shop(Counter([*tray, PcscReaders()]), keys.authority, keys.diversifier)

@@ -7,6 +7,7 @@ issuing key signs wherever a `KeySigner` is (an encrypted file, a PKCS#11 token)
 Source: RFC 5280 (certificates, revocation lists).
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -46,7 +47,13 @@ class CardAuthority:
     """Issues cards' certificates and lists of revoked ones."""
 
     def __init__(
-        self, issuing: x509.Certificate, signer: KeySigner, places: Places, *, allows_emulated: bool = False
+        self,
+        issuing: x509.Certificate,
+        signer: KeySigner,
+        places: Places,
+        *,
+        allows_emulated: bool = False,
+        log: Callable[[bytes, bytes], None] | None = None,
     ) -> None:
         """Take up the authority's work.
 
@@ -55,6 +62,8 @@ class CardAuthority:
             signer: Its key.
             places: Where relying parties find the issuing certificate, the list and the responder.
             allows_emulated: Whether emulated cards get certificates: for development and tests alone.
+            log: Is given the card's GUID and each certificate before `certify` returns it, and writes it down durably:
+                a certificate that nobody knows of can't be revoked. None: nobody asks about this authority's cards.
 
         Raises:
             InvalidCardCertificate: The key is not the certificate's, or the certificate issues nothing.
@@ -66,6 +75,7 @@ class CardAuthority:
         self.allows_emulated = allows_emulated
         self._signer = signer
         self._places = places
+        self._log = log
 
     def check(self, not_before_s: int, not_after_s: int, *, emulated: bool) -> None:
         """See whether a card may get certificates, before it is touched.
@@ -111,7 +121,10 @@ class CardAuthority:
             raise InvalidCardCertificate("the card's key is no point of P-256") from None
         begin, end = seconds(not_before_s), seconds(not_after_s)
         builder = card_certificate(slot, key, guid, begin, end, self.issuing, self._places, emulated=emulated)
-        return sign(builder, self._signer).public_bytes(Encoding.DER)
+        der = sign(builder, self._signer).public_bytes(Encoding.DER)
+        if self._log is not None:
+            self._log(guid, der)
+        return der
 
     def revocation_list(self, view: StatusView) -> bytes:
         """The list of certificates that no longer count, as of one height; its number is the height.

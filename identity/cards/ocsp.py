@@ -146,3 +146,7 @@ def _digest(algorithm: HashAlgorithm, content: bytes) -> bytes:
     digest = Hash(algorithm)
     digest.update(content)
     return digest.finalize()
+
+
+TRY_LATER: Final = _refusal(OCSPResponseStatus.TRY_LATER)
+"""What is answered while nobody can say."""

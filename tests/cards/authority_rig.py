@@ -39,9 +39,9 @@ class Keys:
         return self.issuing.public_bytes(Encoding.PEM) + self.root.public_bytes(Encoding.PEM)
 
 
-def new_authority(*, allows_emulated: bool = True) -> Keys:
+def new_authority(*, allows_emulated: bool = True, now_s: int = NOW_S) -> Keys:
     root_signer, issuing_signer, responder_signer = new_signer(), new_signer(), new_signer()
-    today = seconds(NOW_S)
+    today = seconds(now_s)
     root = make_root(root_signer, "Chancheng District", today)
     issuing = make_issuing(root, root_signer, issuing_signer.public_key, today, PLACES)
     responder = make_responder(issuing, issuing_signer, responder_signer.public_key, today)

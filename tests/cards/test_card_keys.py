@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.desk import card_shop
+from cli.desk import card_keys, card_shop
 from identity.api.desk.card_keys import load_card_authority, make_card_authority
 from identity.cards.emulator import EmulatedCard
 from identity.cards.making import management_key
@@ -171,14 +171,18 @@ def test_keys_of_two_authorities_do_not_open_for_one_another(tmp_path: Path) -> 
 
 
 def test_desk_without_an_authority_makes_no_cards_and_one_with_it_does(tmp_path: Path) -> None:
-    assert card_shop(CardSettings()) is None
+    assert card_keys(CardSettings()) is None
     make_plain(tmp_path / "a")
-    shop = card_shop(CardSettings(folder=str(tmp_path / "a"), allow_plain=True, emulated=str(tmp_path / "tray")))
-    assert shop is not None
+    settings = CardSettings(folder=str(tmp_path / "a"), allow_plain=True, emulated=str(tmp_path / "tray"))
+    logged: list[tuple[bytes, bytes]] = []
+    keys = card_keys(settings, lambda guid, der: logged.append((guid, der)))
+    assert keys is not None
+    shop = card_shop(settings, keys)
     assert shop.counter.names()[0] == "emulated"
     with shop.counter.card("emulated", "CC-1") as card:
         made = personalise(card, shop.authority, shop.diversifier, Notes(), now_s=NOW_S, expires=EXPIRES)
         chain = load_chain((tmp_path / "a" / "chain.pem").read_bytes())
         assert verify_card(Piv(card), chain, NOW_S).chuid.guid == made.guid
+    assert logged == [(made.guid, der) for der in made.certificates.values()]
     with pytest.raises(KeyFileError, match="allow_plain"):
-        card_shop(CardSettings(folder=str(tmp_path / "a")))
+        card_keys(CardSettings(folder=str(tmp_path / "a")))

@@ -9,7 +9,7 @@ made anew with each start, its certificate signed by the issuing key.
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -158,9 +158,21 @@ def make_card_authority(
 
 
 def load_card_authority(
-    folder: Path, passphrase: bytes | None, environment: Mapping[str, str], *, allow_plain: bool
+    folder: Path,
+    passphrase: bytes | None,
+    environment: Mapping[str, str],
+    *,
+    allow_plain: bool,
+    log: Callable[[bytes, bytes], None] | None = None,
 ) -> CardKeys:
     """Open an authority; its root stays closed, and need not be there.
+
+    Args:
+        folder: Its folder.
+        passphrase: Opens it.
+        environment: May hold the PIN of a token.
+        allow_plain: Whether its keys may be unprotected.
+        log: Writes each certificate down; see `CardAuthority`.
 
     Raises:
         KeyFileError: Missing, open to others, malformed, or not to be opened.
@@ -178,7 +190,7 @@ def load_card_authority(
         if not isinstance(places, dict) or not isinstance(document.get("allows_emulated"), bool):
             raise KeyFileError(f"{path} is not a {FORMAT} file")
         known = Places(*(_word(places, name) for name in ("issuer", "crl", "ocsp")))
-        authority = CardAuthority(issuing, signer, known, allows_emulated=document["allows_emulated"] is True)
+        authority = CardAuthority(issuing, signer, known, allows_emulated=document["allows_emulated"] is True, log=log)
         return CardKeys(authority, _diversifier(document, wrapping, issuing, environment), root, signer)
     except InvalidCardCertificate as error:
         raise KeyFileError(f"{path}: {error.reason}") from None
