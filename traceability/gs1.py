@@ -9,6 +9,8 @@ Source: GS1 General Specifications, sections 3 and 7.
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
+from functools import cache
+from types import MappingProxyType
 
 from chain.errors import LedgerError
 from traceability import gs1_codes as codes
@@ -157,9 +159,10 @@ def element_string(elements: Iterable[tuple[str, str]]) -> str:
     return text
 
 
+@cache
 def primary_keys() -> Mapping[str, Identifier]:
     """The AIs that a Digital Link URI can be about."""
-    return {ai: entry for ai, entry in identifiers().items() if entry.qualifiers is not None}
+    return MappingProxyType({ai: entry for ai, entry in identifiers().items() if entry.qualifiers is not None})
 
 
 def _has_group(present: list[str], group: str) -> bool:
