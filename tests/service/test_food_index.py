@@ -4,10 +4,12 @@
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, select
+from sqlalchemy import Connection, Engine, select
+from store_rig import Rig
 
 from chain.types import Height, Millis, TransactionId
 from service.index import Event
+from service.store.engine import make_engine
 from tests.rig import operation
 from tests.trace_rig import CUT, REGULATOR, TRADERS, TraceRig, crate, kg, lot, serial, sscc
 from traceability.api.trace_index import FoodTables, contents_table, metadata, recalls_table, refusals_table
@@ -65,8 +67,9 @@ class Indexed:
 
 
 @pytest.fixture
-def engine() -> Iterator[Engine]:
-    made = create_engine("sqlite://")
+def engine(rig: Rig) -> Iterator[Engine]:
+    """An empty database of each kind."""
+    made = make_engine(rig.settings())
     metadata.create_all(made)
     yield made
     made.dispose()
