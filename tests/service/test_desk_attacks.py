@@ -212,6 +212,43 @@ async def test_server_that_shows_other_words_than_it_has_signed_is_found_by_the_
     assert answer.json()["code"] == "act.altered"
 
 
+async def test_officer_on_the_telephone_stops_a_person_at_once_and_only_so_many_in_an_hour(desk: DeskRig) -> None:
+    clerk, approver = await desk.officer(), await desk.officer(Role.APPROVER)
+    case_id = await registered(desk, clerk, approver)
+    person_id = desk.case(case_id).person_id
+    await approver.post("/look-up", wanted=resident().id_number, reason="on-telephone")
+    stopped = await approver.post(f"/persons/{person_id}/stop", reason="key-compromised")
+    assert stopped.status_code == 303, stopped.text
+    assert "Done" in (await approver.get(stopped.headers["location"])).text
+    registration = secrets_of(desk, case_id).registration_id
+    assert desk.ledger.status(registration) == pb.PERSON_STATUS_SUSPENDED
+    (signer_of_it,) = desk.ledger.sent[-1].signers
+    assert signer_of_it == SERVICE_KEY.signer
+    again = await approver.post(f"/persons/{person_id}/stop", reason="key-compromised")
+    assert again.status_code == 409
+    with desk.store.write() as session:
+        for number in range(deciding.HOUR_STOPS_MAX):
+            row = DeskCase(
+                person_id=person_id,
+                organisation=REGISTRAR,
+                kind=CaseKind.SUSPEND,
+                state="done",
+                reference=f"r{number}",
+                opened_by=approver.browser.officer().staff_id,
+                opened_ms=desk.context.now(),
+                changed_ms=0,
+                expires_ms=0,
+                version=1,
+                act_id="",
+                act_step="",
+                code="",
+            )
+            session.add(row)
+        with pytest.raises(Problem) as slowed:
+            deciding.check_stops(desk.context, session, approver.browser.officer())
+    assert slowed.value.kind.code == "desk.slow-down"
+
+
 # ---------------------------------------------------------------- what is left behind
 
 

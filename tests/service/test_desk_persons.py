@@ -22,6 +22,7 @@ from identity.api.desk.problems import (
     NO_TAG,
     NOT_AS_PROPOSED,
     NOT_NOW,
+    ON_ITS_WAY,
     OWN_WORK,
     REASON_NEEDED,
     UNDER_WAY,
@@ -254,7 +255,7 @@ async def test_approval_signed_while_the_ledger_is_out_of_reach_is_kept_and_sent
     desk.ledger.is_reachable = False
     await signed(desk, approver, case_id, act_id)
     assert desk.case_state(case_id) == "proposed"
-    with Refusal(UNDER_WAY):  # nobody changes what is on its way
+    with Refusal(ON_ITS_WAY):  # nobody changes what is on its way
         enrolling.save(desk.context, clerk.browser.officer(), case_id, form(resident()))
     desk.wait(10_000)
     assert await send_again(desk.context) == 0
@@ -406,6 +407,18 @@ async def test_suspended_by_any_officer_reinstated_in_person_and_revoked_by_one_
     record = record_of(desk, person_id)
     assert record is not None
     assert record.status == pb.PERSON_STATUS_REVOKED
+
+
+async def test_person_whose_registration_was_revoked_here_is_registered_anew_under_another_id(desk: DeskRig) -> None:
+    clerk, approver = await desk.officer(), await desk.officer(Role.APPROVER)
+    person_id = person_of(desk, await approved(desk, clerk, approver))
+    case_id = deciding.open_status_case(
+        desk.context, approver.browser.officer(), person_id, CaseKind.REVOKE, "issued-in-error"
+    )
+    await signed(desk, approver, case_id, deciding.set_status(approver.signing, case_id))
+    again = person_of(desk, await approved(desk, clerk, approver))
+    assert again != person_id
+    assert (opened(desk, person_id).state, opened(desk, again).state) == ("revoked", "active")
 
 
 def new_keys(count: int = 1) -> list[pb.NewKey]:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from chain.transaction import Operation
 from identity.api.desk.base import DAY_MS, DeskContext
-from identity.api.desk.problems import OWN_WORK, UNDER_WAY, UNKNOWN_CASE
+from identity.api.desk.problems import CASE_OPEN, ON_ITS_WAY, OWN_WORK, UNKNOWN_CASE
 from identity.api.desk.states import OPEN_STATES, CaseKind, CaseState, Step, after
 from identity.api.desk.tables import DeskCase, DeskStep
 from identity.registrations import PROPOSAL_LIFETIME_MS
@@ -49,7 +49,7 @@ def open_case(desk: DeskContext, session: Session, officer: Officer, person_id: 
     session.scalar(select(AuditHead.id).with_for_update())  # two at once: the second waits and sees the first
     wanted = (DeskCase.person_id == person_id) & (DeskCase.kind == kind) & DeskCase.state.in_(OPEN_STATES)
     if session.scalar(select(DeskCase.id).where(wanted)) is not None:
-        raise Problem(UNDER_WAY)
+        raise Problem(CASE_OPEN)
     now_ms = desk.now()
     case = DeskCase(
         person_id=person_id,
@@ -179,7 +179,7 @@ def prepare(
         after(CaseState(held.state), step)
         if held.version != case.version:
             _cancel(session, act_id)
-            raise Problem(UNDER_WAY)
+            raise Problem(ON_ITS_WAY)
         drop_act(session, held)
         held.act_id, held.act_step, held.code = act_id, step, ""
     return act_id
@@ -195,7 +195,7 @@ def drop_act(session: Session, case: DeskCase) -> None:
         return
     row = session.scalar(select(PreparedAct).where(PreparedAct.id == case.act_id).with_for_update())
     if row is not None and row.state in {sign_in_acts.State.SIGNED, sign_in_acts.State.DONE}:
-        raise Problem(UNDER_WAY)
+        raise Problem(ON_ITS_WAY)
     _cancel(session, case.act_id)
     case.act_id, case.act_step = "", ""
 

@@ -5,32 +5,40 @@ Each reads the case, makes operations and words from what stands there, and has 
 changes a person: that happens when the ledger has taken the act (`follow`).
 """
 
+import secrets
 from dataclasses import dataclass, replace
 from functools import partial
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
+from chain.transaction import build
+from chain.types import SALT_BYTES, Millis
 from identity.api.desk import persons, registering
-from identity.api.desk.base import DeskContext
+from identity.api.desk.base import HOUR_MS, DeskContext
 from identity.api.desk.cases import NEXT_SECRETS, check_not_own, content, load_case, move, open_case, prepare, write
 from identity.api.desk.details import METHODS, Details, Method
 from identity.api.desk.follow import follow
 from identity.api.desk.forms import form_of
 from identity.api.desk.looking_up import Reason, note_access
 from identity.api.desk.persons import Found
-from identity.api.desk.problems import NOT_NOW
+from identity.api.desk.problems import NO_SERVICE_KEY, NOT_NOW, SLOW_DOWN
 from identity.api.desk.states import CaseKind, CaseState, PersonState, Step
 from identity.api.desk.tables import DeskCase
 from identity.api.desk.uniqueness import take_seat
 from identity.pb import identity_pb2 as pb
 from service.problems import Problem
-from service.sign_in.acts import Acts
+from service.sign_in.acts import EXPIRY_MS, Acts, State
 from service.sign_in.office import Office
 from service.sign_in.sessions import Officer
+from service.sign_in.tables import PreparedAct
 
 NOTE_CHARACTERS_MAX = 500
 """Why a case was returned: some sentences."""
+
+HOUR_STOPS_MAX = 30
+"""Suspensions that one officer opens in an hour: a busy line, and too few to stop a town."""
 
 REASONS = {
     "holder-request": pb.REASON_HOLDER_REQUEST,
@@ -196,6 +204,8 @@ def open_status_case(
         found = persons.load(desk, session, officer, person_id, hold=True)
         if found.state not in FROM_STATES[kind] or found.details is None:
             raise Problem(NOT_NOW)
+        if kind is CaseKind.SUSPEND:
+            check_stops(desk, session, officer)
         case = open_case(desk, session, officer, person_id, kind)
         note_access(desk, session, officer, person_id, Reason.CASE)
         values = {"reason": reason, "method": method or ""}
@@ -229,6 +239,53 @@ def set_status(signing: Signing, case_id: str) -> str:
         kind, found.secrets, REASONS[values["reason"]], method, case.reference
     )
     return prepare(desk, signing.office, signing.acts, signing.officer, case, Step.ACT, operations, words)
+
+
+def stop_now(signing: Signing, case_id: str) -> str:
+    """Suspend at once by the service's own key, as on a telephone call: easy to stop, hard to undo.
+
+    Returns:
+        The act's id; it is signed and waits to be sent.
+
+    Raises:
+        Problem: The service has no key, the officer stops too many, or the case is no suspension that is ready.
+    """
+    desk, officer = signing.desk, signing.officer
+    if desk.service_key is None:
+        raise Problem(NO_SERVICE_KEY)
+    with desk.store.read() as session:
+        case = load_case(session, officer, case_id)
+        found = persons.load(desk, session, officer, case.person_id)
+        reason = REASONS[content(desk, session, case)["reason"]]
+    if case.kind != CaseKind.SUSPEND or case.state != CaseState.READY:
+        raise Problem(NOT_NOW)
+    unspecified = pb.PROOFING_METHOD_UNSPECIFIED
+    operations, words = registering.status_change(CaseKind.SUSPEND, found.secrets, reason, unspecified, case.reference)
+    expires, salt = Millis(desk.now() + EXPIRY_MS), secrets.token_bytes(SALT_BYTES)
+    transaction = build(operations, [desk.service_key], expires, salt, desk.ledger.network)
+    act_id = prepare(desk, signing.office, signing.acts, officer, case, Step.ACT, operations, words)
+    # a crash here leaves an act that the officer may sign instead
+    with desk.store.write() as session:
+        row = session.get(PreparedAct, act_id)
+        assert row is not None, "it was just made"
+        row.state, row.transaction = State.SIGNED, transaction.raw
+        desk.record(session, officer, "case.stopped", case_id)
+    return act_id
+
+
+def check_stops(desk: DeskContext, session: Session, officer: Officer) -> None:
+    """Check that an officer has not stopped too many people of late.
+
+    Raises:
+        Problem: They have.
+    """
+    recent = (
+        (DeskCase.kind == CaseKind.SUSPEND)
+        & (DeskCase.opened_by == officer.staff_id)
+        & (DeskCase.opened_ms > desk.now() - HOUR_MS)
+    )
+    if (session.scalar(select(func.count()).select_from(DeskCase).where(recent)) or 0) >= HOUR_STOPS_MAX:
+        raise Problem(SLOW_DOWN, {"seconds": HOUR_MS // 1000}, headers={"Retry-After": str(HOUR_MS // 1000)})
 
 
 def open_change(desk: DeskContext, officer: Officer, person_id: str) -> str:

@@ -8,7 +8,7 @@ when the ledger could not be reached is kept, sent again until its time is over,
 from contextlib import suppress
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
@@ -45,8 +45,8 @@ class _Waiting:
 def follow(desk: DeskContext, case_id: str) -> None:
     """Let one case follow its act, if it has one."""
     with desk.store.read() as session:
-        found = session.get(DeskCase, case_id)
-        if found is None or not found.act_id:
+        query = select(DeskCase.id).outerjoin(PreparedAct, PreparedAct.id == DeskCase.act_id)
+        if session.scalar(query.where((DeskCase.id == case_id) & _moved(desk))) is None:
             return
     with desk.store.write() as session:
         case = session.scalar(select(DeskCase).where(DeskCase.id == case_id).with_for_update())
@@ -63,17 +63,24 @@ def follow(desk: DeskContext, case_id: str) -> None:
 
 
 def follow_all(desk: DeskContext) -> int:
-    """Let all cases follow their acts.
+    """Let all cases follow their acts that came to something.
 
     Returns:
-        How many have acts that wait.
+        How many there were.
     """
     with desk.store.read() as session:
-        query = select(DeskCase.id).where(DeskCase.act_id != "").limit(FOLLOWED_MAX)
-        waiting = session.scalars(query).all()
+        query = select(DeskCase.id).outerjoin(PreparedAct, PreparedAct.id == DeskCase.act_id)
+        waiting = session.scalars(query.where(_moved(desk)).limit(FOLLOWED_MAX)).all()
     for case_id in waiting:
         follow(desk, case_id)
     return len(waiting)
+
+
+def _moved(desk: DeskContext) -> ColumnElement[bool]:
+    """Of a case and its act: the act came to something, ran out, or is gone."""
+    ran_out = (PreparedAct.state == State.PREPARED) & (PreparedAct.expires_ms <= desk.now())
+    over = PreparedAct.id.is_(None) | PreparedAct.state.in_((State.DONE, State.REFUSED)) | ran_out
+    return (DeskCase.act_id != "") & over
 
 
 async def send_again(desk: DeskContext) -> int:

@@ -6,19 +6,21 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request
 from sqlalchemy import select
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from identity.api.desk import deciding, persons
 from identity.api.desk.base import Clerk, DeskContext, Reader, desk_of, show
 from identity.api.desk.case_pages import signing_of, to_case
 from identity.api.desk.case_view import facts, names_of
+from identity.api.desk.deciding import Signing
 from identity.api.desk.details import Method
 from identity.api.desk.erasing import ERASABLE, GROUNDS
 from identity.api.desk.exporting import export
-from identity.api.desk.follow import follow_all
+from identity.api.desk.follow import follow_all, send_one
 from identity.api.desk.forms import is_past_day, today_at
 from identity.api.desk.looking_up import require_reason
-from identity.api.desk.problems import NOT_NOW, REASON_NEEDED
+from identity.api.desk.problems import NO_SERVICE_KEY, NOT_NOW, REASON_NEEDED
 from identity.api.desk.states import CaseKind, PersonState
 from identity.api.desk.tables import DeskAccess, DeskCase, DeskNotice, DeskPerson
 from identity.api.desk.words import (
@@ -98,6 +100,13 @@ def person_router() -> APIRouter:
             deciding.set_status(signing_of(request, officer), case_id)
         return to_case(case_id)
 
+    @router.post("/persons/{person_id}/stop")
+    async def stop(person_id: str, request: Request, officer: Reader, reason: Text = "") -> Response:
+        desk = desk_of(request)
+        case_id, act_id = await run_in_threadpool(_stop, signing_of(request, officer), person_id, reason)
+        await send_one(desk, act_id)
+        return to_case(case_id)
+
     @router.get("/persons/{person_id}/export")
     def exported(person_id: str, request: Request, officer: FreshReader) -> Response:
         desk = desk_of(request)
@@ -109,6 +118,18 @@ def person_router() -> APIRouter:
         return Response(content, media_type="application/json", headers=headers)
 
     return router
+
+
+def _stop(signing: Signing, person_id: str, reason: str) -> tuple[str, str]:
+    """Suspend somebody at once; ids of the case and of the act that is to be sent."""
+    desk, officer = signing.desk, signing.officer
+    if reason not in OFFERED[CaseKind.SUSPEND] or not _is_allowed(officer, CaseKind.SUSPEND):
+        raise Problem(NOT_NOW)
+    if desk.service_key is None:
+        raise Problem(NO_SERVICE_KEY)
+    _check(desk, officer, person_id)
+    case_id = deciding.open_status_case(desk, officer, person_id, CaseKind.SUSPEND, reason)
+    return case_id, deciding.stop_now(signing, case_id)
 
 
 def _check(desk: DeskContext, officer: Officer, person_id: str) -> None:
@@ -162,6 +183,7 @@ def _view(request: Request, desk: DeskContext, officer: Officer, person_id: str)
             "is_erasable": found.state in ERASABLE,
             "can_change": officer.may(Permission.ENROL),
             "can_suspend": _is_allowed(officer, CaseKind.SUSPEND),
+            "can_stop": desk.service_key is not None,
             "can_erase": officer.may(Permission.ERASE),
             "offered": {kind: [(name, CHANGE_KEYS[name]) for name in OFFERED[kind]] for kind in OFFERED},
             "methods": [(kind.value, METHOD_KEYS[kind], METHOD_ABOUT_KEYS[kind]) for kind in Method],

@@ -14,6 +14,9 @@ UNKNOWN_CASE = ProblemKind("desk.unknown-case", 404)
 NOT_NOW = ProblemKind("desk.not-now", 409)
 OWN_WORK = ProblemKind("desk.own-work", 409)
 UNDER_WAY = ProblemKind("desk.under-way", 409)
+CASE_OPEN = ProblemKind("desk.case-open", 409)
+ON_ITS_WAY = ProblemKind("desk.on-its-way", 409)
+NO_SERVICE_KEY = ProblemKind("desk.no-service-key", 409)
 NOT_AS_PROPOSED = ProblemKind("desk.not-as-proposed", 409)
 KNOWN_ELSEWHERE = ProblemKind("desk.known-elsewhere", 409)
 NO_NEW_KEYS = ProblemKind("desk.no-new-keys", 409)
@@ -28,6 +31,9 @@ KINDS: tuple[ProblemKind, ...] = (
     NOT_NOW,
     OWN_WORK,
     UNDER_WAY,
+    CASE_OPEN,
+    ON_ITS_WAY,
+    NO_SERVICE_KEY,
     NOT_AS_PROPOSED,
     KNOWN_ELSEWHERE,
     NO_NEW_KEYS,

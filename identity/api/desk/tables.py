@@ -174,18 +174,6 @@ class DeskNotice(PersonalRow):
     channel: Mapped[bytes | None] = sealed()
 
 
-class DeskSubmission(OfCase):
-    """A transaction that the service itself signed, kept before it is sent, until its fate is known."""
-
-    __tablename__ = "desk_submission"
-
-    created_ms: Mapped[int] = mapped_column(BigInteger)
-    expires_ms: Mapped[int] = mapped_column(BigInteger)
-    state: Mapped[str] = mapped_column(String(16), index=True)
-    step: Mapped[str] = mapped_column(String(16))
-    transaction: Mapped[bytes | None] = sealed()
-
-
 class DeskErasure(Base):
     """A request to erase a person: two officers, a waiting period, and the account that outlives the data."""
 

@@ -7,15 +7,18 @@ desks that enrol the same person at once, the ledger takes one tag; the other's 
 "identity.tag-taken".
 """
 
+from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
+from chain.errors import Refused
 from client.errors import TransportError
 from identity.api.desk.base import DeskContext
 from identity.api.desk.cases import content, load_case, write
 from identity.api.desk.details import Details
 from identity.api.desk.persons import Secrets
 from identity.api.desk.problems import NO_TAG
-from identity.api.desk.states import CaseKind
+from identity.api.desk.states import CaseKind, PersonState
+from identity.api.desk.tables import DeskPerson
 from identity.commitments import holder_commitment
 from identity.officers import registrar_digest
 from identity.uniqueness import tag_key
@@ -45,7 +48,17 @@ async def is_known(desk: DeskContext, officer: Officer, case_id: str, details: D
     if tag.previous is not None:
         keys.append(tag_key(tag.version - 1, tag.previous))
     state = await desk.ledger.read(keys)
-    return any(state.values[key] is not None for key in keys)
+    if all(state.values[key] is None for key in keys):
+        return False
+    if not await run_in_threadpool(_is_over_here, desk, officer, details):
+        return True
+    try:  # this registrar revoked them: the tag is taken away, so that they can be registered anew
+        await desk.tagger.release(details.number_kind, details.tagged_number)
+    except Refused:
+        return True
+    except TransportError:
+        raise Problem(NO_TAG) from None
+    return False
 
 
 async def take_seat(desk: DeskContext, officer: Officer, case_id: str, details: Details, secrets: Secrets) -> None:
@@ -68,6 +81,18 @@ async def take_seat(desk: DeskContext, officer: Officer, case_id: str, details: 
         raise Problem(NO_TAG) from None
     # a crash here leaves a seat that is asked for again under the same commitment, which the service answers alike
     await run_in_threadpool(_note_seat, desk, officer, case_id, secrets)
+
+
+def _is_over_here(desk: DeskContext, officer: Officer, details: Details) -> bool:
+    """Whether this desk registered the number's holder and revoked the registration."""
+    with desk.store.read() as session:
+        rows = desk.store.people.find(session, DeskPerson.number, details.number)
+        wanted = (
+            DeskPerson.id.in_(rows)
+            & (DeskPerson.organisation == officer.organisation)
+            & (DeskPerson.state == PersonState.REVOKED)
+        )
+        return session.scalar(select(DeskPerson.id).where(wanted).limit(1)) is not None
 
 
 def _needs_seat(desk: DeskContext, officer: Officer, case_id: str) -> bool:

@@ -99,6 +99,7 @@ CODE_KEYS = {
     "identity.not-on-duty": "desk.code-not-on-duty",
     "identity.no-officer": "desk.code-no-officer",
     "identity.no-seat": "desk.code-no-seat",
+    "transaction.expired": "desk.code-expired",
     "identity.issuer-suspended": "desk.code-issuer-suspended",
 }
 """What the ledger's commonest refusals mean at a desk; others show their code alone."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Persons, cases and their steps, duplicates, images, look-ups, access entries, notices, submissions, erasures."""
+"""Persons, cases and their steps, duplicates, images, look-ups, access entries, notices, erasures."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -91,15 +91,6 @@ def _cases() -> None:
         sa.UniqueConstraint("case_id", "other_id", name="uq_desk_duplicate_case_id"),
     )
     op.create_index("ix_desk_duplicate_other_id", "desk_duplicate", ["other_id"])
-    _of_case(
-        "desk_submission",
-        _time("created_ms"),
-        _time("expires_ms"),
-        _word("state", 16),
-        _word("step", 16),
-        _sealed("transaction"),
-    )
-    op.create_index("ix_desk_submission_state", "desk_submission", ["state"])
 
 
 def _images() -> None:
