@@ -25,6 +25,28 @@ _STATUSES: Mapping[int, Status] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """State as it was read with proof.
+
+    Attributes:
+        height: The finalized height.
+        time_ms: That block's time.
+        values: By state key; None: proven absent.
+    """
+
+    height: int
+    time_ms: int
+    values: Mapping[bytes, bytes | None]
+
+    def standing(self, keys: Iterable[bytes], *, is_key_ended: bool = False) -> "Standing":
+        """How the records under these keys stand."""
+        statuses = {key: status_of(key, self.values[key], self.time_ms) for key in keys}
+        stopped = [key for key, status in statuses.items() if status is not Status.VALID]
+        since_ms = {key: since_of(key, self.values[key], self.time_ms) for key in stopped}
+        return Standing(self.height, self.time_ms, statuses, since_ms, is_key_ended)
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """What the ledger said.
 

@@ -12,16 +12,22 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import FastAPI
 from store_rig import Rig
 
+from chain.signing import Scheme, Signer
 from identity import issuer_keys, sd_jwt, status_list
 from identity.api.issuer import offers, publishing
+from identity.api.issuer.confirmed import Opening
 from identity.api.issuer.issuing import Issuer
 from identity.api.issuer.offers import Offer
 from identity.api.issuer.part import issuer_part
 from identity.credentials import Claims, Proofing, natural_person
 from identity.issuer_keys import KeySet, Trust
 from identity.jose import MemorySigner, jwk_of, sign_jws
-from identity.standing import Standing
+from identity.pb import identity_pb2 as pb
+from identity.person_data import canonical_data, data_commitment
+from identity.standing import Reading, Standing
 from identity.status_list import Status
+from membership.pb.membership_pb2 import PURPOSE_ATTEST, KeyRecord
+from membership.state import signer_key
 from service.app import create_app
 from service.settings import Address, Settings
 from service.store import Store, new_id
@@ -33,24 +39,53 @@ DAY_S = 86_400
 REGISTRAR = ec.derive_private_key(901, ec.SECP256R1())
 
 
+DATA = {
+    "name": "李小明",
+    "born": "1990-05-17",
+    "method": "document-chip",
+    "address": "广东省佛山市禅城区祖庙街道1号",
+    "deceased_on": "",
+}
+"""What two officers confirmed, as far as credentials look at it; the desk commits to more."""
+SALT = bytes(range(32))
+OPENING = Opening(DATA, SALT)
+STATUSES = {
+    Status.VALID: pb.PERSON_STATUS_ACTIVE,
+    Status.SUSPENDED: pb.PERSON_STATUS_SUSPENDED,
+    Status.INVALID: pb.PERSON_STATUS_REVOKED,
+}
+
+
 @dataclass
 class FakeLedger:
-    """Says how records stand, and keeps what is anchored."""
+    """Says how records stand, and keeps what is anchored. Each registration asked for is that of the one person."""
 
     statuses: dict[bytes, Status] = field(default_factory=dict)
+    values: dict[bytes, bytes | None] = field(default_factory=dict)
     height: int = 10
-    is_key_ended: bool = False
     anchors: list[tuple[bytes, bytes, int]] = field(default_factory=list)
-    asked: list[tuple[bytes, ...]] = field(default_factory=list)
     error: Exception | None = None
 
-    async def standing(self, keys: Sequence[bytes], issuing_key: bytes) -> Standing:
+    async def read(self, keys: Sequence[bytes]) -> Reading:
         if self.error is not None:
             raise self.error
         self.height += 1
-        self.asked.append(tuple(keys))
-        found = {key: self.statuses.get(key, Status.VALID) for key in keys}
-        return Standing(self.height, self.height * 1000, found, is_key_ended=self.is_key_ended)
+        return Reading(self.height, self.height * 1000, {key: self.value(key) for key in keys})
+
+    def value(self, key: bytes) -> bytes | None:
+        if key in self.values or not key.startswith(b"identity/"):
+            return self.values.get(key)
+        record = pb.PersonRecord(
+            status=STATUSES[self.statuses.get(key, Status.VALID)],
+            commitment=data_commitment(canonical_data(DATA), SALT),
+            assurance_level=pb.ASSURANCE_LEVEL_HIGH,
+        )
+        return record.SerializeToString()
+
+    def end_key(self, public_key: bytes) -> None:
+        """The ledger has revoked an issuing key."""
+        ended = KeyRecord(organisation="o", purposes=[PURPOSE_ATTEST], valid_from_ms=1, revoked_at_ms=2)
+        self.values[signer_key(Signer(Scheme.P256, public_key))] = ended.SerializeToString()
 
     async def anchor(self, stream: bytes, digest: bytes, size: int) -> None:
         if self.error is not None:
@@ -106,6 +141,7 @@ class Office:
             "person_id": self.person,
             "claims": claims(),
             "subjects": [PERSON_KEY],
+            "opening": OPENING,
             "issuer": self.origin,
             "now_ms": self.rig.clock_ms,
             "copies": 5,

@@ -7,21 +7,24 @@ import hashlib
 import itertools
 
 import pytest
-from issuer_rig import CONFIGURATION, DAY_S, ORIGIN, PERSON_KEY, Office, Wallet, claims
+from issuer_rig import CONFIGURATION, DATA, DAY_S, OPENING, ORIGIN, PERSON_KEY, SALT, Office, Wallet, claims
 from sqlalchemy import select
 from store_rig import Rig
 
 from client.errors import TransportError
 from identity import offline_qr, status_list
 from identity.api.issuer import lists, publishing
+from identity.api.issuer.confirmed import Opening
 from identity.api.issuer.denied import Denied
-from identity.api.issuer.issuing import issue_for_codes, issue_for_key
+from identity.api.issuer.issuing import issue_for_codes
 from identity.api.issuer.offers import OFFER_MS, TOKEN_MS, TRIES_MAX, Content
 from identity.api.issuer.proofs import NONCE_MS
 from identity.api.issuer.publishing import Ticker
 from identity.api.issuer.tables import IssuerCopy, IssuerList, IssuerOffer, IssuerPlace
-from identity.credentials import NATURAL_PERSON
+from identity.credentials import NATURAL_PERSON, Claims, legal_person, mandate
 from identity.jose import jwk_of
+from identity.legal_persons import legal_person_key
+from identity.pb import identity_pb2 as pb
 from identity.status_list import Status
 
 
@@ -439,7 +442,7 @@ async def test_digest_of_what_is_served_is_anchored(office):
 
 async def test_key_that_the_ledger_has_ended_issues_nothing(office):
     async with office.wallet() as wallet:
-        office.ledger.is_key_ended = True
+        office.ledger.end_key(office.signer.public_key)
         await office.tick()
         token = await wallet.token(office.offer())
         response = await wallet.ask(token, [wallet.proof(await wallet.nonce(), wallet.key())])
@@ -463,36 +466,132 @@ async def test_list_is_served_with_its_digest_as_etag_and_deflated_for_who_asks(
         assert (await wallet.http.get("/status/unknown")).status_code == 404
 
 
-async def test_card_gets_a_credential_for_the_key_that_it_proved_and_the_one_before_ends(office):
+async def test_card_gets_a_credential_for_its_one_key_and_the_one_before_ends(office):
     async with office.wallet() as wallet:
         key = wallet.key()
-        content = Content(claims(), (PERSON_KEY,))
-        issuer = office.app.state.issuer
 
-        def issued(person: str) -> str:
-            with office.store.write() as session:
-                return issue_for_key(issuer, session, person, content, key.public_key, 300 * DAY_S, "a" * 32)
+        async def fetched(person: str):
+            offer = office.offer(person_id=person, copies=1)
+            proof = wallet.proof(await wallet.nonce(), key)
+            return await wallet.ask(await wallet.token(offer), [proof])
 
-        first = issued(office.person)
-        assert office.verify(first).holder_key == key.public_key
-        assert await wallet.status(first) == Status.VALID
-        second = issued(office.person)
+        first = (await fetched(office.person)).json()["credentials"][0]["credential"]
+        second = (await fetched(office.person)).json()["credentials"][0]["credential"]
         await office.tick()
         assert [await wallet.status(one) for one in (first, second)] == [Status.INVALID, Status.VALID]
         with office.store.write() as session:
             other = office.store.people.add(session)
-        with pytest.raises(Denied):
-            issued(other)
+        assert error(await fetched(other)) == "invalid_proof"
+
+
+@pytest.mark.parametrize(
+    ("change", "data"),
+    [
+        ({"family_name": "王"}, {}),
+        ({"birthdate": "1990-05-18"}, {}),
+        ({"assurance_level": "substantial"}, {}),
+        ({"address": {"region": "广东省", "locality": "广州市"}}, {}),
+        ({"proofing": {"method": "vouched", "at": "2025-10-01", "office": "x", "officer_role": "clerk"}}, {}),
+        ({"family_name": "王"}, {"name": "王小明"}),
+        ({}, {"deceased_on": "2025-01-01"}),
+        ({}, {"phone": "1"}),
+        ({}, None),
+    ],
+)
+async def test_compromised_desk_server_has_nothing_issued_that_two_officers_did_not_confirm(office, change, data):
+    made = claims()
+    forged = Claims(made.vct, {**made.claims, **change}, made.disclosable)
+    opening = None if data is None else Opening({**DATA, **data}, SALT)
+    async with office.wallet() as wallet:
+        offer = office.offer(claims=forged, opening=opening)
+        response = await wallet.ask(await wallet.token(offer), [wallet.proof(await wallet.nonce(), wallet.key())])
+        assert error(response) == "credential_request_denied"
+
+
+async def test_compromised_desk_server_has_nothing_issued_for_a_person_whom_nobody_registered(office):
+    async with office.wallet() as wallet:
+        unknown = b"identity/person/" + b"cd" * 16
+        office.ledger.values[unknown] = None
+        for subjects in ([unknown], [], [PERSON_KEY, unknown], [b"identity/mandate/" + b"a" * 32]):
+            offer = office.offer(subjects=subjects)
+            response = await wallet.ask(await wallet.token(offer), [wallet.proof(await wallet.nonce(), wallet.key())])
+            assert error(response) == "credential_request_denied"
+
+
+async def test_company_is_called_as_the_ledger_calls_it(office):
+    uscc = "91110000600037341L"
+    key = legal_person_key(uscc)
+    record = pb.LegalPersonRecord(status=pb.PERSON_STATUS_ACTIVE, name_zh="某某公司", name_en="Some Company")
+    office.ledger.values[key] = record.SerializeToString()
+
+    def named(name: str) -> Claims:
+        return legal_person(legal_name=name, uscc=uscc, legal_representative="李", assurance_level="high")
+
+    async with office.wallet() as wallet:
+        for name, status in (("某某公司", 200), ("Some Company", 200), ("另一公司", 400)):
+            offer = office.offer(claims=named(name), subjects=[key], opening=None)
+            proofs = [wallet.proof(await wallet.nonce(), wallet.key())]
+            assert (await wallet.ask(await wallet.token(offer), proofs, "legal-person-1")).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({}, 200),
+        ({"powers": ["view", "sign", "pay"]}, 400),
+        ({"scopes": ["tax"]}, 400),
+        ({"kind": "person"}, 400),
+        ({"may_delegate": True}, 400),
+        ({"amount_fen_max": None}, 400),
+        ({"not_before_s": 0}, 400),
+    ],
+)
+async def test_mandate_says_no_more_than_the_ledger_does(office, change, status):
+    key = b"identity/mandate/" + b"a" * 32
+    record = pb.MandateRecord(
+        kind=pb.MANDATE_KIND_LEGAL_PERSON,
+        scopes=[pb.SCOPE_TAX, pb.SCOPE_SOCIAL_INSURANCE],
+        powers=[pb.POWER_VIEW, pb.POWER_SIGN],
+        amount_fen_max=100,
+        valid_from_ms=1_000,
+        principal_accepted=True,
+        agent_accepted=True,
+    )
+    office.ledger.values[key] = record.SerializeToString()
+    arguments = {
+        "kind": "company",
+        "principal": "某某公司",
+        "agent": "李小明",
+        "scopes": ["tax", "social-insurance"],
+        "powers": ["view", "sign"],
+        "may_delegate": False,
+        "not_before_s": 1,
+        "amount_fen_max": 100,
+    } | change
+    async with office.wallet() as wallet:
+        offer = office.offer(claims=mandate(**arguments), subjects=[key], opening=None)
+        proofs = [wallet.proof(await wallet.nonce(), wallet.key())]
+        assert (await wallet.ask(await wallet.token(offer), proofs, "mandate-1")).status_code == status
+
+
+async def test_nothing_is_issued_while_the_ledger_cannot_be_asked(office):
+    async with office.wallet() as wallet:
+        token = await wallet.token(office.offer())
+        office.ledger.error = TransportError("nobody answers")
+        response = await wallet.ask(token, [wallet.proof(await wallet.nonce(), wallet.key())])
+        assert (response.status_code, error(response)) == (503, "temporarily_unavailable")
+        office.ledger.error = None
+        assert (await wallet.ask(token, [wallet.proof(await wallet.nonce(), wallet.key())])).status_code == 200
 
 
 async def test_tokens_for_offline_codes_are_one_for_each_key_and_end_with_their_records(office):
     async with office.wallet() as wallet:
         holders = [wallet.key() for _ in range(3)]
-        content = Content(claims(), (PERSON_KEY,))
-        issuer = office.app.state.issuer
+        content = Content(claims(), (PERSON_KEY,), OPENING)
+        issuer, reading = office.app.state.issuer, await office.ledger.read([PERSON_KEY])
         keys = [holder.public_key for holder in holders]
         with office.store.write() as session:
-            tokens = issue_for_codes(issuer, session, office.person, content, keys, 3 * DAY_S, "a" * 32)
+            tokens = issue_for_codes(issuer, session, office.person, content, keys, 3 * DAY_S, reading)
         now_s = office.now_s
         codes = [
             offline_qr.verify(
@@ -512,7 +611,7 @@ async def test_tokens_for_offline_codes_are_one_for_each_key_and_end_with_their_
         listed = status_list.decode((await wallet.http.get(codes[0].status.uri)).text)
         assert [listed.get(code.status.index) for code in codes] == [Status.INVALID] * 3
         with pytest.raises(Denied), office.store.write() as session:
-            issue_for_codes(issuer, session, office.person, content, keys[:1], DAY_S, "a" * 32)
+            issue_for_codes(issuer, session, office.person, content, keys[:1], DAY_S, reading)
 
 
 async def test_what_has_ended_is_forgotten(office):

@@ -14,7 +14,7 @@ from chain.codec import encode
 from chain.errors import Refused
 from chain.signing import Scheme, Signer
 from client.session import REQUEST_COUNT_MAX
-from identity.api.issuer.publishing import LedgerAnchor, LedgerSource
+from identity.api.issuer.publishing import LedgerAnchor, LedgerSource, standing_now
 from identity.pb import identity_pb2 as pb
 from identity.registrations import person_key
 from identity.status_list import Status
@@ -55,7 +55,7 @@ async def test_more_records_than_one_question_takes_are_all_of_one_height():
     session.state[keys[-1]] = record(pb.PERSON_STATUS_SUSPENDED)
     session.state[keys[0]] = record(pb.PERSON_STATUS_REVOKED)
     del session.state[keys[5]]
-    standing = await LedgerSource(lambda: session).standing(keys, ISSUING)
+    _, standing = await standing_now(LedgerSource(lambda: session), keys, ISSUING)
     assert [height for _, height in session.asked] == [0, 101, 101]
     assert (standing.height, standing.time_ms) == (101, TIME_MS)
     stopped = {key: status for key, status in standing.statuses.items() if status is not Status.VALID}
@@ -65,7 +65,7 @@ async def test_more_records_than_one_question_takes_are_all_of_one_height():
 
 async def test_height_is_known_without_any_record():
     session = Session({PARAMETERS_KEY: b""})
-    assert (await LedgerSource(lambda: session).standing([], ISSUING)).height == 101
+    assert (await LedgerSource(lambda: session).read([])).height == 101
 
 
 def registered(**changes: Any) -> bytes:
@@ -86,7 +86,8 @@ def registered(**changes: Any) -> bytes:
 async def test_issuing_key_that_the_ledger_has_ended_is_noticed(value, ended):
     key = signer_key(Signer(Scheme.P256, ISSUING))
     session = Session({} if value is None else {key: value})
-    assert (await LedgerSource(lambda: session).standing(people(1), ISSUING)).is_key_ended is ended
+    _, standing = await standing_now(LedgerSource(lambda: session), people(1), ISSUING)
+    assert standing.is_key_ended is ended
 
 
 async def test_digest_is_anchored_by_the_rules_of_the_ledger():

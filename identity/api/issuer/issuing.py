@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Credentials are made here: for a wallet's batch of keys, or for the one key of a card.
 
+This runs in the issuer's process alone, where the issuing keys are; the desk has none, and gets nothing issued but by
+an offer whose claims were confirmed on the ledger.
+
 All in one transaction: the proof's nonce is used up, the offer is closed, each copy gets a place of its own. A crash
 before the commit issues nothing; after it, the wallet that never got the answer asks at the desk for a new offer.
 """
@@ -12,12 +15,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import structlog
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from chain.strict_json import Json
 from identity import offline_qr, sd_jwt
 from identity.api.issuer import lists, offers
+from identity.api.issuer.confirmed import NotConfirmed, check_confirmed
 from identity.api.issuer.denied import Denied, Error
 from identity.api.issuer.lists import Subjects
 from identity.api.issuer.metadata import configuration_id
@@ -29,10 +34,12 @@ from identity.issuer_keys import IssuingKey, KeySet
 from identity.jose import InvalidToken
 from identity.offline_qr import CLAIMS, ID_BYTES, PREFIX
 from identity.sd_jwt import StatusReference
-from identity.standing import Standing
+from identity.standing import Reading, Standing
 from identity.status_list import Status
 from service.store import Act, Store
 from service.store.engine import insert_new
+
+log = structlog.get_logger(__name__)
 
 DAY_S = 86_400
 
@@ -76,14 +83,30 @@ class Issuer:
             raise Denied(Error.TEMPORARILY_UNAVAILABLE, "no issuing key signs at this time") from None
 
 
-def answer_wallet(issuer: Issuer, token: str, configuration: Json, proofs: Sequence[Json]) -> list[str]:
+def subjects_of(issuer: Issuer, token: str) -> tuple[bytes, ...]:
+    """Of which records an access token's credential speaks, so that they can be read now.
+
+    Raises:
+        Denied: No such token, or it is over.
+    """
+    with issuer.store.write() as session:
+        return offers.content_of(session, issuer.store, offers.redeemed(session, token, issuer.now_ms())).subjects
+
+
+def answer_wallet(
+    issuer: Issuer, token: str, configuration: Json, proofs: Sequence[Json], reading: Reading
+) -> list[str]:
     """Issue what an access token was given for.
+
+    A key that has a credential of the type is refused, but for an offer of one copy, as to a card: that one ends what the
+    same person's key had before.
 
     Args:
         issuer: Of this service.
         token: The access token.
         configuration: The credential configuration that the wallet names.
         proofs: One for each copy; the caller bounded how many.
+        reading: The records of which the credential speaks, read just now.
 
     Returns:
         The credentials, in the order of their proofs.
@@ -103,44 +126,15 @@ def answer_wallet(issuer: Issuer, token: str, configuration: Json, proofs: Seque
         session.execute(delete(IssuerNonce).where(IssuerNonce.expires_ms <= issuer.now_ms()))
         if not insert_new(session, IssuerNonce(digest=proven.nonce, expires_ms=proven.nonce_ends_ms)):
             raise Denied(Error.INVALID_NONCE, "the nonce was used before")
-        if issuer.standing is not None and issuer.standing.of(content.subjects) is not Status.VALID:
-            raise Denied(Error.CREDENTIAL_REQUEST_DENIED, "a record of which the credential speaks does not count now")
+        _check_content(content, reading)
         if not lists.is_fresh(session, issuer.now_s):
             raise Denied(Error.TEMPORARILY_UNAVAILABLE, "status lists are not published at this time")
+        if offer.copies == 1:
+            _end_before(issuer.store, session, offer.person_id, content.claims.vct, proven.keys[0])
         issued = [_issue(issuer, session, offer.person_id, content, one, key, offer.lifetime_s) for one in proven.keys]
         offer.state = USED
         issuer.store.record(session, Act("system", "credential.issued", offer.id))
     return issued
-
-
-def issue_for_key(
-    issuer: Issuer, session: Session, person_id: str, content: Content, holder_key: bytes, lifetime_s: int, actor: str
-) -> str:
-    """Issue one credential for a key that the desk has seen proven, such as a card's; in the desk's transaction.
-
-    One that the same person's key has already, of this type, ends.
-
-    Args:
-        issuer: Of this store.
-        session: A transaction that writes.
-        person_id: Whose it is.
-        content: What it says, and of which records.
-        holder_key: 33 bytes.
-        lifetime_s: How long it counts.
-        actor: Random id of the officer.
-
-    Raises:
-        Denied: No issuing key signs now, or the key is another person's.
-    """
-    digest = _key_digest(issuer.store, content.claims.vct, holder_key)
-    query = select(IssuerCopy).where(IssuerCopy.key_digest == digest, IssuerCopy.person_id == person_id)
-    before = session.scalar(query.with_for_update())
-    if before is not None:
-        issuer.store.people.remove(session, before)  # its place has no credential any more and turns invalid
-        session.flush()
-    token = _issue(issuer, session, person_id, content, holder_key, issuer.current_key(), lifetime_s)
-    issuer.store.record(session, Act(actor, "credential.issued", person_id))
-    return token
 
 
 def issue_for_codes(
@@ -150,7 +144,7 @@ def issue_for_codes(
     content: Content,
     holder_keys: Sequence[bytes],
     lifetime_s: int,
-    actor: str,
+    reading: Reading,
 ) -> list[bytes]:
     """Issue one-time tokens for offline codes, one for each key that was seen proven; in the caller's transaction.
 
@@ -161,11 +155,12 @@ def issue_for_codes(
         content: Of its claims, those that a code can say are said (`offline_qr.CLAIMS`).
         holder_keys: 33 bytes each; as many as a batch has at most.
         lifetime_s: How long each counts; at most 7 days.
-        actor: Random id of the officer or service.
+        reading: The records of which they speak, read just now.
 
     Raises:
-        Denied: No issuing key signs now, or a key has a token already.
+        Denied: No issuing key signs now, a key has a token already, or the records do not bear the claims out.
     """
+    _check_content(content, reading)
     assert 1 <= len(holder_keys) <= COPIES_MAX, "a batch is bounded"
     key, now_s = issuer.current_key(), issuer.now_s
     assert key.signer is not None, "the current key signs"
@@ -188,8 +183,34 @@ def issue_for_codes(
                 status=reference,
             )
         )
-    issuer.store.record(session, Act(actor, "credential.issued", person_id))
+    issuer.store.record(session, Act("system", "credential.issued", person_id))
     return tokens
+
+
+def _check_content(content: Content, reading: Reading) -> None:
+    """See that the records of which a credential speaks count, and bear its claims out.
+
+    Raises:
+        Denied: They don't.
+    """
+    if reading.standing(content.subjects).of(content.subjects) is not Status.VALID:
+        raise Denied(Error.CREDENTIAL_REQUEST_DENIED, "a record of which the credential speaks does not count now")
+    try:
+        check_confirmed(content.claims, content.subjects, content.opening, reading.values)
+    except NotConfirmed as error:
+        log.warning("issuer.not-confirmed", reason=str(error))
+        raise Denied(Error.CREDENTIAL_REQUEST_DENIED, "the offer is not what was confirmed on the ledger") from None
+
+
+def _end_before(store: Store, session: Session, person_id: str, vct: str, holder_key: bytes) -> None:
+    """End the credential that the one key of a card has already: a new year, or a new name."""
+    query = select(IssuerCopy).where(
+        IssuerCopy.key_digest == _key_digest(store, vct, holder_key), IssuerCopy.person_id == person_id
+    )
+    before = session.scalar(query.with_for_update())
+    if before is not None:
+        store.people.remove(session, before)  # its place has no credential any more and turns invalid
+        session.flush()
 
 
 def _issue(

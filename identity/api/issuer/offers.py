@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from chain.strict_json import parse
 from chain.types import sha256
+from identity.api.issuer.confirmed import Opening
 from identity.api.issuer.denied import Denied, Error
 from identity.api.issuer.metadata import configuration_id
 from identity.api.issuer.tables import LOCKED, OPEN, REDEEMED, IssuerOffer
@@ -76,14 +77,18 @@ class Content:
     Attributes:
         claims: What the credential will say.
         subjects: State keys of the records of which it speaks; it counts while all of them do.
+        opening: Opens the commitment of a natural person's registration; None for other types.
     """
 
     claims: Claims
     subjects: tuple[bytes, ...]
+    opening: Opening | None = None
 
     def to_text(self) -> str:
         """For the store."""
         whole = {**self.claims.to_json(), "subjects": [key.decode("ascii") for key in self.subjects]}
+        if self.opening is not None:
+            whole["opening"] = self.opening.to_json()
         return json.dumps(whole, ensure_ascii=False)
 
     @classmethod
@@ -93,7 +98,8 @@ class Content:
         assert isinstance(value, dict), "we wrote it"
         subjects = value["subjects"]
         assert isinstance(subjects, list), "we wrote it"
-        return cls(Claims.from_json(value), tuple(str(key).encode("ascii") for key in subjects))
+        opening = Opening.from_json(value["opening"]) if "opening" in value else None
+        return cls(Claims.from_json(value), tuple(str(key).encode("ascii") for key in subjects), opening)
 
 
 def create_offer(
@@ -103,6 +109,7 @@ def create_offer(
     person_id: str,
     claims: Claims,
     subjects: Iterable[bytes],
+    opening: Opening | None = None,
     issuer: str,
     now_ms: int,
     copies: int = COPIES_MAX,
@@ -118,6 +125,8 @@ def create_offer(
         person_id: Whose it is, in the store.
         claims: What it says: `identity.credentials`.
         subjects: State keys of the registrations and mandates of which it speaks.
+        opening: What opens a natural person's commitment: the issuer checks that the claims follow from what was
+            confirmed, and issues nothing otherwise.
         issuer: The issuer's origin, such as "https://issuer.example.org".
         now_ms: Unix time in ms.
         copies: How many one-time copies the wallet may fetch, each for a key of its own; at most 30.
@@ -130,7 +139,7 @@ def create_offer(
     """
     assert 1 <= copies <= COPIES_MAX, "a batch is bounded"
     assert 86_400 <= lifetime_s <= LIFETIME_S_MAX, "a credential counts for a day to a year"
-    content = Content(claims, tuple(subjects)).to_text()
+    content = Content(claims, tuple(subjects), opening).to_text()
     assert len(content.encode()) <= _CONTENT_BYTES_MAX, "claims are bounded"
     token = encode_base64url(secrets.token_bytes(32))
     code = _code_of(store, token)

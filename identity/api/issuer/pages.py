@@ -13,17 +13,20 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from chain.errors import InvalidMessage
+from chain.errors import InvalidMessage, LedgerError
 from chain.strict_json import Json, parse
 from chain.types import sha256
+from client.errors import TransportError
 from identity.api.issuer import lists, metadata, offers
 from identity.api.issuer.denied import Denied, Error
-from identity.api.issuer.issuing import Issuer, answer_wallet
+from identity.api.issuer.issuing import Issuer, answer_wallet, subjects_of
 from identity.api.issuer.lists import TICK_S
 from identity.api.issuer.offers import COPIES_MAX, GRANT
 from identity.api.issuer.proofs import PROOF_CHARACTERS_MAX, make_nonce
+from identity.api.issuer.publishing import Source
 from identity.credentials import type_metadata
 from identity.jose import JsonObject
+from identity.standing import Reading
 from identity.status_list import MEDIA_TYPE
 from service import problems
 from service.problems import Problem
@@ -38,11 +41,16 @@ FORM_FIELDS_MAX = 10
 _FORM = "application/x-www-form-urlencoded"
 
 
-def issuer_router(issuer: Issuer) -> APIRouter:
-    """All endpoints of the issuer."""
+def issuer_router(issuer: Issuer, source: Source) -> APIRouter:
+    """All endpoints of the issuer.
+
+    Args:
+        issuer: Of this service.
+        source: The ledger, which is asked before anything is issued.
+    """
     router = APIRouter(tags=["issuer"])
     _describe(router, issuer)
-    _exchange(router, issuer)
+    _exchange(router, issuer, source)
     _serve_lists(router, issuer)
     return router
 
@@ -71,7 +79,7 @@ def _describe(router: APIRouter, issuer: Issuer) -> None:
         return _public(type_metadata(metadata.NAMES[name]))
 
 
-def _exchange(router: APIRouter, issuer: Issuer) -> None:
+def _exchange(router: APIRouter, issuer: Issuer, source: Source) -> None:
     @router.get("/oid4vci/offers/{token}", operation_id="getOffer", summary="What is offered under an address")
     def offer(token: str) -> Response:
         with issuer.store.read() as session:
@@ -92,7 +100,15 @@ def _exchange(router: APIRouter, issuer: Issuer) -> None:
     @router.post("/oid4vci/credential", operation_id="postCredential", summary="Credentials for proven keys")
     async def credential(request: Request) -> Response:
         body = await request.body()
-        return await run_in_threadpool(_answered, lambda: _credential(issuer, request, body))
+        try:
+            token = _bearer(request)
+            subjects = await run_in_threadpool(subjects_of, issuer, token)
+            reading = await source.read(subjects)
+        except Denied as denied:
+            return _refused(denied)
+        except (TransportError, LedgerError):
+            return _refused(Denied(Error.TEMPORARILY_UNAVAILABLE, "the ledger cannot be asked at this time"))
+        return await run_in_threadpool(_answered, lambda: _credential(issuer, token, body, reading))
 
 
 def _serve_lists(router: APIRouter, issuer: Issuer) -> None:
@@ -138,17 +154,21 @@ def _token(issuer: Issuer, request: Request, body: bytes) -> JsonObject:
     return {"access_token": token, "token_type": "Bearer", "expires_in": offers.TOKEN_MS // 1000}
 
 
-def _credential(issuer: Issuer, request: Request, body: bytes) -> JsonObject:
+def _bearer(request: Request) -> str:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Denied(Error.INVALID_TOKEN, "an access token is needed")
+    return token
+
+
+def _credential(issuer: Issuer, token: str, body: bytes, reading: Reading) -> JsonObject:
     try:
         asked = parse(body, size_max=BODY_BYTES_MAX, depth_max=6)
     except InvalidMessage:
         raise Denied(Error.INVALID_CREDENTIAL_REQUEST, "the request is no JSON") from None
     if not isinstance(asked, dict):
         raise Denied(Error.INVALID_CREDENTIAL_REQUEST, "the request is no JSON object")
-    issued = answer_wallet(issuer, token, asked.get("credential_configuration_id"), _proofs(asked))
+    issued = answer_wallet(issuer, token, asked.get("credential_configuration_id"), _proofs(asked), reading)
     credentials: list[Json] = [{"credential": one} for one in issued]
     return {"credentials": credentials}
 
@@ -179,12 +199,16 @@ def _answered(act: Callable[[], JsonObject]) -> Response:
     try:
         return _private(act())
     except Denied as denied:
-        response = _private({"error": denied.error, "error_description": denied.description}, denied.status)
-        if denied.error is Error.INVALID_TOKEN:
-            response.headers["www-authenticate"] = 'Bearer error="invalid_token"'
-        if denied.error is Error.TEMPORARILY_UNAVAILABLE:
-            response.headers["retry-after"] = str(TICK_S)
-        return response
+        return _refused(denied)
+
+
+def _refused(denied: Denied) -> Response:
+    response = _private({"error": denied.error, "error_description": denied.description}, denied.status)
+    if denied.error is Error.INVALID_TOKEN:
+        response.headers["www-authenticate"] = 'Bearer error="invalid_token"'
+    if denied.error is Error.TEMPORARILY_UNAVAILABLE:
+        response.headers["retry-after"] = str(TICK_S)
+    return response
 
 
 def _private(document: JsonObject, status: int = 200) -> Response:

@@ -65,7 +65,7 @@ def issuer_part(
 
     return Part(
         "issuer",
-        [issuer_router(issuer)],
+        [issuer_router(issuer, source)],
         start=begin,
         stop=end,
         checks={"published": is_published},

@@ -22,8 +22,7 @@ from identity.api.issuer import lists
 from identity.api.issuer.issuing import Issuer
 from identity.api.issuer.lists import TICK_S, Published
 from identity.api.issuer.tables import IssuerList
-from identity.standing import Standing, since_of, status_of
-from identity.status_list import Status
+from identity.standing import Reading, Standing
 from membership.pb import membership_pb2
 from membership.state import PARAMETERS_KEY, load_key, signer_key
 from service.anchors import put_anchor
@@ -38,13 +37,8 @@ ANCHOR_SECONDS_MAX: Final = 20.0
 class Source(Protocol):
     """Knows how records stand on the ledger."""
 
-    async def standing(self, keys: Sequence[bytes], issuing_key: bytes) -> Standing:
-        """How they stand at one finalized height; TransportError or LedgerError if nobody can say.
-
-        Args:
-            keys: State keys of registrations and mandates.
-            issuing_key: 33 bytes; `Standing.is_key_ended` says whether the ledger has ended it.
-        """
+    async def read(self, keys: Sequence[bytes]) -> Reading:
+        """State keys at one finalized height; TransportError or LedgerError if nobody can say."""
         ...
 
 
@@ -62,24 +56,16 @@ class LedgerSource:
     def __init__(self, session: Callable[[], Session]) -> None:
         self._session = session
 
-    async def standing(self, keys: Sequence[bytes], issuing_key: bytes) -> Standing:
+    async def read(self, keys: Sequence[bytes]) -> Reading:
         """See `Source`."""
-        session, signer = self._session(), Signer(Scheme.P256, issuing_key)
-        asked = [PARAMETERS_KEY, signer_key(signer), *keys]  # the first is always there, and so is a height
+        session = self._session()
+        asked = [PARAMETERS_KEY, *keys]  # the first is always there, and so is a height
         states = await session.read_many(asked[:REQUEST_COUNT_MAX])
         checkpoint = states[0].checkpoint
         for start in range(REQUEST_COUNT_MAX, len(asked), REQUEST_COUNT_MAX):
             part = asked[start : start + REQUEST_COUNT_MAX]
             states += await session.read_many(part, height=checkpoint.height)
-        values = {state.key: state.value for state in states}
-        time_ms = checkpoint.time_ms
-        found = {key: status_of(key, values[key], time_ms) for key in keys}
-        since_ms = {key: since_of(key, values[key], time_ms) for key in keys if found[key] is not Status.VALID}
-        registered = load_key(values.get, signer)
-        is_ended = registered is not None and not (
-            registered.is_usable(time_ms) and membership_pb2.PURPOSE_ATTEST in registered.purposes
-        )
-        return Standing(checkpoint.height, time_ms, found, since_ms, is_key_ended=is_ended)
+        return Reading(checkpoint.height, checkpoint.time_ms, {state.key: state.value for state in states})
 
 
 class LedgerAnchor:
@@ -97,6 +83,27 @@ class LedgerAnchor:
                 await put_anchor(self._session(), self._key, kind, stream, digest, size)
         except TimeoutError:
             raise TransportError("the ledger did not take an anchor in time") from None
+
+
+async def standing_now(source: Source, keys: Sequence[bytes], issuing_key: bytes) -> tuple[Reading, Standing]:
+    """How records stand, and whether the ledger has ended the issuing key, all at one height.
+
+    Args:
+        source: The ledger.
+        keys: State keys of registrations and mandates, each once.
+        issuing_key: 33 bytes.
+
+    Raises:
+        TransportError: Nobody answers for the ledger.
+        LedgerError: What was answered is not proven.
+    """
+    signer = Signer(Scheme.P256, issuing_key)
+    reading = await source.read([signer_key(signer), *keys])
+    registered = load_key(reading.values.get, signer)
+    is_ended = registered is not None and not (
+        registered.is_usable(reading.time_ms) and membership_pb2.PURPOSE_ATTEST in registered.purposes
+    )
+    return reading, reading.standing(keys, is_key_ended=is_ended)
 
 
 async def tick(issuer: Issuer, source: Source, anchor: Anchor | None) -> Standing:
@@ -123,7 +130,7 @@ async def tick(issuer: Issuer, source: Source, anchor: Anchor | None) -> Standin
             return issuer.subjects.all_keys(session, store, issuer.now_s)
 
     key = issuer.keys.current(issuer.now_s)
-    standing = await source.standing(sorted(await run_in_threadpool(wanted)), key.public_key)
+    _, standing = await standing_now(source, sorted(await run_in_threadpool(wanted)), key.public_key)
 
     def write() -> list[Published]:
         with store.write() as session:
