@@ -98,8 +98,8 @@ def answer_wallet(
 ) -> list[str]:
     """Issue what an access token was given for.
 
-    A key that has a credential of the type is refused, but for an offer of one copy, as to a card: that one ends what the
-    same person's key had before.
+    A key that has a credential of the type is refused, but for an offer of one copy, as to a card: that one ends what
+    the same person's key had before.
 
     Args:
         issuer: Of this service.
