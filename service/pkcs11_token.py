@@ -83,7 +83,9 @@ def open_token(address: KeyAddress, environment: Mapping[str, str]) -> "Token":
     if address.pin_file:
         pin = read_private(Path(address.pin_file), PIN_BYTES_MAX).rstrip(b"\r\n")
     else:
-        pin = environment.get(PIN_VARIABLE, "").encode()
+        pin = environment.get(PIN_VARIABLE, "").encode(errors="surrogateescape")
+    if not _is_text(pin):
+        raise TokenError(f"the PIN for token {address.token!r} is no text in UTF-8")
     if not pin:
         raise TokenError(
             f"there is no PIN for token {address.token!r}: name a file by pin-source=file:…, or set {PIN_VARIABLE}"
@@ -166,7 +168,7 @@ class Token:
         name = f"token {self._label!r}"
         token = self._find()
         try:
-            return Opened(token.open(rw=True, user_pin=self._pin.decode(errors="surrogateescape")))
+            return Opened(token.open(rw=True, user_pin=self._pin.decode()))
         except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange):
             self._refused = f"the PIN of {name} is wrong; correct it, for the token locks itself after a few attempts"
         except pkcs11.PinLocked:
@@ -275,6 +277,14 @@ class Opened:
         key = found[0]
         assert isinstance(key, pkcs11.Key), "that class was asked for"
         return key
+
+
+def _is_text(pin: bytes) -> bool:
+    try:
+        pin.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _template(address: KeyAddress, object_class: ObjectClass) -> dict[Attribute, object]:

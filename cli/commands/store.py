@@ -92,7 +92,7 @@ def restore(
     with explained():
         chosen = load_settings(settings)
         anchored, is_compared = None, False
-        if chosen.ledger.genesis:
+        if chosen.ledger.genesis and (organisation or chosen.signing.submit_key):
             stream = open_ring(chosen.store, os.environ).audit_stream
             try:
                 anchored, is_compared = newest_anchor(chosen, stream, organisation), True

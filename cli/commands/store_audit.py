@@ -19,7 +19,7 @@ from cli.services import explained
 from client.session import Session
 from service.settings import load_settings
 from service.store import open_store
-from service.store.audit_anchors import Comparison, RolledBack, compare
+from service.store.audit_anchors import Comparison, RolledBack, check_newest, compare
 
 app = group(t("help.store-audit"))
 
@@ -73,7 +73,12 @@ def accept_older(organisation: OrganisationOption = "", settings: SettingsOption
             newest = newest_anchor(chosen, store.audit_stream, organisation)
             if newest is None:
                 raise InputError("store.nothing-anchored", t("store.nothing-anchored"))
-            store.accept_older(newest.digest)
+            try:
+                check_newest(store, newest)
+            except RolledBack:
+                store.accept_older(newest.digest)
+            else:
+                raise InputError("store.not-older", t("store.not-older"))
         finally:
             store.close()
     emit({"anchored": newest.size}, t("store.older-accepted", anchored=newest.size))
@@ -90,11 +95,14 @@ def _show(found: Comparison) -> None:
         "first_bad": found.first_bad,
         "last_bad": found.last_bad,
         "reason": found.reason,
+        "older_accepted": list(found.accepted),
     }
     words = [t("store.audit-nothing-anchored", entries=found.entries)]
     if newest is not None:
         time = show_time(newest.time_ms)
         words = [t("store.audit-compared", entries=found.entries, anchored=newest.size, time=time)]
+    if found.accepted:
+        words.append(t("store.audit-accepted", entries=", ".join(str(one) for one in found.accepted)))
     if not found.first_bad:
         emit(fields, *words, t("store.audit-in-order"))
         return

@@ -21,6 +21,8 @@ from service.store.models import AuditBatch, AuditEntry, AuditHead
 
 SYSTEM = "system"
 """The actor where no person acted: the service itself."""
+OLDER_ACCEPTED = "store.older-accepted"
+"""The act of going on with an older store: from there on the chain is anchored under another name."""
 BATCH_ENTRIES_MAX = 100_000
 """Entries of one stretch; checked in seconds."""
 PENDING_MAX = 100
@@ -72,12 +74,14 @@ class Walk:
         ends: The chain's digest at the ends of stretches, by entry, computed from what the entries say.
         fault: The first entry that was altered or is missing by the chain itself; 0: none.
         reason: What is wrong with it; empty: nothing.
+        accepted: Entries that say that somebody went on with an older store.
     """
 
     entries: int
     ends: dict[int, bytes]
     fault: int
     reason: str
+    accepted: tuple[int, ...] = ()
 
 
 def append(session: Session, act: Act, now_ms: int) -> AuditEntry:
@@ -162,6 +166,7 @@ def walk(session: Session, also: int = 0) -> Walk:
     """
     wanted = {*session.scalars(select(AuditBatch.last)), also}
     ends: dict[int, bytes] = {}
+    accepted: list[int] = []
     digest, number, fault = bytes(32), 0, 0
     query = select(AuditEntry).order_by(AuditEntry.number).execution_options(yield_per=_PAGE)
     with closing(session.scalars(query)) as entries:
@@ -172,13 +177,15 @@ def walk(session: Session, also: int = 0) -> Walk:
                 fault = number
             if number in wanted:
                 ends[number] = digest
+            if entry.act == OLDER_ACCEPTED:
+                accepted.append(number)
     if fault:
-        return Walk(number, ends, fault, f"audit entry {fault} was changed or is missing")
+        return Walk(number, ends, fault, f"audit entry {fault} was changed or is missing", tuple(accepted))
     head = session.scalar(select(AuditHead))
     if head is None or (head.number, head.digest) != (number, digest):
         reason = f"the audit chain ends at entry {number}, not where its head says: entries are missing"
-        return Walk(number, ends, number + 1, reason)
-    return Walk(number, ends, 0, "")
+        return Walk(number, ends, number + 1, reason, tuple(accepted))
+    return Walk(number, ends, 0, "", tuple(accepted))
 
 
 def verify_chain(session: Session) -> int:

@@ -6,7 +6,7 @@ was anchored cannot be made anew. Each anchor covers the whole chain up to its s
 entry before; where the newest does not fit, older ones are asked for until the first altered entry is between two.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.concurrency import run_in_threadpool
 
@@ -84,6 +84,8 @@ class Comparison:
         first_bad: The first entry that was altered or is missing, as far as can be told; 0: all are in order.
         last_bad: Where the first one lies between two anchors: the last entry that it could be.
         reason: What is wrong; empty: nothing.
+        accepted: Entries that say that somebody went on with an older store: what came before them stands on the ledger
+            under another name, and the table may lack some of it.
     """
 
     entries: int
@@ -91,6 +93,7 @@ class Comparison:
     first_bad: int = 0
     last_bad: int = 0
     reason: str = ""
+    accepted: tuple[int, ...] = ()
 
 
 async def compare(store: Store, ledger: Ledger, organisation: str) -> Comparison:
@@ -107,10 +110,23 @@ async def compare(store: Store, ledger: Ledger, organisation: str) -> Comparison
     """
     newest = await read_anchor(ledger, organisation, KIND, store.audit_stream)
     table = await run_in_threadpool(_read, store, 0 if newest is None else newest.size)
+    found = await _compared(table, newest, ledger, organisation, store.audit_stream)
+    found = replace(found, accepted=table.walk.accepted)
+    is_renamed = store.audit_stream != bytes.fromhex(store.ring.store)
+    if is_renamed and not table.walk.accepted and not found.first_bad:
+        reason = "the chain is anchored under another name, and no entry of it says why"
+        return replace(found, first_bad=1, last_bad=max(1, found.entries), reason=reason)
+    return found
+
+
+async def _compared(
+    table: "_Table", newest: Anchored | None, ledger: Ledger, organisation: str, stream: bytes
+) -> Comparison:
+    """Compare the table with the newest anchor, and where it does not fit with older ones."""
     walk = table.walk
     if newest is None or table.fits(newest.size, newest.digest):
         return Comparison(walk.entries, newest, walk.fault, walk.fault, walk.reason)
-    good = await _intact(table, ledger, organisation, store.audit_stream)
+    good = await _intact(table, ledger, organisation, stream)
     if walk.fault > good:
         return Comparison(walk.entries, newest, walk.fault, walk.fault, walk.reason)
     if good == walk.entries:

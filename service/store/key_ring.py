@@ -10,8 +10,10 @@
 The file is what must really be deleted when an epoch ends. Copies of it are replaced, never collected.
 """
 
+import hmac
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -239,6 +241,8 @@ class KeyRing:
                 keys[(purpose, version)] = wrapping.unwrap(wrapped, _where(store, purpose, version))
             retired = tuple(str(item) for item in document.get("retired", ()))
             stream = str(document.get("stream", ""))
+            if stream and not hmac.compare_digest(document["stream_seal"], _stream_seal(keys, stream)):
+                raise KeyFileError(f"{path} was changed: it names the audit chain otherwise than it was written")
         except (KeyError, TypeError, ValueError, RecursionError):
             raise KeyFileError(f"{path} is not a {FORMAT} file") from None
         if {purpose for purpose, _ in keys} != set(Purpose):
@@ -266,8 +270,14 @@ def _write(folder: Path, content: _Content, wrapping: KeyEncryptionKey) -> None:
     ]
     document: dict[str, object] = {"format": FORMAT, "store": content.store, "wrapping": content.wrapping}
     document |= {"keys": listed} | ({"retired": content.retired} if content.retired else {})
-    document |= {"stream": content.stream} if content.stream else {}
+    if content.stream:
+        document |= {"stream": content.stream, "stream_seal": _stream_seal(content.keys, content.stream)}
     replace_private(KeyRing.path(folder), json.dumps(document, indent=2).encode() + b"\n")
+
+
+def _stream_seal(keys: Mapping[tuple[Purpose, int], bytes], stream: str) -> str:
+    """So that nobody without the keys makes the former anchors forgotten."""
+    return keyed_digest(keys[(Purpose.SERVICE, 1)], "zhixin/audit-stream/1", stream).hex()
 
 
 def _where(store: str, purpose: Purpose, version: int) -> bytes:

@@ -269,7 +269,7 @@ class Store:
         """
         self.ring.begin_stream()
         with self.write() as session:
-            self.record(session, Act(audit.SYSTEM, "store.older-accepted", anchored.hex()))
+            self.record(session, Act(audit.SYSTEM, audit.OLDER_ACCEPTED, anchored.hex()))
 
     def _next_batch(self) -> AuditBatch | None:
         with self.write() as session:

@@ -2,6 +2,7 @@
 """The audit chain against what is anchored of it: what somebody with the database's own rights can no longer hide."""
 
 import asyncio
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from chain.errors import Refused
 from client.errors import TransportError
 from membership.pb import membership_pb2 as pb
 from service.anchors import organisation_of, put_anchor
-from service.errors import ConfigError, StorageError
+from service.errors import ConfigError, KeyFileError, StorageError
 from service.store import Act, Store, audit, new_id
 from service.store.anchoring import Anchoring
 from service.store.audit_anchors import Comparison, RolledBack, compare
@@ -360,6 +361,7 @@ def test_older_backup_is_refused_with_its_age_and_restored_only_on_demand(
     assert found is not None
     assert (last.act, last.record) == ("store.older-accepted", found.digest.hex())
     assert tick(fresh, ledger) == 1  # under a name of its own, so that the former anchors stay what they are
+    assert compared(fresh, ledger).accepted == (7,)
     assert ledger.anchors()[-1].stream != ledger.anchors()[0].stream
     assert compared(fresh, ledger).first_bad == 0
 
@@ -404,6 +406,41 @@ def test_old_copy_of_database_and_keys_together_is_not_ready_until_somebody_answ
     assert found.anchored is not None
     old.accept_older(found.anchored.digest)
     assert tick(old, ledger) == 1
+
+
+def test_chain_put_under_another_name_to_hide_what_was_altered_is_noticed(rig: Rig, ledger: Ledger) -> None:
+    store = anchored_store(rig, ledger)
+    unguard(store, "UPDATE audit_entry SET act = 'record.closed' WHERE number = 8")
+    make_anew(store)
+    store.ring.begin_stream()
+    assert tick(store, ledger) == 0  # its stretches were published, so it is quiet
+    found = compared(store, ledger)
+    assert (found.first_bad, found.last_bad) == (1, 12)
+    assert "anchored under another name, and no entry of it says why" in found.reason
+    store.accept_older(bytes(32))
+    found = compared(store, ledger)
+    assert (found.first_bad, found.accepted) == (0, (13,))  # it can be done, and stands there for good
+
+
+def test_name_of_the_chain_edited_in_the_file_of_keys_is_refused(sqlite_rig: Rig, ledger: Ledger) -> None:
+    settings = sqlite_rig.settings()
+    store = sqlite_rig.open(settings)
+    record(store)
+    assert tick(store, ledger) == 1
+    path = Path(settings.keys) / "keys.json"
+    document = json.loads(path.read_text())
+    for forged in ({"stream": "ab" * 16}, {"stream": "ab" * 16, "stream_seal": "00" * 32}):
+        path.write_text(json.dumps(document | forged))
+        with pytest.raises(KeyFileError):
+            sqlite_rig.open(settings)
+    path.write_text(json.dumps(document))
+    store.accept_older(bytes(32))
+    former = json.loads(path.read_text())
+    store.ring.begin_stream()
+    present = json.loads(path.read_text())
+    path.write_text(json.dumps(present | {"stream": former["stream"]}))
+    with pytest.raises(KeyFileError, match="names the audit chain otherwise"):
+        sqlite_rig.open(settings)
 
 
 def test_pipe_in_a_backup_s_place_stalls_nobody(sqlite_rig: Rig, tmp_path: Path) -> None:

@@ -195,6 +195,9 @@ def test_pin_is_read_from_a_private_file_and_there_must_be_one(tmp_path: Path) -
     address = parse_uri(softhsm.uri(name, file))
     make_key(MacKey, address, {})
     assert len(open_key(MacKey, address, {}).digest(b"")) == 32
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(TokenError, match="no text in UTF-8"):
+        open_key(MacKey, address, {})
     file.chmod(0o644)
     with pytest.raises(KeyFileError, match="only its owner can read"):
         open_key(MacKey, address, {})

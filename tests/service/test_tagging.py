@@ -374,6 +374,14 @@ async def test_key_of_another_version_gives_another_tag_and_a_missing_one_none(m
     del tmp_path
 
 
+async def test_service_is_ready_again_once_a_command_has_begun_a_version(made: Office) -> None:
+    running = office_again(made)
+    assert await running.is_ready()
+    assert await made.service.rotate() == 2  # another process
+    assert await running.is_ready()
+    assert running.key_versions == [1, 2]
+
+
 async def test_keys_of_two_versions_swapped_in_their_file_do_not_open(made: Office) -> None:
     made.keys.make(2)
     path = Path(made.settings.keys) / "tag-keys.json"

@@ -269,6 +269,8 @@ class Uniqueness:
         """Whether the ledger answers and the keys that it names are there."""
         present = await self.present()
         wanted = {present.key_version} | ({present.key_version - 1} if present.previous_tags else set())
+        if not wanted <= set(self._keys.versions):
+            await run_in_threadpool(self._keys.reload)  # a command may have begun a version meanwhile
         return bool(present.key_version) and wanted <= set(self._keys.versions)
 
     async def _ask(
