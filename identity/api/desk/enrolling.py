@@ -61,8 +61,8 @@ def save(desk: DeskContext, officer: Officer, case_id: str, form: Mapping[str, s
     follow(desk, case_id)
     with desk.store.write() as session:
         case = load_case(session, officer, case_id, hold=True)
+        move(desk, session, officer, case, Step.SAVE)  # takes an act back: before anything holds the audit chain
         note_access(desk, session, officer, case.person_id, Reason.CASE)
-        move(desk, session, officer, case, Step.SAVE)
         write(desk, session, case, content(desk, session, case) | tidy(form))
 
 

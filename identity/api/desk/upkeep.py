@@ -11,14 +11,12 @@ import structlog
 from sqlalchemy import delete, select
 from starlette.concurrency import run_in_threadpool
 
-from chain.errors import LedgerError
-from client.errors import TransportError
 from identity.api.desk.base import DAY_MS, HOUR_MS, DeskContext
 from identity.api.desk.erasing import due, erase
 from identity.api.desk.follow import follow_all, send_again
 from identity.api.desk.states import CaseKind, CaseState, PersonState
 from identity.api.desk.tables import DeskAccess, DeskCase, DeskImage, DeskImagePiece, DeskLookUp, DeskPerson
-from service.errors import PersonErased, StorageError
+from service.errors import PersonErased
 from service.store.audit import SYSTEM
 
 log = structlog.get_logger(__name__)
@@ -39,7 +37,7 @@ async def keep_up(desk: DeskContext) -> None:
             if desk.now() - tidied_ms >= HOUR_MS:
                 await run_in_threadpool(tidy, desk)
                 tidied_ms = desk.now()
-        except (StorageError, TransportError, LedgerError) as error:
+        except Exception as error:  # noqa: BLE001 - the outermost loop: one round that fails must not end the others
             log.warning("desk.round-failed", reason=type(error).__name__)
         await asyncio.sleep(ROUND_MS / 1000)
 
