@@ -15,7 +15,7 @@ from identity.api.desk.cards_binding import reference_of
 from identity.api.desk.cards_handover import hand_over
 from identity.api.desk.cards_life import CardStep
 from identity.api.desk.cards_making import letter_of
-from identity.api.desk.cards_printing import pin_letter
+from identity.api.desk.cards_printing import card_sides, pin_letter
 from identity.api.desk.cards_shop import Shop
 from identity.cards.card import CardError, CardRemoved, InvalidPin, NoCard, PinBlocked, ReaderUnplugged, WrongPin
 from identity.cards.personalise import OtherCard
@@ -93,6 +93,13 @@ def _add_making(router: APIRouter) -> None:
             return pin_letter(desk, looked.card, looked.holder.name, found, language_of(request))
 
         return _pdf(await run_in_threadpool(made), f"letter-{card_id[:8]}")
+
+    @router.get(PATH + "/{card_id}/face.pdf")
+    async def face(card_id: str, request: Request, officer: Clerk) -> Response:
+        desk, shop = desk_of(request), shop_of(request)
+        looked = await look(desk, officer, card_id, needs_ledger=False)
+        made = await run_in_threadpool(card_sides, desk, shop, looked.card, looked.holder.name, officer.organisation)
+        return _pdf(made, f"card-{card_id[:8]}")
 
     @router.post(PATH + "/{card_id}/printed")
     async def printed(card_id: str, request: Request, officer: Clerk) -> Response:
