@@ -14,6 +14,9 @@ from visiting import CHROMIUM, CHROMIUM_FLAGS, Visit, serve, visiting
 from service.shell import shell_part
 from service.style_page import SITE
 
+START_MS_MAX = 120_000
+"""A second on an idle machine; on one with twenty neighbours a minute."""
+
 _running = ExitStack()
 """The browser while it runs."""
 _browsers: list[Browser] = []
@@ -38,9 +41,13 @@ def browser() -> Browser:
     """Chromium, started once for all modules of this folder that follow one another."""
     if not _browsers:
         assert Path(CHROMIUM).exists(), f"{CHROMIUM} is missing: run make setup-debian"
-        playwright = _running.enter_context(sync_playwright())
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS))
-        _running.callback(started.close)
+        with ExitStack() as starting:  # a start that fails leaves nothing running, and the next test tries again
+            playwright = starting.enter_context(sync_playwright())
+            started = playwright.chromium.launch(
+                executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS), timeout=START_MS_MAX
+            )
+            starting.callback(started.close)
+            _running.callback(starting.pop_all().close)
         _browsers.append(started)
     return _browsers[0]
 

@@ -43,7 +43,7 @@ SIZES: dict[Size, tuple[int, int]] = {
 }
 WAIT_MS_MAX = 30_000
 """A page takes a tenth of a second; a machine with many tests at once takes its time."""
-START_S_MAX = 20.0
+START_S_MAX = 90.0
 """A service that does not listen by then never will."""
 
 
