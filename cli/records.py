@@ -69,6 +69,7 @@ _STATE_RECORDS: tuple[tuple[bytes, type[Message]], ...] = (
     (b"traceability/holding/", traceability_pb2.PortionRecord),
     (b"traceability/transit/", traceability_pb2.PortionRecord),
     (b"traceability/object/", traceability_pb2.ObjectRecord),
+    (b"traceability/contents/", traceability_pb2.ContentsRecord),
     (b"traceability/process/", traceability_pb2.ProcessRecord),
     (b"traceability/recall/", traceability_pb2.RecallRecord),
 )

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from chain.transaction import Operation
 from chain.types import sha256
 from tests.rig import Rig, genesis, organisation, signer_pb
-from traceability.goods import load_holding, load_lot, load_object, load_transit
+from traceability.goods import load_contents, load_holding, load_lot, load_object, load_transit
 from traceability.gs1 import check_digit
 from traceability.pb import traceability_pb2 as pb
 from traceability.portions import Portion
@@ -146,6 +146,9 @@ class TraceRig(Rig):
         found = load_object(self.state.get, item)
         assert found is not None
         return found
+
+    def contents(self, item: str) -> list[pb.Content]:
+        return load_contents(self.state.get, item)
 
     def harvested(self, amount: float = 100, item: str = lot(), who: str = "farm") -> str:
         assert self.does(who, "harvest", lines={item: kg(amount)}) == ""

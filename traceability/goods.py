@@ -3,9 +3,10 @@
 
 A lot's or object's `history` is a hash over the ids of all its events in order. Whoever shows an item's events can be
 held to it: leave one out, and the hash of the rest is another.  Under `traceability/lot/<item>`,
-`traceability/holding/<item>/<GLN>`, `traceability/transit/<item>/<shipper>/<receiver>`, `traceability/object/<item>`.
+`…/holding/<item>/<GLN>`, `…/transit/<item>/<shipper>/<receiver>`, `…/object/<item>` and `…/contents/<container>`.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from chain.codec import encode
@@ -53,6 +54,11 @@ def next_history(history: bytes, event: bytes) -> bytes:
     return sha256(history + event)
 
 
+def contents_key(container: str) -> bytes:
+    """State key of what is in a container."""
+    return b"traceability/contents/" + container.encode()
+
+
 # ---------------------------------------------------------------- reading and writing
 
 
@@ -66,6 +72,12 @@ def load_object(read: ReadState, item: str) -> pb.ObjectRecord | None:
     """An object or container, also one that ended; None if it never was."""
     raw = read(object_key(item))
     return None if raw is None else pb.ObjectRecord.FromString(raw)
+
+
+def load_contents(read: ReadState, container: str) -> list[pb.Content]:
+    """What is in a container, in the order of packing."""
+    raw = read(contents_key(container))
+    return [] if raw is None else list(pb.ContentsRecord.FromString(raw).contents)
 
 
 def load_holding(read: ReadState, item: str, holder: str) -> Portion:
@@ -116,6 +128,19 @@ def save_object(context: Context, item: str, record: pb.ObjectRecord, event: byt
     record.history = next_history(record.history or FIRST_HISTORY, event)
     record.events += 1
     context.write(object_key(item), encode(record))
+
+
+def save_contents(
+    context: Context, container: str, record: pb.ObjectRecord, contents: Sequence[pb.Content], event: bytes
+) -> None:
+    """Write what is in a container, and the container with one more event that names it. Two writes."""
+    record.lines = len(contents)
+    if contents:
+        context.write(contents_key(container), encode(pb.ContentsRecord(contents=contents)))
+    else:
+        record.height = 0
+        context.delete(contents_key(container))
+    save_object(context, container, record, event)
 
 
 def save_holding(context: Context, item: str, holder: str, portion: Portion) -> None:

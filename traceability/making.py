@@ -184,7 +184,7 @@ def _make(context: Context, output: _Output, moved: Portion, actor: Participant,
 def _end_object(context: Context, item: str, actor: Participant, event: bytes) -> None:
     """Sell, use or destroy one object."""
     record = held_object(context.read, item, actor.gln)
-    if record.contents:
+    if record.lines:
         raise Refused(f"{item} is not empty; unpack it first", "traceability.not-empty")
     record.ended = True
     save_object(context, item, record, event)

@@ -142,7 +142,11 @@ class Books:
                 item = name.removeprefix("traceability/object/")
                 if "/21/" in item and not thing.ended:
                     present += mass_of(item, MICRO)
-                for content in thing.contents:
+            elif name.startswith("traceability/contents/"):
+                item = name.removeprefix("traceability/contents/")
+                held = pb.ContentsRecord.FromString(value).contents
+                assert len(held) == self.rig.object_record(item).lines
+                for content in held:
                     if "/10/" in content.item:
                         parts[content.item] += content.quantity + content.slack
                     else:

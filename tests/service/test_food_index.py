@@ -36,7 +36,7 @@ class Indexed:
         message = self.rig.event(who, kind, **fields)
         contents = []
         if kind == "unpack" and not message.projection.lines:
-            inside = self.rig.object_record(message.projection.parent).contents
+            inside = self.rig.contents(message.projection.parent)
             contents = [(content.item, content.quantity) for content in inside]
         if self.send([who], message) == "":
             self.events.append(trace_event(message.projection, (self.leaves - 1) * 1024, unpacked=contents))

@@ -30,7 +30,7 @@ class Tale:
         message = self.rig.event(who, kind, **fields)
         contents = []
         if kind == "unpack" and not message.projection.lines:
-            inside = self.rig.object_record(message.projection.parent).contents
+            inside = self.rig.contents(message.projection.parent)
             contents = [(content.item, content.quantity) for content in inside]
         assert self.rig.signed(who, message) == "", name
         self.events.append(trace_event(message.projection, len(self.events), unpacked=contents))
@@ -214,9 +214,7 @@ def test_drill_says_where_everything_is_and_whom_to_tell(tale: Tale) -> None:
 def test_drill_agrees_with_the_ledgers_own_books(tale: Tale) -> None:
     for item in (lot("A"), lot("B"), lot("M", CUT)):
         (account,) = [one for one in drill(tale.store, [item]).goods if one.item == item]
-        inside = [
-            c.quantity for unit in (sscc(1), crate(1)) for c in tale.rig.object_record(unit).contents if c.item == item
-        ]
+        inside = [c.quantity for unit in (sscc(1), crate(1)) for c in tale.rig.contents(unit) if c.item == item]
         held = sum(tale.rig.holding(item, who).quantity for who in ("farm", "market"))
         assert sum(account.at_hand.values()) + sum(account.on_the_way.values()) == held + sum(inside)
         assert tale.rig.lot_record(item).left == account.sold + account.used + account.removed

@@ -205,10 +205,10 @@ def test_writes_of_an_event_are_those_that_the_documentation_states(rig: TraceRi
     assert writes("farm", "ship", counterparty=MARKET, lines=one) == 1 + 3
     assert writes("farm", "ship", counterparty=MARKET, carrier=gln(2), lines={lot("B"): kg(10)}) == 1 + 4
     assert writes("market", "receive", counterparty=FARM, lines=two) == 1 + 2 * 3
-    assert writes("market", "pack", parent=sscc(1), lines=one) == 1 + 1 + 2
+    assert writes("market", "pack", parent=sscc(1), lines=one) == 1 + 2 + 2
     assert writes("market", "ship", counterparty=SHOP, lines={sscc(1): 0}) == 1 + 1
     assert writes("shop", "receive", counterparty=MARKET, lines={sscc(1): 0}) == 1 + 1
-    assert writes("shop", "unpack", parent=sscc(1)) == 1 + 1 + 2
+    assert writes("shop", "unpack", parent=sscc(1)) == 1 + 2 + 2
     assert writes("shop", "transform", lines=one, outputs={serial(1): 0, serial(2): 0}) == 1 + 2 + 2
     assert writes("shop", "sell", lines={serial(1): 0}) == 1 + 1
     assert writes("lab", "inspect", lines={lot(): 0, serial(2): 0}) == 1 + 1 + 1
@@ -430,7 +430,8 @@ def test_goods_move_with_their_container_and_are_at_hand_once_unpacked(stocked: 
     assert stocked.does("market", "sell", lines={serial(0): 0}) == ""
     assert stocked.does("market", "unpack", parent=sscc(1)) == ""
     assert stocked.holding(lot(), "market") == Portion(kg(15), kg(0.3))
-    assert not stocked.object_record(sscc(1)).contents
+    assert not stocked.contents(sscc(1))
+    assert (stocked.object_record(sscc(1)).lines, stocked.object_record(sscc(1)).height) == (0, 0)
     assert stocked.does("market", "unpack", parent=crate(1)) == ""
     assert stocked.object_record(serial(1)).holder == MARKET
     assert stocked.does("shop", "pack", parent=crate(1), lines={lot(): 1}) == "traceability.not-held"

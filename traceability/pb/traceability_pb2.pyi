@@ -1114,8 +1114,30 @@ class Content(_message.Message):
 Global___Content: _TypeAlias = Content  # noqa: Y015
 
 @_typing.final
+class ContentsRecord(_message.Message):
+    """Under traceability/contents/<container> while it is not empty: written only when something is packed or unpacked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def contents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Content]: ...
+    def __init__(
+        self,
+        *,
+        contents: _abc.Iterable[Global___Content] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contents", b"contents"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContentsRecord: _TypeAlias = ContentsRecord  # noqa: Y015
+
+@_typing.final
 class ObjectRecord(_message.Message):
-    """Under traceability/object/<item>: one thing, or one container with its contents."""
+    """Under traceability/object/<item>: one thing, or one container."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1124,7 +1146,7 @@ class ObjectRecord(_message.Message):
     TO_FIELD_NUMBER: _builtins.int
     CARRIERS_FIELD_NUMBER: _builtins.int
     PARENT_FIELD_NUMBER: _builtins.int
-    CONTENTS_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
     HEIGHT_FIELD_NUMBER: _builtins.int
     ENDED_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
@@ -1136,6 +1158,8 @@ class ObjectRecord(_message.Message):
     """on its way to; empty: it is not"""
     parent: _builtins.str
     """container that it is in; that one's custody counts then"""
+    lines: _builtins.int
+    """of its contents"""
     height: _builtins.int
     """of containers within containers"""
     ended: _builtins.bool
@@ -1145,8 +1169,6 @@ class ObjectRecord(_message.Message):
     since_ms: _builtins.int
     @_builtins.property
     def carriers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
-    @_builtins.property
-    def contents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Content]: ...
     def __init__(
         self,
         *,
@@ -1155,7 +1177,7 @@ class ObjectRecord(_message.Message):
         to: _builtins.str = ...,
         carriers: _abc.Iterable[_builtins.str] | None = ...,
         parent: _builtins.str = ...,
-        contents: _abc.Iterable[Global___Content] | None = ...,
+        lines: _builtins.int = ...,
         height: _builtins.int = ...,
         ended: _builtins.bool = ...,
         events: _builtins.int = ...,
@@ -1164,7 +1186,7 @@ class ObjectRecord(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["carriers", b"carriers", "contents", b"contents", "creator", b"creator", "ended", b"ended", "events", b"events", "height", b"height", "history", b"history", "holder", b"holder", "parent", b"parent", "since_ms", b"since_ms", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["carriers", b"carriers", "creator", b"creator", "ended", b"ended", "events", b"events", "height", b"height", "history", b"history", "holder", b"holder", "lines", b"lines", "parent", b"parent", "since_ms", b"since_ms", "to", b"to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
