@@ -13,6 +13,9 @@ GUIDE = ROOT / "docs" / "services.md"
 
 sys.path.insert(0, str(ROOT))
 
+from identity.api.desk.batch_problems import BATCH_KINDS  # noqa: E402 - after the path is set
+from identity.api.desk.cards_problems import CARD_KINDS  # noqa: E402 - likewise
+from identity.api.desk.legal_problems import LEGAL_KINDS  # noqa: E402 - likewise
 from identity.api.desk.problems import KINDS as DESK_KINDS  # noqa: E402 - after the path is set
 from identity.api.tagging.problems import KINDS as TAGGING_KINDS  # noqa: E402 - likewise
 from service.explorer.problems import KINDS as EXPLORER_KINDS  # noqa: E402 - after the path is set
@@ -38,9 +41,21 @@ def codes() -> str:
     """The whole page of codes."""
     rows = []
     for kind in sorted(
-        (*KINDS, *DESK_KINDS, *EXPLORER_KINDS, *FOOD_KINDS, *SIGN_IN_KINDS, *TAGGING_KINDS), key=lambda kind: kind.code
+        (
+            *KINDS,
+            *BATCH_KINDS,
+            *CARD_KINDS,
+            *DESK_KINDS,
+            *LEGAL_KINDS,
+            *EXPLORER_KINDS,
+            *FOOD_KINDS,
+            *SIGN_IN_KINDS,
+            *TAGGING_KINDS,
+        ),
+        key=lambda kind: kind.code,
     ):
         places = {"limit": "…", "seconds": "…", "count": "…", "failed": "…", "reason": "…"}
+        places |= {"max": "…", "rows": "…", "serial": "…"}
         detail = translate("en", f"problem.{kind.code}.detail", **places)
         rows.append(f"| `{kind.code}` | {kind.status} | {kind.title('en')}. {detail} |")
     return HEAD + "\n".join(rows) + "\n"

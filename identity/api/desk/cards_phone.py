@@ -31,7 +31,7 @@ from service.store.normal import Normal, normalise
 
 OFFICER_HOUR_MAX: Final = 30
 """Calls that one officer takes in an hour: a busy line, and too few to try numbers out."""
-NUMBER_DAY_MAX: Final = 5
+NUMBER_DAY_MAX: Final = 10
 """Calls about one number in a day: some for a holder who is not believed, none for a nuisance."""
 
 
