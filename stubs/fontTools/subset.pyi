@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 from fontTools.ttLib import TTFont
 
 class Options:
