@@ -30,8 +30,8 @@ from traceability.participants import Participant
 from traceability.pb import traceability_pb2 as pb
 from traceability.portions import Portion
 
-CONTENTS_MAX: Final = 256
-"""Lines of one container: some 30 KiB, written when something is packed or unpacked and at no other time."""
+CONTENTS_MAX: Final = 128
+"""Lines of one container: some 12 KiB, written when something is packed or unpacked and at no other time."""
 
 
 def pack(context: Context, projection: pb.Projection, actor: Participant) -> None:

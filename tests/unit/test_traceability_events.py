@@ -446,12 +446,10 @@ def test_containers_nest_to_a_bound_and_hold_a_bounded_number_of_lines(rig: Trac
     assert rig.does("farm", "pack", parent=sscc(0), lines={lot(): 1}) == ""
     codes = [rig.does("farm", "pack", parent=sscc(n + 1), lines={sscc(n): 0}) for n in range(9)]
     assert codes == [""] * 8 + ["traceability.too-deep"]
-    many = {sscc(100 + n): 0 for n in range(200)}
-    for start in (0, 200):
-        units = {sscc(100 + start + n): 0 for n in range(200)}
+    many, more = ({sscc(100 + n): 0 for n in places} for places in (range(100), range(100, 129)))
+    for units in (many, more):
         assert rig.does("farm", "harvest", lines=units) == ""
     assert rig.does("farm", "pack", parent=sscc(99), lines=many) == ""
-    more = {sscc(300 + n): 0 for n in range(57)}
     assert rig.does("farm", "pack", parent=sscc(99), lines=more) == "traceability.too-many-contents"
 
 
