@@ -19,7 +19,7 @@ PROVED_MS_MAX = {1: 1_000, 4: 4_000}
 """From the click to the green strip: page, genesis file, receipt from a node, and the check itself."""
 FROZEN_MS_MAX = 100
 """A page that answers within a tenth of a second does not feel frozen (RAIL)."""
-GENEROUS = 4
+GENEROUS = 8
 """Neighbours of this process take the machine for moments."""
 
 WATCH = """
