@@ -20,7 +20,7 @@ from sqlalchemy import delete, select
 from store_rig import Rig
 
 from client.errors import TransportError
-from identity.api.desk import cards, cards_binding, cards_making
+from identity.api.desk import card_status, cards, cards_binding, cards_making
 from identity.api.desk.card_keys import CardKeys
 from identity.api.desk.card_status import Reading, known_cards, log_into, publish, remember
 from identity.api.desk.card_status_part import card_status_part
@@ -37,6 +37,7 @@ from identity.cards.profile import Places
 from identity.cards.statuses import Ending, Reason, StatusTable
 from identity.pb import identity_pb2 as pb
 from service.app import Part, create_app
+from service.errors import StorageError
 from service.sign_in.roles import Role
 from tests.cards.authority_rig import Keys, new_authority
 from tests.cards.making_rig import Pulled
@@ -185,6 +186,15 @@ def test_card_given_up_in_the_making_never_counts_though_it_has_certificates(sma
     assert len(seen.certificates) == 4
     assert {ending.reason for ending in seen.certificates.values() if ending is not None} == {Reason.HOLD}
     assert None not in seen.certificates.values()
+
+
+def test_cards_beyond_the_bound_publish_nothing_rather_than_a_part(
+    small: StatusRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.cards.active(small.cards.person())
+    monkeypatch.setattr(card_status, "CARDS_MAX", 0)
+    with pytest.raises(StorageError, match="at most 0 cards"):
+        small.view()
 
 
 def test_certificate_that_expired_is_forgotten(small: StatusRig) -> None:

@@ -10,6 +10,7 @@ is by the ledger's time. What a crash leaves: the rows of one tick or none, and 
 it is too old.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -24,7 +25,6 @@ from identity.api.desk.base import DeskContext
 from identity.api.desk.card_keys import CardKeys
 from identity.api.desk.card_status_tables import CardCertificate
 from identity.api.desk.cards_life import BOUND_KEYS, CardState
-from identity.api.desk.cards_people import registered
 from identity.api.desk.cards_tables import Card
 from identity.api.desk.tables import DeskPerson
 from identity.cards.authority import load_certificate
@@ -32,12 +32,12 @@ from identity.cards.statuses import Ending, Reason, StatusTable
 from identity.pb import identity_pb2 as pb
 from identity.registrations import person_key
 from membership.state import PARAMETERS_KEY
-from service.problems import Problem
+from service.errors import StorageError
 from service.sign_in.door import Door
 from service.store import Store
 
 CARDS_MAX: Final = 100_000
-"""Of one desk: a district's; a tick looks at each, which takes seconds."""
+"""Of one store and its authority: a district's; a tick looks at each, which takes seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,30 +152,25 @@ def reason_of(card: KnownCard, record: pb.PersonRecord | None, *, has_counted: b
 
 
 def known_cards(desk: DeskContext) -> list[KnownCard]:
-    """All cards of this store that were personalised, of persons who are registered; blocks.
+    """All cards of this store that were personalised; blocks.
 
     Raises:
-        StorageError: The store failed.
+        StorageError: The store failed, or holds more cards than are published: nothing is said then, since whatever
+            was left out would count as ended.
     """
-    found: list[KnownCard] = []
+    people, found = desk.store.people, list[KnownCard]()
     with desk.store.read() as session:
-        rows = session.execute(
-            select(Card, DeskPerson.organisation)
-            .join(DeskPerson, DeskPerson.person_id == Card.person_id)
-            .where(Card.keys.is_not(None))
-            .order_by(Card.id)
-            .limit(CARDS_MAX)
-        ).all()
+        query = select(Card, DeskPerson).join(DeskPerson, DeskPerson.person_id == Card.person_id)
+        rows = session.execute(query.where(Card.keys.is_not(None)).limit(CARDS_MAX + 1)).all()
+        if len(rows) > CARDS_MAX:
+            raise StorageError(f"one authority publishes at most {CARDS_MAX} cards; take another one for new cards")
         replaced = set(session.scalars(select(Card.replaces).where(Card.state.in_(BOUND_KEYS))))
-        for row, organisation in rows:
+        for row, holder in rows:
             opened = cards.read(desk, session, row)
-            try:
-                holder = registered(desk, session, organisation, row.person_id)
-            except Problem:  # over: their certificates end
-                continue
-            if opened.guid is not None:
+            registration = json.loads(people.open(session, holder, DeskPerson.secrets) or "{}").get("registration")
+            if opened.guid is not None and registration:
                 is_replaced = row.state == CardState.REPLACED or row.id in replaced
-                key = person_key(holder.registration)
+                key = person_key(bytes.fromhex(registration))
                 found.append(KnownCard(opened.guid, key, opened.commitments, is_replaced))
     return found
 
