@@ -151,10 +151,14 @@ class CardsRig:
         """A card that waits for its holder."""
         card_id, chip = self.made(person_id, reason, replaces)
         assert self.bind(card_id) is CardState.BOUND
+        self.print(card_id)
+        return card_id, chip
+
+    def print(self, card_id: str) -> None:
+        """Face and letter are printed."""
         with self.store.write() as session:
             row = cards.own(session, ORGANISATION, card_id, held=True)
             cards.step(self.desk, session, row, CardStep.PRINT, self.clerk)
-        return card_id, chip
 
     def active(self, person_id: str) -> tuple[str, EmulatedCard]:
         """A card that its holder has."""
