@@ -4,6 +4,8 @@
 A step that goes on the ledger is an act that an officer signs (`service.sign_in.acts`). The case remembers the act and
 moves on when the act is done: `follow` looks, whoever opens the case next or the service by itself, so that neither a
 crash nor a closed browser loses what the ledger has taken.
+
+Rows are held in one order, so that no two officers wait for each other: case, act, person, and the audit chain last.
 """
 
 import base64

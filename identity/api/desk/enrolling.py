@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from identity.api.desk import persons
 from identity.api.desk.base import DeskContext
-from identity.api.desk.cases import content, load_case, move, open_case, write
+from identity.api.desk.cases import content, drop_act, load_case, move, open_case, write
 from identity.api.desk.details import Details
 from identity.api.desk.follow import follow
 from identity.api.desk.forms import Checked, check, tidy, today_at
@@ -61,8 +61,9 @@ def save(desk: DeskContext, officer: Officer, case_id: str, form: Mapping[str, s
     follow(desk, case_id)
     with desk.store.write() as session:
         case = load_case(session, officer, case_id, hold=True)
-        move(desk, session, officer, case, Step.SAVE)  # takes an act back: before anything holds the audit chain
+        drop_act(session, case)
         note_access(desk, session, officer, case.person_id, Reason.CASE)
+        move(desk, session, officer, case, Step.SAVE)
         write(desk, session, case, content(desk, session, case) | tidy(form))
 
 
@@ -109,8 +110,9 @@ def decide(desk: DeskContext, officer: Officer, duplicate_id: str, *, same: bool
         row.decided_by, row.decided_ms = officer.staff_id, desk.now()
         session.flush()
         if same:
+            person = persons.load(desk, session, officer, case.person_id, hold=True).row
             move(desk, session, officer, case, Step.DROP)
-            persons.load(desk, session, officer, case.person_id, hold=True).row.state = PersonState.DROPPED
+            person.state = PersonState.DROPPED
         elif not _open_duplicates(session, case.id):
             move(desk, session, officer, case, Step.CLEAR)
         desk.record(session, officer, f"duplicate.{row.state}", row.id)
@@ -126,9 +128,11 @@ def drop(desk: DeskContext, officer: Officer, case_id: str) -> None:
     follow(desk, case_id)
     with desk.store.write() as session:
         case = load_case(session, officer, case_id, hold=True)
+        drop_act(session, case)
+        person = persons.load(desk, session, officer, case.person_id, hold=True).row
         move(desk, session, officer, case, Step.DROP)
         if case.kind == CaseKind.ENROL:
-            persons.load(desk, session, officer, case.person_id, hold=True).row.state = PersonState.DROPPED
+            person.state = PersonState.DROPPED
 
 
 def _check(desk: DeskContext, officer: Officer, case_id: str, language: Language) -> Checked:

@@ -48,6 +48,7 @@ def desk_part(
     retention: RetentionSettings | None = None,
     now: Callable[[], int] = unix_ms,
     site: Site = DESK_SITE,
+    keeps_up: bool = True,
 ) -> Part:
     """The issuance desk.
 
@@ -59,6 +60,8 @@ def desk_part(
         retention: How long what is kept.
         now: Unix time in ms.
         site: Name and navigation.
+        keeps_up: Whether the service follows acts and keeps to the retention settings by itself (`upkeep`); a test that
+            takes each step itself says no.
 
     Returns:
         The part; `app.state.desk` is the `DeskContext`.
@@ -69,7 +72,8 @@ def desk_part(
     async def start(app: FastAPI) -> None:
         way = DeskLedger(app.state.door) if ledger is None else ledger
         app.state.desk = DeskContext(store, site, way, tagger, service_key, kept, now)
-        rounds.append(asyncio.create_task(keep_up(app.state.desk)))
+        if keeps_up:
+            rounds.append(asyncio.create_task(keep_up(app.state.desk)))
 
     async def stop(_app: FastAPI) -> None:
         for task in rounds:
