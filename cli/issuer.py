@@ -12,6 +12,7 @@ from identity.api.issuer.key_files import Opened, load_keys
 from identity.api.issuer.part import issuer_part
 from identity.api.issuer.publishing import LedgerAnchor, LedgerSource
 from service.app import Part
+from service.errors import ConfigError
 from service.nodes import read_network
 from service.serve import Ground
 from service.settings import Address, IssuingSettings
@@ -23,7 +24,7 @@ def issuer_parts(ground: Ground, address: Address) -> Sequence[Part]:
     """The issuer's parts.
 
     Raises:
-        ConfigError: No network is named, or what is named can't be read.
+        ConfigError: No network or no folder of keys is named, or what is named can't be read.
         KeyFileError: The issuing keys can't be read or opened.
         TokenError: A key in a token is not there.
     """
@@ -55,8 +56,11 @@ def opened_keys(settings: IssuingSettings) -> Opened:
     """The issuing keys that settings name.
 
     Raises:
+        ConfigError: They name none.
         KeyFileError: They can't be read or opened.
         TokenError: A key in a token is not there.
     """
+    if not settings.folder:
+        raise ConfigError("issuing.folder is not set: name the folder that zhixin credential new-key made")
     passphrase = load_passphrase(settings.passphrase_file, os.environ)
     return load_keys(Path(settings.folder), passphrase, os.environ, allow_plain=settings.allow_plain)

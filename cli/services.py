@@ -68,7 +68,7 @@ SERVICES: tuple[Service, ...] = (
     Service("explorer", BASE_PORT + 1, needs_store=False, build=_explorer),
     Service("office", BASE_PORT + 2, needs_store=True, build=_office),
     Service("desk", BASE_PORT + 3, needs_store=True, build=_desk, own_setting="ledger.genesis"),
-    Service("issuer", BASE_PORT + 4, needs_store=True, build=_issuer),
+    Service("issuer", BASE_PORT + 4, needs_store=True, build=_issuer, own_setting="issuing.folder"),
     Service("uniqueness", BASE_PORT + 5, needs_store=True, build=_uniqueness, own_setting="uniqueness.signing_key"),
 )
 

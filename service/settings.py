@@ -107,7 +107,9 @@ class SigningSettings:
 class IssuingSettings:
     """Keys by which a registrar issues credentials; `zhixin credential new-key` makes them."""
 
-    folder: str = field(default="data/issuing", metadata={"why": "issuing keys with their certificates; mode 0700"})
+    folder: str = field(
+        default="", metadata={"why": "issuing keys with their certificates; mode 0700; empty: nothing is issued"}
+    )
     passphrase_file: str = field(default="", metadata={"why": "else ZHIXIN_PASSPHRASE; opens the folder's keys"})
     allow_plain: bool = field(default=False, metadata={"why": "only a test network may keep keys unencrypted"})
 
