@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.rig import code_of
 from tests.trace_rig import (
     BAG,
     CABBAGE,
@@ -340,6 +341,62 @@ def _send_to_and_fro(books: Books) -> None:
         most = custody.load_transit(books.rig.state.get, lot("A"), TRADERS[holder][0], TRADERS[other][0]).most
         assert books.rig.does(other, "receive", **ends[1], lines={lot("A"): most}) == ""
         books.check()
+
+
+ITEMS = (
+    lot("A"),
+    lot("N"),
+    lot("Z", "0" * 14),
+    serial(1),
+    serial(1, CABBAGE),
+    sscc(0),
+    sscc(7),
+    crate(0),
+    "",
+    "01/x",
+    "é",
+)
+NUMBERS = (0, 1, 2, 3, 99, 2**31 - 1)
+any_line = st.builds(
+    lambda item, quantity: pb.Line(item=item, quantity=quantity),
+    st.sampled_from(ITEMS),
+    st.sampled_from([0, 1, kg(1), 10**12, 2**64 - 1]),
+)
+any_fields = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.binary(max_size=33),
+        "actor": st.sampled_from(["", "x", *NAMES]),
+        "type": st.sampled_from(NUMBERS),
+        "action": st.sampled_from(NUMBERS),
+        "step": st.sampled_from(NUMBERS),
+        "disposition": st.sampled_from(NUMBERS),
+        "event_time_ms": st.sampled_from([0, 1, 2**64 - 1]),
+        "offset_minutes": st.sampled_from([-(2**31), 0, 2**31 - 1]),
+        "place": st.sampled_from(["", "x", *NAMES]),
+        "counterparty": st.sampled_from(["", "x", *NAMES]),
+        "carrier": st.sampled_from(["", "x", *NAMES]),
+        "parent": st.sampled_from(ITEMS),
+        "process": st.sampled_from([b"", b"x", bytes(32)]),
+        "complete": st.booleans(),
+    },
+)
+
+
+@given(st.sampled_from(KINDS), any_fields, st.lists(any_line, max_size=4), st.lists(any_line, max_size=3))
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_projection_takes_effect_or_is_refused_with_a_code(
+    kind: str, fields: dict[str, object], lines: list[pb.Line], outputs: list[pb.Line]
+) -> None:
+    message = WORLD.rig.event("farm", kind, counterparty=TRADERS["market"][0])
+    for name, value in fields.items():
+        setattr(message.projection, name, value)
+    message.projection.lines.extend(lines)
+    message.projection.outputs.extend(outputs)
+    names = ["farm", "market", "plant", "coop", "carrier", "lab", "shop", "farm-2"]
+    outcome = WORLD.rig.execute(WORLD.rig.sign([SERVICE, *names], message))
+    (code,) = [code_of(entry) for entry in outcome.entries]
+    assert code == "" or code.startswith("traceability.")
 
 
 def test_numbers_of_the_rig_are_numbers_of_products() -> None:
