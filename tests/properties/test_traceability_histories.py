@@ -343,6 +343,8 @@ def _send_to_and_fro(books: Books) -> None:
         books.check()
 
 
+WORLD = Books()
+"""Only looked at: `execute` keeps nothing."""
 ITEMS = (
     lot("A"),
     lot("N"),
