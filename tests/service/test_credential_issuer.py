@@ -321,6 +321,39 @@ async def test_two_wallets_with_one_token_get_credentials_once(office):
     assert sorted(answer.status_code for answer in answers) == [200, 401]
 
 
+GARBAGE = [
+    b"",
+    b"null",
+    b"[]",
+    b"{}",
+    b'{"proofs": {}}',
+    b'{"proofs": {"jwt": "x"}}',
+    b'{"proofs": {"jwt": [{}]}}',
+    b'{"proofs": {"jwt": ["a.b.c"], "ldp_vp": []}}',
+    b'{"proofs": {"jwt": ["\\ud800"]}}',
+    b'{"credential_configuration_id": {"a": 1}, "proofs": {"jwt": ["a.b.c"]}}',
+    b'{"proofs": {"jwt": ["\xff"]}}',
+    b"[" * 5_000,
+]
+
+
+async def test_whatever_is_sent_for_a_credential_is_refused_and_is_no_defect(office):
+    async with office.wallet() as wallet:
+        token = await wallet.token(office.offer())
+        for body in GARBAGE:
+            for header in (f"Bearer {token}", "Bearer x", "Basic x", "Bearer é".encode("latin-1")):
+                answer = await wallet.http.post("/oid4vci/credential", content=body, headers={"authorization": header})
+                assert answer.status_code in {400, 401}, (body, answer.text)
+
+
+async def test_whatever_is_sent_for_a_token_is_refused_and_is_no_defect(office):
+    async with office.wallet() as wallet:
+        for body in (b"", b"a", b"%", b"grant_type=%ff&tx_code=%00", b"a=b" * 3_000, b"&".join([b"a=1"] * 50), b"\xff"):
+            for kind in ("application/x-www-form-urlencoded", "text/plain", "", "application/json"):
+                answer = await wallet.http.post("/oid4vci/token", content=body, headers={"content-type": kind})
+                assert answer.status_code == 400, (body, kind, answer.text)
+
+
 # statuses
 
 
