@@ -5,12 +5,14 @@ from collections.abc import Callable
 
 import pytest
 from desk_cards_rig import ORGANISATION, CardsRig
+from sqlalchemy import select
 from store_rig import Rig
 
 from identity.api.desk import batch, cards, stock
 from identity.api.desk.batch import Fault, RowState
 from identity.api.desk.batch_pages import FAULT_KEYS
 from identity.api.desk.cards_life import CardState
+from identity.api.desk.tables import DeskAccess
 from identity.cards.card import CardError
 from identity.cards.emulator import EmulatedCard
 from identity.cards.making import Journal, PersonalisedCard
@@ -127,6 +129,13 @@ def test_bad_lines_are_told_by_number_and_reason_and_the_others_go_on(desk: Card
     }
     assert {line: code for line, state, code in lines(desk, batch_id) if state == RowState.FAILED} == expected
     assert batch.run(desk.desk, desk.clerk, batch_id, tray(desk)).done == 1
+
+
+def test_each_person_whom_a_file_finds_sees_who_looked(desk: CardsRig) -> None:
+    batch.take(desk.desk, desk.clerk, table(*PEOPLE[:2], ("不是丙", "N-1003")))
+    with desk.store.read() as session:
+        looked = session.scalars(select(DeskAccess)).all()
+    assert [entry.staff_id for entry in looked] == [desk.clerk.staff_id] * 2
 
 
 def test_each_reason_has_words_in_both_languages() -> None:

@@ -15,12 +15,12 @@ from sign_in_rig import ADDRESS, GENEROUS
 from sqlalchemy import select
 from store_rig import Rig
 
-from identity.api.desk import cards, stock
+from identity.api.desk import cards, cards_phone, stock
 from identity.api.desk.cards_life import CardState
 from identity.api.desk.cards_making import letter_of
 from identity.api.desk.cards_part import cards_part
 from identity.api.desk.cards_shop import trial_shop
-from identity.api.desk.cards_tables import Card
+from identity.api.desk.cards_tables import Card, PhoneCall
 from identity.api.desk.legal_tables import Company, Mandate
 from identity.api.desk.mandate_codes import CodeUse
 from identity.api.desk.mandates import slips
@@ -70,7 +70,7 @@ async def desk_of(rig: Rig, folder: Path) -> AsyncIterator[DeskRig]:
     office = Office.of(store, ADDRESS, rig.now)
     ledger = UncheckedLedger(rig)
     acts = Acts(ledger)  # type: ignore[arg-type]  # its answers stand in for proven ones
-    routers: list[APIRouter] = [act_router(acts, acts, None, DESK_SITE, holds_governor=False)]  # type: ignore[arg-type]  # nobody registers keys here
+    routers: list[APIRouter] = [act_router(acts, acts, None, DESK_SITE, None)]  # type: ignore[arg-type]  # nobody registers keys here
 
     async def start(app: object) -> None:
         app.state.acts = acts  # type: ignore[attr-defined]
@@ -349,3 +349,15 @@ async def test_batch_is_sent_made_bound_and_reported_on_its_pages(sqlite_rig: Ri
         assert report[1].startswith("2,made,,CC26-0001,K-")
         assert NAME not in "".join(report)
         assert NUMBER not in "".join(report)
+
+
+async def test_stolen_session_cannot_stop_every_card(sqlite_rig: Rig, tmp_path: Path) -> None:
+    async with desk_of(sqlite_rig, tmp_path) as desk:
+        clerk, approver = await desk.officer(), await desk.officer(Role.APPROVER, "Wang Fang")
+        card_id = await card_in_hand(desk, clerk, approver)
+        with desk.store.write() as session:
+            for call in range(cards_phone.OFFICER_HOUR_MAX):
+                actor = clerk.browser.officer().staff_id
+                session.add(PhoneCall(id=f"{call:032x}", actor=actor, subject=b"", at_ms=desk.rig.clock_ms))
+        assert (await clerk.post(f"/cards/{card_id}/phone")).status_code == 429
+        assert only(desk, Card).state == CardState.ACTIVE

@@ -28,6 +28,8 @@ from identity.api.desk.cards_history import Signed, note, sentences, words
 from identity.api.desk.cards_life import LIVING, CardState
 from identity.api.desk.cards_people import registered
 from identity.api.desk.cards_tables import Card as CardRow
+from identity.api.desk.looking_up import Reason as Looking
+from identity.api.desk.looking_up import note_access
 from identity.api.desk.tables import DeskPerson
 from identity.cards.card import CardError
 from identity.cards.making import Journal, PersonalisedCard
@@ -180,6 +182,7 @@ def _person(
             registered(desk, session, officer.organisation, row.person_id)
         except Problem:
             continue
+        note_access(desk, session, officer, row.person_id, Looking.CASE)  # a file is no way around answering for a look
         held = select(CardRow.id).where(CardRow.person_id == row.person_id, CardRow.state.in_(LIVING))
         if session.scalar(held.limit(1)) is not None:
             return row.person_id, Fault.HAS_CARD

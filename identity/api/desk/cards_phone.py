@@ -78,7 +78,8 @@ async def suspend(desk: DeskContext, officer: Officer, card_id: str) -> CardStat
         The card's state: suspended, whoever did it.
 
     Raises:
-        Problem: The card's keys do not count, or the service has no key: then an officer signs.
+        Problem: The card's keys do not count, this officer stopped too many, or the service has no key: then an officer
+            signs.
         TransportError: Nothing is known of it yet; ask again, it stops once.
     """
     if desk.service_key is None:
@@ -93,6 +94,8 @@ async def suspend(desk: DeskContext, officer: Officer, card_id: str) -> CardStat
     if state is CardState.SUSPENDED:  # an earlier attempt did it, though nobody heard of it
         return state
     operations = suspension(card, person.registration, record)
+    with desk.store.write() as session:  # or a stolen session could stop every card of the district
+        _count_call(desk, session, officer, card_id)
     # a crash here or below leaves the row behind the ledger; `observe` finds out when anybody opens the card
     proven = await send(desk, operations)
     record = await cards.on_ledger(desk, person.registration)
