@@ -40,6 +40,7 @@ def link(settings: Path, *more: str, service: str = "office", code: int = 0) -> 
 COME_BY_LINK = """
 import sys
 from pathlib import Path
+import cli.services
 from service.settings import load_settings, local_address
 from service.sign_in.office import Office
 from service.sign_in.people import look_at_link
@@ -55,7 +56,7 @@ with store.write() as session:
     session.add(Passkey(person_id=member.person_id, staff_id=member.id, state=ACTIVE, **kept))
 print(invited.name, invited.organisation, invited.role)
 """
-"""In a process of its own: this one knows tables of other tests, which the command does not."""
+"""In a process of its own, with the tables that the command knows: this one also knows those of other tests."""
 
 
 def test_link_is_for_an_administrator_and_refused_once_there_is_one_unless_another_is_asked_for(settings: Path) -> None:
