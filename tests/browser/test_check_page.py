@@ -119,12 +119,14 @@ def test_page_that_was_kept_opens_and_proves_after_a_reload_with_the_network_swi
         for fault in OFFLINE_FAULTS:
             seen.expect(fault)
         page = keep_page(seen)
+        raw = shown.receipt(shown.done)
         seen.context.set_offline(offline=True)
         page.reload()
-        page.fill("#receipt-text", to_compact(shown.receipt(shown.done)))
+        page.fill("#receipt-text", to_compact(raw))
         page.get_by_role("button", name="Check", exact=True).click()
         expect_proved(page)
-        page.set_input_files("#receipt-photo", files(photo(to_compact(shown.receipt(shown.done)))))
+        page.set_input_files("#receipt-photo", files(photo(to_compact(raw))))
+        expect(page.get_by_text("Looking for a QR code")).to_have_count(0)
         expect_proved(page)
         seen.keep("explorer-check-offline")
 
@@ -275,6 +277,20 @@ def test_receipt_in_several_codes_is_put_together_from_photos_in_any_order(
         assert [head.split("/")[:3] for head in heads] == [["ZX1", str(part + 1), "3"] for part in range(3)]
         assert len({head.split("/")[3] for head in heads}) == 1
         from_compact("".join(pieces))  # a receipt of this moment
+
+
+def test_verdict_on_one_receipt_is_taken_back_before_another_is_looked_at(browser: Browser, shown: Shown) -> None:
+    with visiting(browser, shown.origin, language="en") as seen:
+        page = seen.open("/check")
+        page.fill("#receipt-text", to_compact(shown.receipt(shown.done)))
+        page.get_by_role("button", name="Check", exact=True).click()
+        expect_proved(page)
+        expect(page.locator("[data-shows]")).to_be_visible()
+        page.set_input_files("#receipt-photo", files(b"no picture"))
+        expect(page.get_by_text("No QR code was found")).to_be_visible()
+        expect(page.locator("#verdict")).to_have_attribute("data-state", "waiting")
+        expect(page.locator("#verdict [data-step][data-state=proved]")).to_have_count(0)
+        expect(page.locator("[data-shows]")).to_be_hidden()
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,12 @@ export class Checker {
     return this.#run(verifier, receipt);
   }
 
+  /** Something else will be checked: the verdict on what came before is taken back. */
+  forget(): void {
+    this.#strip.reset();
+    this.#clear();
+  }
+
   /** The receipt could not even be had. */
   missing(): void {
     this.#strip.start();

@@ -15,18 +15,26 @@ const checker = Checker.onPage();
 const parts = new Parts();
 const ready = document.querySelector<HTMLElement>("[data-standing]");
 const shows = document.querySelector<HTMLElement>("[data-shows]");
+const refused = document.querySelector<HTMLElement>("[data-refused]");
 
 function say(words: string): void {
   if (ready !== null) ready.textContent = words;
 }
 
+/** A verdict never stands beside a receipt that it is not about. */
+function forget(): void {
+  checker.forget();
+  if (shows !== null) shows.hidden = true;
+  if (refused !== null) refused.hidden = true;
+}
+
 async function check(receipt: Uint8Array<ArrayBuffer> | string): Promise<void> {
+  forget();
   const proven = await checker.check(receipt);
   const place = shows?.querySelector<HTMLElement>("[data-content]");
   if (shows === null || place === null || place === undefined) return;
   place.replaceChildren();
   shows.hidden = proven === undefined;
-  const refused = document.querySelector<HTMLElement>("[data-refused]");
   if (refused !== null) refused.hidden = (proven?.failures.length ?? 0) === 0;
   if (proven !== undefined) showFacts(place, contentOf(proven));
   document.getElementById("verdict")?.scrollIntoView({ block: "nearest" });
@@ -34,6 +42,7 @@ async function check(receipt: Uint8Array<ArrayBuffer> | string): Promise<void> {
 
 /** A text, or the texts of several codes; checks the receipt once it is whole. */
 async function take(texts: readonly string[]): Promise<void> {
+  forget();
   for (const one of texts) {
     const joined = parts.take(one);
     if ("whole" in joined) {
@@ -45,6 +54,7 @@ async function take(texts: readonly string[]): Promise<void> {
 }
 
 async function readPhotos(input: HTMLInputElement): Promise<void> {
+  forget();
   say(text("script.check.reading"));
   const texts: string[] = [];
   for (const photo of [...(input.files ?? [])].slice(0, PHOTOS_MAX)) {

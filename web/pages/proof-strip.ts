@@ -38,6 +38,12 @@ export class ProofStrip {
     this.#showHead("checking");
   }
 
+  /** Nothing is checked yet of what comes next: all that was said before is taken back. */
+  reset(): void {
+    this.start();
+    this.#showHead("waiting");
+  }
+
   /** This step is being checked. */
   begin(id: string): void {
     this.#showStep(this.#step(id), "checking", "", "");
