@@ -41,6 +41,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 @pytest.fixture(scope="module")
 def desk(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedDesk]:
     folder = tmp_path_factory.mktemp("cards-store")
+    shared_reader()  # before the first page asks for readers: the PC/SC library remembers where it found its service
 
     def more(store: Store) -> Sequence[Part]:
         with store.write() as session:
