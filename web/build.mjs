@@ -64,10 +64,16 @@ async function bundle(names, options) {
     const path = Object.keys(outputs).find((output) => outputs[output].entryPoint === from);
     if (path === undefined) fail(`${name}: esbuild made nothing of ${from}`);
     const needed = new Set([path]);
+    const late = new Set(); // asked for by import() when somebody needs it: no part of what a page loads
     for (const one of needed) {
-      for (const { path: imported, external } of outputs[one].imports) if (!external) needed.add(imported);
+      for (const { path: imported, external, kind } of outputs[one].imports) {
+        if (!external) (kind === "dynamic-import" ? late : needed).add(imported);
+      }
     }
-    built[name] = [...needed].map((one) => relative(FRESH, resolve(WEB, one)));
+    for (const one of late) for (const { path: imported, external } of outputs[one].imports) if (!external) late.add(imported);
+    const placed = (one) => relative(FRESH, resolve(WEB, one));
+    built[name] = [...needed].map(placed);
+    lateOf[name] = [...late].filter((one) => !needed.has(one)).map(placed);
   }
   return built;
 }
@@ -81,6 +87,7 @@ function copy(name) {
   return [`${folder}/${name}`];
 }
 
+const lateOf = {};
 const packedSizes = new Map();
 function packed(path) {
   if (!packedSizes.has(path)) packedSizes.set(path, gzipSync(readFileSync(join(FRESH, path)), { level: 9 }).length);
@@ -130,7 +137,7 @@ for (const name of Object.keys(ENTRIES)) built[name] ??= copy(name);
 checkSizes(built);
 
 const manifest = {
-  imports: built, // each with itself first
+  imports: Object.fromEntries(Object.entries(built).map(([name, paths]) => [name, [...paths, ...(lateOf[name] ?? [])]])),
   files: [...filesBelow(FRESH)].sort(),
 };
 for (const [name, paths] of Object.entries(built)) {
