@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The desk's work on natural persons, over the real rules of the ledger and on both databases."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 
@@ -280,12 +281,16 @@ async def test_case_follows_its_act_once_however_often_it_is_looked_at(desk: Des
 
 async def test_two_desks_that_enrol_the_same_number_at_once_go_on_with_one(desk: DeskRig) -> None:
     clerk, other = await desk.officer(), await desk.officer(name="He Yong")
-    first = enrolling.begin(desk.context, clerk.browser.officer(), form(resident()))
-    second = enrolling.begin(desk.context, other.browser.officer(), form(resident()))
-    assert not (await enrolling.submit(desk.context, clerk.browser.officer(), first, "en")).errors
-    with Refusal(UNDER_WAY):
-        await enrolling.submit(desk.context, other.browser.officer(), second, "en")
-    assert [desk.case_state(one) for one in (first, second)] == ["ready", "draft"]
+    officers = [clerk.browser.officer(), other.browser.officer()]
+    cases = [enrolling.begin(desk.context, officer, form(resident())) for officer in officers]
+    ended = await asyncio.gather(
+        *(enrolling.submit(desk.context, officer, one, "en") for officer, one in zip(officers, cases, strict=True)),
+        return_exceptions=True,
+    )
+    (refused,) = [one for one in ended if isinstance(one, BaseException)]
+    assert isinstance(refused, Problem)
+    assert refused.kind == UNDER_WAY
+    assert sorted(desk.case_state(one) for one in cases) == ["draft", "ready"]
 
 
 async def test_person_whose_tag_stands_on_the_ledger_for_another_registrar_is_not_enrolled(desk: DeskRig) -> None:
