@@ -88,7 +88,7 @@ def _cases() -> None:
         _random("decided_by"),
         _time("decided_ms"),
         _sealed("note"),
-        sa.UniqueConstraint("case_id", "other_id", name="uq_desk_duplicate_case_id"),
+        sa.UniqueConstraint("case_id", "other_id", name="uq_desk_duplicate_case_id_other_id"),
     )
     op.create_index("ix_desk_duplicate_other_id", "desk_duplicate", ["other_id"])
 
@@ -108,7 +108,7 @@ def _images() -> None:
         sa.ForeignKeyConstraint(
             ["image_id"], ["desk_image.id"], name="fk_desk_image_piece_image_id", ondelete="CASCADE"
         ),
-        sa.UniqueConstraint("image_id", "position", name="uq_desk_image_piece_image_id"),
+        sa.UniqueConstraint("image_id", "position", name="uq_desk_image_piece_image_id_position"),
     )
     op.create_index("ix_desk_image_piece_image_id", "desk_image_piece", ["image_id"])
 
@@ -136,7 +136,7 @@ def _access() -> None:
         _random("look_up_id"),
         _time("visible_after_ms"),
         sa.Column("slot", sa.LargeBinary(32), nullable=True),
-        sa.UniqueConstraint("person_id", "number", name="uq_desk_access_person_id"),
+        sa.UniqueConstraint("person_id", "number", name="uq_desk_access_person_id_number"),
     )
     op.create_index("ix_desk_access_staff_id", "desk_access", ["staff_id"])
     _personal("desk_notice", _time("at_ms"), _word("kind", 32), _word("state", 16), _sealed("channel"))
