@@ -24,6 +24,7 @@ SITE = Site("shell.name")
 FILES = StaticFiles(
     {name: f"ABCD/{name}" for name in ("shell.css", "shell.js", "mark.svg", "style-page.js", "htmx.js")},
     {"ABCD/shell.css": StaticFile(b"a" * 100, gzip.compress(b"a" * 100), "text/css; charset=utf-8")},
+    {},
 )
 
 
