@@ -4,8 +4,8 @@
 
 import { all } from "./elements.js";
 
-/** A letter after `g` counts for so long. */
-const SEQUENCE_MS = 1_500;
+/** A letter after `g` counts for so long: time to look for the key. */
+const SEQUENCE_MS = 4_000;
 
 let wentAt = 0;
 
