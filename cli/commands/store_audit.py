@@ -106,6 +106,9 @@ def _show(found: Comparison) -> None:
     if not found.first_bad:
         emit(fields, *words, t("store.audit-in-order"))
         return
-    key = "store.audit-bad" if found.first_bad == found.last_bad else "store.audit-bad-between"
-    emit(fields, *words, t(key, first=found.first_bad, last=found.last_bad, reason=found.reason))
+    if found.first_bad == found.last_bad:
+        emit(fields, *words, t("store.audit-bad", first=found.first_bad, reason=found.reason))
+    else:
+        between = t("store.audit-bad-between", first=found.first_bad, last=found.last_bad, reason=found.reason)
+        emit(fields, *words, between)
     raise typer.Exit(Exit.DAMAGED)

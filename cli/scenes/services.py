@@ -68,8 +68,10 @@ def summary(stage: Stage) -> list[str]:
     lines = []
     for language in LANGUAGES:
         words = catalogue(language)
-        key = "scene.services.try" if stage.is_kept else "scene.services.summary"
-        lines += ["", words.say(key, **stage.facts)]
+        if stage.is_kept:
+            lines += ["", words.say("scene.services.try", **stage.facts)]
+        else:
+            lines += ["", words.say("scene.services.summary", **stage.facts)]
     return lines
 
 

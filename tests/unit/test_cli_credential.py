@@ -208,7 +208,7 @@ def test_people_are_told_in_their_language_which_step_failed_and_what_to_do(ask,
     _, said = ask(credential(issuing, 3), "--status-list", listed, "--lang", lang, words=True)
     assert words in said
     assert "identity.credential-revoked" in said
-    assert ("已撤销" if lang == "zh" else "revoked") in said
+    assert ("已吊销" if lang == "zh" else "revoked") in said
     assert ("法定代表人" if lang == "zh" else "Legal representative") in said
 
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The services of traceability: capture and query, resolver, pages of shoppers, traders and regulators."""
+"""The services of traceability: the index of food events, the resolver, labels. Nothing here runs in a node."""
