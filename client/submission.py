@@ -5,7 +5,8 @@ A transaction that was sent is in one of three states: waiting for its receipt, 
 (quota, full mempool), or settled. Whatever a node does, a transaction executes at most once, so sending it again, to
 the same node or another, is always safe; that is why a lost stream, a lying node and a killed one all end alike.
 
-A refusal counts when f + 1 validators have spoken it, so that one honest validator is among them.
+A refusal counts when f + 1 validators have spoken it, so that one honest validator is among them; that something
+expired counts only once f + 1 validators show that it stands nowhere.
 """
 
 import asyncio
@@ -45,8 +46,12 @@ LOOKUP_COUNT_MAX = 512
 PAUSE_S_MAX = 1.0
 """When no node is of use, one is tried again after at most so long; without a pause a dead network costs a core."""
 TICK_S = 0.25
-ALREADY_KNOWN = frozenset({"transaction.pending", "transaction.repeated"})
-"""Refusals that say that it is on its way or has arrived: its receipt is looked up."""
+UNSETTLED = frozenset({"transaction.pending", "transaction.repeated", "transaction.expired"})
+"""Refusals that do not say whether it executed: its receipt is looked up.
+
+Nodes refuse what has expired without looking whether it executed before; it counts as refused once it is known that no
+block carries it.
+"""
 
 
 @dataclass(slots=True)
@@ -242,7 +247,7 @@ class Submission:
             if admission.transaction_id not in {b"", identifier}:
                 raise InvalidMessage("an admission names another transaction")
             flight = self._flights.get(identifier)
-            if flight is None or not admission.code or admission.code in ALREADY_KNOWN:
+            if flight is None or not admission.code or admission.code in UNSETTLED:
                 continue
             if admission.retry_after_ms:
                 flight.retry_at = now + min(admission.retry_after_ms, 60_000) / 1000

@@ -326,18 +326,31 @@ async def test_clock_that_lags_does_not_let_old_state_pass_for_new(monkeypatch: 
 
 async def test_one_refusing_node_is_not_believed() -> None:
     async with network() as (fake, session):
-        fake.nodes[0].refuse = lambda t: pb.Admission(transaction_id=t.id, code="transaction.expired", reason="no")
+        fake.nodes[0].refuse = lambda t: pb.Admission(transaction_id=t.id, code="transaction.unknown-signer", reason="no")
         assert (await session.submit_one(transaction(session))).failed is None
 
 
 async def test_refusal_of_two_nodes_of_four_is_believed() -> None:
     async with network() as (fake, session):
         for node in fake.nodes:
-            node.refuse = lambda t: pb.Admission(transaction_id=t.id, code="transaction.expired", reason="too late")
+            node.refuse = lambda t: pb.Admission(transaction_id=t.id, code="transaction.unknown-signer", reason="unknown")
         with pytest.raises(Refused) as caught:
             await session.submit_one(transaction(session))
-        assert caught.value.code == "transaction.expired"
+        assert caught.value.code == "transaction.unknown-signer"
         assert sum(node.submitted for node in fake.nodes) == 2
+
+
+async def test_transaction_that_executed_and_is_sent_again_once_expired_has_its_receipt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(submission, "LOOKUP_AFTER_S", 0.1)
+    async with network() as (fake, session):
+        sent = transaction(session)
+        first = await session.submit_one(sent)
+        for node in fake.nodes:
+            node.refuse = lambda t: pb.Admission(transaction_id=t.id, code="transaction.expired", reason="too late")
+        again = await session.submit_one(sent, timeout_s=10.0)
+        assert (again.id, again.inclusion.height) == (first.id, first.inclusion.height)
 
 
 async def test_full_node_is_asked_again_after_the_time_it_named() -> None:
