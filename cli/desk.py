@@ -13,6 +13,7 @@ from identity.api.desk.card_status_part import card_status_part
 from identity.api.desk.cards_part import cards_part
 from identity.api.desk.cards_shop import Shop
 from identity.api.desk.cards_workshop import Counter, EmulatedTray, PcscReaders
+from identity.api.desk.offer_pages import offers_part
 from identity.api.desk.part import DESK_SITE, desk_part
 from identity.issuing import REGISTRAR_ROLE
 from service.app import Part
@@ -41,6 +42,7 @@ def desk_parts(ground: Ground, address: Address) -> Sequence[Part]:
         desk,
         cards_part(None if keys is None else card_shop(ground.settings.cards, keys)),
         *([] if keys is None else [card_status_part(keys)]),
+        offers_part(ground.settings.issuing.origin.rstrip("/")),
     ]
 
 

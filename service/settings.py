@@ -112,6 +112,9 @@ class IssuingSettings:
     )
     passphrase_file: str = field(default="", metadata={"why": "else ZHIXIN_PASSPHRASE; opens the folder's keys"})
     allow_plain: bool = field(default=False, metadata={"why": "only a test network may keep keys unencrypted"})
+    origin: str = field(
+        default="", metadata={"why": "where wallets reach the issuer, https://…; empty: the desk offers no credentials"}
+    )
 
 
 @dataclass(frozen=True, slots=True)

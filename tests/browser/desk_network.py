@@ -27,6 +27,7 @@ from chain.transaction import Operation
 from cli.devnet.network import Devnet, bring_up, remove
 from client.answers import ProvenTransaction
 from client.session import Session
+from identity.api.desk.offer_pages import offers_part
 from identity.api.desk.part import DESK_SITE, desk_part
 from identity.pb import identity_pb2 as pb
 from membership.pb import membership_pb2
@@ -249,6 +250,7 @@ def served_desk(
         *staffed_parts(store, unknown, DESK_SITE, ledger),
         Part("place", start=start),
         desk_part(store, tagger=NetworkTagger(network)),
+        offers_part("https://issuer.example.org"),
         *more(store),
     ]
     try:

@@ -154,6 +154,9 @@ def test_person_enrolled_at_one_desk_and_approved_at_another_is_on_the_ledger_an
         clerk.page.locator("main table a").click()
         clerk.page.wait_for_url("**/persons/*")
         look(clerk, "person")
+        clerk.page.locator("form[action$='/credential'] button").press("Enter")
+        expect(clerk.page.locator("main h1")).to_have_text("电子凭证")
+        look(clerk, "offer")
     verified = receipt.verify(proof, network.devnet.home.genesis_path.read_bytes())
     (inclusion,) = verified.inclusions
     assert inclusion.operation.type == "identity.Confirm"

@@ -24,6 +24,7 @@ from cli.scenes.residents import Resident, residents
 from client.errors import TransportError
 from identity.api.desk.base import DeskContext, Proven
 from identity.api.desk.deciding import Signing
+from identity.api.desk.offer_pages import offers_part
 from identity.api.desk.part import DESK_SITE, desk_part
 from identity.api.desk.tables import DeskCase
 from identity.pb import identity_pb2 as pb
@@ -42,6 +43,7 @@ from tests.identity_rig import IdentityRig, number
 from tests.rig import NETWORK, START_MS, code_of, signer, transaction
 
 REGISTRAR = "org-r"
+ISSUER = "https://issuer.example.org"
 DUTIES = {Role.CLERK: [pb.DUTY_ENROL], Role.APPROVER: [pb.DUTY_CONFIRM], Role.SUPERVISOR: [pb.DUTY_CONFIRM]}
 
 
@@ -251,6 +253,7 @@ async def desk_rig(
             now=rig.now,
             keeps_up=False,
         ),
+        offers_part(ISSUER),
     ]
     app = create_app(parts, GENEROUS, ADDRESS, secret=store.secret("http/desk"))
     async with app.router.lifespan_context(app):

@@ -182,6 +182,7 @@ def _view(request: Request, desk: DeskContext, officer: Officer, person_id: str)
             "is_suspended": found.state is PersonState.SUSPENDED,
             "is_erasable": found.state in ERASABLE,
             "can_change": officer.may(Permission.ENROL),
+            "can_offer": officer.may(Permission.ENROL) and bool(getattr(request.app.state, "issuer", "")),
             "can_suspend": _is_allowed(officer, CaseKind.SUSPEND),
             "can_stop": desk.service_key is not None,
             "can_erase": officer.may(Permission.ERASE),
