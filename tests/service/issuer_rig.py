@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A credential issuer over a store, a ledger that says what a test wants, and a wallet that asks it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -166,6 +167,7 @@ class Office:
             self.app.router.lifespan_context(self.app),
             httpx.AsyncClient(transport=transport, base_url=ORIGIN) as http,
         ):
+            await asyncio.sleep(0)  # the service's own first tick has its turn, then ours
             await self.tick()
             yield Wallet(self, http)
 

@@ -91,7 +91,7 @@ def test_wrapped_key_of_another_person_does_not_open(rig: Rig) -> None:
         other = session.get(Person, second)
         assert other is not None
         session.execute(update(Person).where(Person.id == first).values(wrapped_key=other.wrapped_key))
-    with pytest.raises(StorageError, match="the key of person"):
+    with pytest.raises(StorageError, match="the key of a person"):
         name_of(store, row)
 
 

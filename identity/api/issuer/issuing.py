@@ -8,6 +8,7 @@ All in one transaction: the proof's nonce is used up, the offer is closed, each 
 before the commit issues nothing; after it, the wallet that never got the answer asks at the desk for a new offer.
 """
 
+import asyncio
 import hmac
 import json
 import secrets
@@ -63,6 +64,7 @@ class Issuer:
     now_ms: Callable[[], int]
     subjects: Subjects = field(default_factory=Subjects)
     standing: Standing | None = None
+    ticking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def now_s(self) -> int:

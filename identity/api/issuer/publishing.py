@@ -107,7 +107,7 @@ async def standing_now(source: Source, keys: Sequence[bytes], issuing_key: bytes
 
 
 async def tick(issuer: Issuer, source: Source, anchor: Anchor | None) -> Standing:
-    """Publish all lists from one height.
+    """Publish all lists from one height. Ticks take turns, so that none overwrites what a later one has read.
 
     Args:
         issuer: Of this service.
@@ -123,6 +123,11 @@ async def tick(issuer: Issuer, source: Source, anchor: Anchor | None) -> Standin
         StorageError: The store failed; likewise.
         InvalidToken: No issuing key signs now; likewise.
     """
+    async with issuer.ticking:
+        return await _tick(issuer, source, anchor)
+
+
+async def _tick(issuer: Issuer, source: Source, anchor: Anchor | None) -> Standing:
     store = issuer.store
 
     def wanted() -> set[bytes]:
