@@ -326,17 +326,17 @@ async def test_clock_that_lags_does_not_let_old_state_pass_for_new(monkeypatch: 
 
 async def test_one_refusing_node_is_not_believed() -> None:
     async with network() as (fake, session):
-        fake.nodes[0].refuse = lambda t: pb.Admission(transaction_id=t.id, code="transaction.unknown-signer", reason="no")
+        fake.nodes[0].refuse = lambda t: pb.Admission(transaction_id=t.id, code="transaction.refused", reason="no")
         assert (await session.submit_one(transaction(session))).failed is None
 
 
 async def test_refusal_of_two_nodes_of_four_is_believed() -> None:
     async with network() as (fake, session):
         for node in fake.nodes:
-            node.refuse = lambda t: pb.Admission(transaction_id=t.id, code="transaction.unknown-signer", reason="unknown")
+            node.refuse = lambda t: pb.Admission(transaction_id=t.id, code="transaction.refused", reason="unknown")
         with pytest.raises(Refused) as caught:
             await session.submit_one(transaction(session))
-        assert caught.value.code == "transaction.unknown-signer"
+        assert caught.value.code == "transaction.refused"
         assert sum(node.submitted for node in fake.nodes) == 2
 
 
