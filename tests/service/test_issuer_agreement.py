@@ -18,9 +18,11 @@ MODULES = Path(__file__).resolve().parents[2] / "web" / "node_modules"
 JUDGE = Path(__file__).parent / "wallet_judge.mjs"
 NODE_S_MAX = 60
 
-pytestmark = pytest.mark.skipif(
-    not (MODULES / "@openid4vc" / "openid4vci").is_dir(), reason="`make setup-web` installs the wallet"
-)
+
+@pytest.fixture(autouse=True, scope="module")
+def _installed() -> None:
+    """A missing judge is a failure, not a pass."""
+    assert (MODULES / "@openid4vc" / "openid4vci").is_dir(), "`make setup-web` installs the wallet"
 
 
 @contextlib.contextmanager

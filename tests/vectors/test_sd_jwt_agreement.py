@@ -24,9 +24,12 @@ ASKED = Binding("https://verifier.example", "n-1")
 SECRETS = (101, 102)
 ISSUER, HOLDER = (MemorySigner(ec.derive_private_key(secret, ec.SECP256R1())) for secret in SECRETS)
 
-pytestmark = pytest.mark.skipif(
-    not (ROOT / "web" / "node_modules" / "@sd-jwt" / "sd-jwt-vc").is_dir(), reason="`make setup-web` installs the judge"
-)
+
+@pytest.fixture(autouse=True, scope="module")
+def _installed() -> None:
+    """A missing judge is a failure, not a pass."""
+    judge = ROOT / "web" / "node_modules" / "@sd-jwt" / "sd-jwt-vc"
+    assert judge.is_dir(), "`make setup-web` installs the judge"
 
 
 def private_jwk(number: int) -> JsonObject:
