@@ -114,16 +114,12 @@ async def play(stage: Stage) -> None:
         NotHeldError: A claim does not hold.
     """
     async with stage.network.home.session() as session:
-        with stage.step(t("scene.credit.offices")):
-            desk = await open_desk(stage, session)
-            try:
-                now = (await session.checkpoint()).time_ms // DAY_MS
-                played = Play(stage, session, desk, *_offices(session), Kept.begin(), now)
-                await _found(played)
-            except BaseException:
-                desk.close()
-                raise
+        desk = await open_desk(stage, session)
         try:
+            now = (await session.checkpoint()).time_ms // DAY_MS
+            played = Play(stage, session, desk, *_offices(session), Kept.begin(), now)
+            with stage.step(t("scene.credit.offices")):
+                await _found(played)
             with stage.step(t("scene.credit.log")):
                 await _open(played)
             with stage.step(t("scene.credit.attest")):
