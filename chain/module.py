@@ -10,18 +10,20 @@ other signers are (a holder, an officer, a trader whose key stands in no state) 
 Source: docs/protocol.md, sections 2 and 4.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
 
 from chain.checkpoint import Validator, ValidatorSet
-from chain.errors import Refused
+from chain.errors import InvalidGenesis, Refused
 from chain.genesis import Genesis
 from chain.overlay import Overlay, ReadState
 from chain.signing import Signer
 from chain.types import STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX, Height, Millis, Network, TransactionId
+
+M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,82 @@ class Module(Protocol):
             Refused: A rule says no. The whole transaction fails with this code.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One operation's message class, and what executes it; made by `rule`."""
+
+    kind: type[Message]
+    execute: Callable[[Context, Message], None]
+
+
+def rule(kind: type[M], execute: Callable[[Context, M], None]) -> Rule:
+    """Bind a message class to what executes it.
+
+    Args:
+        kind: The operation's message class.
+        execute: Raises `Refused` where a rule says no, and writes through the context otherwise.
+    """
+
+    def checked(context: Context, message: Message) -> None:
+        assert isinstance(message, kind), f"{message.DESCRIPTOR.full_name} is not {kind.DESCRIPTOR.full_name}"
+        execute(context, message)
+
+    return Rule(kind, checked)
+
+
+class Domain:
+    """A module that is one rule for each operation, and that begins without state."""
+
+    def __init__(self, name: str, rules: Sequence[Rule], grants: tuple[str, ...] = ()) -> None:
+        """Name a domain and its rules.
+
+        Args:
+            name: Of operations and state keys.
+            rules: One for each operation; operations are named after their message classes.
+            grants: Prefixes outside `name/` that it alone writes.
+        """
+        self._name = name
+        self._grants = grants
+        self._rules = {f"{name}.{one.kind.DESCRIPTOR.name}": one for one in rules}
+        self._operations = {operation: one.kind for operation, one in self._rules.items()}
+        assert len(self._rules) == len(rules), f"two rules of {name} execute one operation"
+
+    @property
+    def name(self) -> str:
+        """Of operations and state keys."""
+        return self._name
+
+    @property
+    def grants(self) -> tuple[str, ...]:
+        """Prefixes outside `name/` that it alone writes."""
+        return self._grants
+
+    @property
+    def operations(self) -> Mapping[str, type[Message]]:
+        """Message classes by registered type."""
+        return self._operations
+
+    def genesis(self, genesis: Genesis, context: Context) -> None:
+        """There is nothing to begin with.
+
+        Raises:
+            InvalidGenesis: The genesis file has a section for it.
+        """
+        del context
+        if genesis.sections.get(self._name):
+            raise InvalidGenesis(f"sections.{self._name}: leave this section out; the module starts without state")
+
+    def execute(self, context: Context, message: Message) -> None:
+        """Execute one operation.
+
+        Raises:
+            Refused: A rule says no.
+        """
+        operation = f"{self._name}.{message.DESCRIPTOR.name}"
+        assert operation in self._rules, f"{message.DESCRIPTOR.full_name} is not registered here"
+        self._rules[operation].execute(context, message)
 
 
 class Authority(Protocol):
