@@ -14,6 +14,9 @@ from service.language import Language, group, translate
 CHINA = timezone(timedelta(hours=8), "UTC+8")
 """China keeps one zone without daylight saving time; no zone database is needed."""
 
+SECONDS_SHOWN_MAX = 60
+"""Below it a moment is told in whole seconds; a fraction says nothing to a reader."""
+
 SPACE = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
@@ -122,11 +125,13 @@ def span(language: Language, length: timedelta) -> str:
 
 
 def ago(language: Language, moment: datetime, now: datetime) -> str:
-    """A moment as seen from now: `3 minutes ago`, `in 2 days`, `just now` within a second."""
+    """A moment as seen from now: `8 seconds ago`, `in 2 days`, `just now` within a second."""
     length = now - moment
-    if abs(length) < timedelta(seconds=1):
+    seconds = int(abs(length).total_seconds())
+    if seconds == 0:
         return translate(language, "time.now")
-    words = span(language, length)
+    few = seconds < SECONDS_SHOWN_MAX
+    words = translate(language, "time.seconds", count=seconds) if few else span(language, length)
     if length > timedelta():
         return translate(language, "time.ago", span=words)
     return translate(language, "time.ahead", span=words)
