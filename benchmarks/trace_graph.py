@@ -18,11 +18,10 @@ from sqlalchemy import Engine, create_engine
 
 from benchmarks.machine import hashes_per_s
 from chain.types import sha256
-from traceability.api.trace_index import add_events, metadata
+from traceability.api.trace_index import Recorded, add_events, metadata
 from traceability.api.trace_search import IndexedEvents
 from traceability.drill import drill
 from traceability.graph import Trace, trace_back, trace_forward
-from traceability.pb import traceability_pb2 as pb
 from traceability.projection import public_part
 from traceability.season import CONTEXT, Planted, Season
 from traceability.season_people import products
@@ -64,13 +63,13 @@ def _fill(engine: Engine, season: Season) -> tuple[int, float]:
     told = (one for one in season.stream() if one.planted not in REFUSED)
     number, spent_s = 0, 0.0
     while True:
-        recorded: list[tuple[int, int, pb.Projection]] = []
+        recorded: list[Recorded] = []
         for one in islice(told, BATCH):
             projection = public_part(
                 one.event, context=CONTEXT, actor=one.actor, unit_of=units.get, carrier=one.carrier
             )
             projection.id = sha256(one.event["eventID"].encode())
-            recorded.append((number * 1024, one.time_ms, projection))
+            recorded.append(Recorded(number * 1024, one.time_ms, projection, projection.id))
             number += 1
         if not recorded:
             return number, spent_s

@@ -63,6 +63,12 @@ def _uniqueness(ground: Ground, address: Address) -> Sequence[Part]:
     return uniqueness_parts(ground, address)
 
 
+def _trace(ground: Ground, address: Address) -> Sequence[Part]:
+    from cli.trace import trace_parts  # noqa: PLC0415 - needs the built pages
+
+    return trace_parts(ground, address)
+
+
 SERVICES: tuple[Service, ...] = (
     Service("styles", BASE_PORT, needs_store=False, build=_styles),
     Service("explorer", BASE_PORT + 1, needs_store=False, build=_explorer),
@@ -70,6 +76,7 @@ SERVICES: tuple[Service, ...] = (
     Service("desk", BASE_PORT + 3, needs_store=True, build=_desk, own_setting="ledger.genesis"),
     Service("issuer", BASE_PORT + 4, needs_store=True, build=_issuer, own_setting="issuing.folder"),
     Service("uniqueness", BASE_PORT + 5, needs_store=True, build=_uniqueness, own_setting="uniqueness.signing_key"),
+    Service("trace", BASE_PORT + 6, needs_store=True, build=_trace, own_setting="ledger.genesis"),
 )
 
 

@@ -168,6 +168,23 @@ class IndexSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TraceSettings:
+    """Food records: their index, whose events are captured here, and whom subscribers may be."""
+
+    index_url: str = field(
+        default="", metadata={"why": "empty: SQLite in index.folder; else postgresql://…, a database of its own"}
+    )
+    trader_keys: str = field(
+        default="", metadata={"why": "folder of <GLN>.key files: participants whose captured events are signed here"}
+    )
+    passphrase_file: str = field(default="", metadata={"why": "else ZHIXIN_PASSPHRASE; opens the participants' keys"})
+    allow_plain: bool = field(default=False, metadata={"why": "only a test network may keep keys unencrypted"})
+    webhooks: tuple[str, ...] = field(
+        default=(), metadata={"why": "private networks that webhooks may reach; empty: public addresses alone"}
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class RetentionSettings:
     """How long services keep what is personal, where no law says otherwise; days."""
 
@@ -240,6 +257,7 @@ class Settings:
     cards: CardSettings = field(default_factory=CardSettings)
     uniqueness: UniquenessSettings = field(default_factory=UniquenessSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
+    trace: TraceSettings = field(default_factory=TraceSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     addresses: Mapping[str, Address] = field(default_factory=dict)
@@ -421,15 +439,25 @@ def _check_ranges(settings: Settings, source: str) -> None:
         raise ConfigError(f"{source}: logging.level is debug, info, warning or error")
     for address in settings.ledger.nodes:
         split_address(address.partition("=")[0])
-    for name, listed in (("proxies", settings.http.proxies), ("metrics", settings.http.metrics)):
+    networks = (
+        ("http.proxies", settings.http.proxies),
+        ("http.metrics", settings.http.metrics),
+        ("trace.webhooks", settings.trace.webhooks),
+    )
+    for name, listed in networks:
         for address in listed:
             try:
                 ipaddress.ip_network(address)
             except ValueError:
-                raise ConfigError(f"{source}: http.{name}: {address!r} is no address and no network") from None
-    for section, url in (("store", settings.store.url), ("index", settings.index.url)):
+                raise ConfigError(f"{source}: {name}: {address!r} is no address and no network") from None
+    urls = (
+        ("store.url", settings.store.url),
+        ("index.url", settings.index.url),
+        ("trace.index_url", settings.trace.index_url),
+    )
+    for name, url in urls:
         if url and urlsplit(url).scheme not in {"sqlite", "postgresql"}:
-            raise ConfigError(f"{source}: {section}.url must start with postgresql:// or sqlite:///")
+            raise ConfigError(f"{source}: {name} must start with postgresql:// or sqlite:///")
 
 
 def _nearest(name: str, known: list[str] | tuple[str, ...]) -> str:

@@ -73,10 +73,11 @@ async def admit(stage: Stage, session: Session, offices: Sequence[Office]) -> No
         assert await code_of(session, [member], approve) == ""
 
 
-async def code_of(session: Session, signers: Sequence[TransactionSigner], *messages: Message) -> str:
+async def code_of(session: Session, signers: Sequence[TransactionSigner], *messages: Message | Operation) -> str:
     """Sign operations and send them; "" or the code of the rule that refused."""
+    operations = [one if isinstance(one, Operation) else operation(one) for one in messages]
     try:
-        proven = await session.submit_one(session.sign([operation(message) for message in messages], signers))
+        proven = await session.submit_one(session.sign(operations, signers))
     except Refused as refused:
         return refused.code
     return "" if proven.failed is None else proven.failed.code

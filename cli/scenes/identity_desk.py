@@ -9,13 +9,12 @@ from dataclasses import asdict, dataclass
 from google.protobuf.message import Message
 from sqlalchemy import select
 
-from chain.codec import encode
 from chain.ed25519 import Ed25519Signer
-from chain.errors import Refused
 from chain.signing import Scheme, Signer, TransactionSigner
 from chain.transaction import Operation, SignedTransaction
-from chain.types import Network, quorum, sha256
+from chain.types import Network, sha256
 from cli.scenes import residents
+from cli.scenes.admitting import Office, admit, code_of
 from cli.scenes.stage import Stage
 from client.answers import ProvenTransaction
 from client.session import Session
@@ -38,7 +37,7 @@ from identity.pb import identity_pb2 as pb
 from identity.person_data import canonical_data, data_commitment
 from identity.uniqueness import TAG_KEY_KEY, UNIQUENESS_ROLE, load_tag_key
 from membership.pb import membership_pb2
-from membership.state import organisation_key, signer_pb
+from membership.state import signer_pb
 from node.testnet import REGISTRAR
 from service.settings import RetentionSettings, StoreSettings
 from service.sign_in.roles import Role
@@ -46,7 +45,6 @@ from service.sign_in.sessions import Officer
 from service.store import Store, new_id, open_store
 from service.store.replays import unix_ms
 
-PROPOSAL_MS = 60_000
 PHONE = "13900001234"
 
 
@@ -130,7 +128,7 @@ class SceneDesk:
 
     async def code(self, signer: TransactionSigner, *operations: Message | Operation) -> str:
         """Have somebody sign operations and send them; "" or the code of the rule that refused."""
-        return await _code(self.session, [signer], *operations)
+        return await code_of(self.session, [signer], *operations)
 
     async def record(self, registration: bytes) -> pb.PersonRecord:
         """What the ledger says of a registration, proven."""
@@ -216,7 +214,7 @@ async def open_desk(stage: Stage, session: Session) -> SceneDesk:
     await _admit(stage, session, uniqueness)
     service = Ed25519Signer(secrets.token_bytes(32))
     grant = membership_pb2.KeyGrant(key=signer_pb(service.signer), purposes=[membership_pb2.PURPOSE_SUBMIT])
-    assert await _code(session, [governor, service], membership_pb2.AddKey(key=grant)) == ""
+    assert await code_of(session, [governor, service], membership_pb2.AddKey(key=grant)) == ""
     clerk = await _appointed(session, governor, Role.CLERK, pb.DUTY_ENROL)
     approver = await _appointed(session, governor, Role.APPROVER, pb.DUTY_CONFIRM)
     settings = StoreSettings(folder=str(stage.folder / "desk"), keys=str(stage.folder / "keys"), allow_plain=True)
@@ -228,33 +226,11 @@ async def open_desk(stage: Stage, session: Session) -> SceneDesk:
 
 async def _admit(stage: Stage, session: Session, uniqueness: Ed25519Signer) -> None:
     """The members vote the uniqueness service in, unless an earlier run did, and it begins its first key."""
-    name = "uniqueness-office"
-    state = await session.read(organisation_key(name))
-    if state.value is None:
-        members = [home_key(stage, founder.organisation) for founder in stage.network.home.genesis().founders]
-        purposes = [membership_pb2.PURPOSE_SUBMIT, membership_pb2.PURPOSE_GOVERN, membership_pb2.PURPOSE_ATTEST]
-        grant = membership_pb2.KeyGrant(key=signer_pb(uniqueness.signer), purposes=purposes)
-        add = membership_pb2.AddOrganisation(
-            id=name, name_zh="唯一性服务", name_en="Uniqueness Office", roles=[UNIQUENESS_ROLE], keys=[grant]
-        )
-        propose = membership_pb2.Propose(
-            epoch=state.checkpoint.epoch,
-            expires_at_ms=state.checkpoint.time_ms + PROPOSAL_MS,
-            acts=[membership_pb2.Act(add_organisation=add)],
-        )
-        proven = await session.submit_one(session.sign([_operation(propose)], [members[0]]))
-        assert proven.failed is None, proven.failed
-        for member in members[1 : quorum(len(members))]:
-            approve = membership_pb2.Approve(proposal_id=proven.id, epoch=state.checkpoint.epoch)
-            assert await _code(session, [member], approve) == ""
+    office = Office("uniqueness-office", "唯一性服务", "Uniqueness Office", (UNIQUENESS_ROLE,), uniqueness)
+    await admit(stage, session, [office])
     key = await session.read(TAG_KEY_KEY)
     if not load_tag_key({TAG_KEY_KEY: key.value}.get).key_version:
-        assert await _code(session, [uniqueness], pb.RotateTagKey(key_version=1)) == ""
-
-
-def home_key(stage: Stage, organisation: str) -> TransactionSigner:
-    """A member's key on this machine."""
-    return stage.network.home.signer(organisation)
+        assert await code_of(session, [uniqueness], pb.RotateTagKey(key_version=1)) == ""
 
 
 async def _appointed(session: Session, governor: TransactionSigner, role: Role, duty: pb.Duty.ValueType) -> Staff:
@@ -263,21 +239,7 @@ async def _appointed(session: Session, governor: TransactionSigner, role: Role, 
     purposes = [membership_pb2.PURPOSE_SUBMIT, membership_pb2.PURPOSE_ATTEST]
     add = membership_pb2.AddKey(key=membership_pb2.KeyGrant(key=signer_pb(card.signer), purposes=purposes))
     appoint = pb.AppointOfficer(key=signer_pb(card.signer), officer=number, duties=[duty])
-    assert await _code(session, [governor, card], add, appoint) == ""
+    assert await code_of(session, [governor, card], add, appoint) == ""
     ids = [new_id() for _ in range(4)]
     officer = Officer(ids[0], ids[1], role.title(), role, REGISTRAR, ids[2], ids[3], unix_ms(), bytes(32))
     return Staff(officer, card, number)
-
-
-async def _code(session: Session, signers: Sequence[TransactionSigner], *messages: Message | Operation) -> str:
-    operations = [one if isinstance(one, Operation) else _operation(one) for one in messages]
-    try:
-        proven = await session.submit_one(session.sign(operations, signers))
-    except Refused as refused:
-        return refused.code
-    return "" if proven.failed is None else proven.failed.code
-
-
-def _operation(message: Message) -> Operation:
-    package = message.DESCRIPTOR.full_name.split(".")[1]
-    return Operation.make(f"{package}.{message.DESCRIPTOR.name}", encode(message))

@@ -4,6 +4,7 @@
 from collections.abc import Iterator
 
 import pytest
+from google.protobuf.message import Message
 from sqlalchemy import Connection, Engine, select
 from store_rig import Rig
 
@@ -11,8 +12,23 @@ from chain.types import Height, Millis, TransactionId
 from service.index import Event
 from service.store.engine import make_engine
 from tests.rig import operation
-from tests.trace_rig import CUT, REGULATOR, TRADERS, TraceRig, crate, kg, lot, serial, sscc
+from tests.trace_rig import (
+    CABBAGE,
+    CUT,
+    FIELD,
+    REGULATOR,
+    TRADERS,
+    TraceRig,
+    crate,
+    kg,
+    lot,
+    participant,
+    product,
+    serial,
+    sscc,
+)
 from traceability.api.trace_index import FoodTables, contents_table, metadata, recalls_table, refusals_table
+from traceability.api.trace_records import Records, describe
 from traceability.api.trace_search import IndexedEvents
 from traceability.drill import drill
 from traceability.graph import trace_back, trace_forward
@@ -42,7 +58,7 @@ class Indexed:
             self.events.append(trace_event(message.projection, (self.leaves - 1) * 1024, unpacked=contents))
         return message
 
-    def send(self, signers: list[str], message: pb.RecordEvent | pb.DeclareError | pb.Recall | pb.LiftRecall) -> str:
+    def send(self, signers: list[str], message: Message) -> str:
         code = self.rig.signed(signers, message)
         made = operation(message)
         self.pending.append(
@@ -166,3 +182,21 @@ def test_recalls_in_force_are_listed_until_they_are_lifted(indexed: Indexed) -> 
 
 def test_item_that_nobody_named_touches_nothing(indexed: Indexed) -> None:
     assert IndexedEvents(indexed.connection).touching([lot("X")]) == {}
+
+
+def test_names_of_parties_places_and_goods_are_those_recorded_last(indexed: Indexed) -> None:
+    first, second = (product(CABBAGE, pb.UNIT_KILOGRAM, 1_000_000, name) for name in ("菜", "菜心"))
+    place = pb.RecordPlace(gln=FIELD, owner=FARM, kind=pb.PLACE_KIND_FARM, district="440604", name_zh="菜地")
+    for message in (participant(FARM, [pb.ROLE_FARM], name_zh="农场"), place, first, second):
+        assert indexed.send([REGULATOR], message) == ""
+    indexed.told("farm", "harvest", lines={lot(): kg(1)})
+    indexed.flush()
+    records = Records(indexed.connection)
+    found = (records.participant(FARM), records.place(FIELD), records.product(CABBAGE))
+    assert [one and one.name_zh for one in found] == ["农场", "菜地", "菜心"]
+    assert records.unit_of(CABBAGE) == pb.UNIT_KILOGRAM
+    assert records.unit_of(CUT) is None
+    assert describe(indexed.connection, lot()) == "菜心 L1"
+    assert describe(indexed.connection, f"01/{CABBAGE}") == "菜心"
+    assert describe(indexed.connection, lot("L2")) is None
+    assert describe(indexed.connection, f"01/{CUT}") is None

@@ -9,6 +9,7 @@ import json
 from typing import Final
 
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -47,7 +48,8 @@ def resolver_part(links: Links, root: str, name: str) -> Part:
         query = request.url.query
         target = raw.decode("ascii", "replace") + (f"?{query}" if query else "")
         headers = request.headers
-        answer = resolve(
+        answer = await run_in_threadpool(
+            resolve,
             target,
             links,
             root,

@@ -3,12 +3,13 @@
 
 Filled from certified blocks like every index, and rebuilt at any time. An event's row keeps its public projection as it
 stands in the log; a search decodes what it meets. Refusals are the regulator's list: the ledger recorded each attempt.
-Recalls here are a hint for lists; whether something is recalled, a page proves from state.
+Recalls here are a hint for lists; whether something is recalled, a page proves from state. Participants, places and
+products are kept as they were last recorded, for their names; `trace_records` reads them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -62,11 +63,20 @@ events_table = Table(
     Column("act", Integer, nullable=False),
     Column("actor", String(13), nullable=False),
     Column("place", String(13), nullable=False),
+    Column("counterparty", String(13), nullable=False),
+    Column("carrier", String(13), nullable=False),
+    Column("type", Integer, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("disposition", Integer, nullable=False),
+    Column("transaction_id", LargeBinary(HASH_BYTES), nullable=False),
     Column("projection", LargeBinary, nullable=False),
     Column("unpacked", LargeBinary, nullable=False),
     Column("declared_ms", BigInteger, nullable=False),
     Index("food_event_by_actor", "actor", "time_ms"),
     Index("food_event_by_place", "place", "time_ms"),
+    Index("food_event_by_counterparty", "counterparty", "time_ms"),
+    Index("food_event_by_step", "step", "time_ms"),
+    Index("food_event_by_disposition", "disposition", "time_ms"),
 )
 """`number`: its place in the log times 1,024, plus that in its transaction. `time_ms`: the event's own,
 `recorded_ms` its block's. `unpacked`: a projection whose lines are what came out, where the event names none."""
@@ -112,7 +122,32 @@ recalls_table = Table(
 )
 """Recalls in force; `actor` is empty for a regulator's."""
 
+records_table = Table(
+    "food_record",
+    metadata,
+    Column("kind", String(12), primary_key=True),
+    Column("number", String(14), primary_key=True),
+    Column("changed_ms", BigInteger, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+)
+"""Participants and places by GLN, products by GTIN: the message that recorded each last."""
+
 _ACTS: Final = {act: number for number, act in enumerate(Act, 1)}
+
+
+class Recorded(NamedTuple):
+    """An event as the log has it.
+
+    Attributes:
+        number: Of its row.
+        time_ms: Its block's.
+        transaction_id: For whoever asks nodes for its receipt; the operation's index is `number` modulo 1,024.
+    """
+
+    number: int
+    time_ms: int
+    projection: pb.Projection
+    transaction_id: bytes
 
 
 @dataclass(slots=True)
@@ -129,14 +164,14 @@ class FoodTables:
     """The subscriber that fills these tables."""
 
     name = "food"
-    version = 1
+    version = 2
     metadata = metadata
 
     def apply(self, connection: Connection, blocks: Sequence[ProvenBlock], events: Sequence[Event]) -> None:  # noqa: ARG002 - the protocol's
         """See `service.index.tables.Subscriber`."""
-        recorded: list[tuple[int, int, pb.Projection]] = []
+        recorded: list[Recorded] = []
         rows = Rows()
-        later: list[tuple[int, pb.DeclareError | pb.Recall | pb.LiftRecall]] = []
+        later: list[tuple[int, _Later]] = []
         for event in events:
             number = event.leaf_index * OPERATIONS_MAX + event.operation_index
             if event.type == "traceability.RecordEvent":
@@ -144,7 +179,7 @@ class FoodTables:
                 if message is not None and event.failure:
                     rows.refusals.append(_refusal(number, event, message.projection))
                 elif message is not None:
-                    recorded.append((number, event.time_ms, message.projection))
+                    recorded.append(Recorded(number, event.time_ms, message.projection, event.transaction_id))
             elif not event.failure and event.type in _LATER:
                 found = decode_event(event, _LATER[event.type])
                 assert found is not None, "an operation that took effect decodes"
@@ -154,28 +189,26 @@ class FoodTables:
             _change(connection, time_ms, change)
 
 
-_LATER: Final[dict[str, type[pb.DeclareError] | type[pb.Recall] | type[pb.LiftRecall]]] = {
-    "traceability.DeclareError": pb.DeclareError,
-    "traceability.Recall": pb.Recall,
-    "traceability.LiftRecall": pb.LiftRecall,
+_Later = pb.DeclareError | pb.Recall | pb.LiftRecall | pb.RecordParticipant | pb.RecordPlace | pb.RecordProduct
+_LATER: Final[dict[str, type[_Later]]] = {
+    f"traceability.{kind.DESCRIPTOR.name}": kind
+    for kind in (pb.DeclareError, pb.Recall, pb.LiftRecall, pb.RecordParticipant, pb.RecordPlace, pb.RecordProduct)
 }
 
 
-def add_events(
-    connection: Connection, recorded: Sequence[tuple[int, int, pb.Projection]], rows: Rows | None = None
-) -> None:
+def add_events(connection: Connection, recorded: Sequence[Recorded], rows: Rows | None = None) -> None:
     """Write the rows of recorded events.
 
     Args:
         connection: In a transaction of the caller's.
-        recorded: Number, block's time, and projection of each, in the order of recording.
+        recorded: In the order of recording.
         rows: With refusals to write as well.
     """
     rows = Rows() if rows is None else rows
-    containers = [p.parent for _, _, p in recorded if p.parent]
+    containers = [one.projection.parent for one in recorded if one.projection.parent]
     rows.contents = _load_contents(connection, containers)
-    for number, recorded_ms, projection in recorded:
-        _gather(rows, number, recorded_ms, projection)
+    for one in recorded:
+        _gather(rows, one)
     names = {item for item, _ in rows.touches} | {item for inside in rows.contents.values() for item in inside}
     numbers = _number_items(connection, sorted(names | {*rows.contents}))
     _insert(connection, events_table, rows.events)
@@ -195,8 +228,9 @@ def add_events(
     _insert(connection, contents_table, inside)
 
 
-def _gather(rows: Rows, number: int, recorded_ms: int, projection: pb.Projection) -> None:
+def _gather(rows: Rows, recorded: Recorded) -> None:
     """One event's rows."""
+    number, projection = recorded.number, recorded.projection
     act = act_of(projection)
     came_out = _pack(rows, act, projection)
     names = [line.item for line in (*projection.lines, *projection.outputs, *came_out.lines)]
@@ -208,10 +242,16 @@ def _gather(rows: Rows, number: int, recorded_ms: int, projection: pb.Projection
             "number": number,
             "id": projection.id,
             "time_ms": projection.event_time_ms,
-            "recorded_ms": recorded_ms,
+            "recorded_ms": recorded.time_ms,
             "act": _ACTS[act],
             "actor": projection.actor,
             "place": projection.place,
+            "counterparty": projection.counterparty,
+            "carrier": projection.carrier,
+            "type": projection.type,
+            "step": projection.step,
+            "disposition": projection.disposition,
+            "transaction_id": recorded.transaction_id,
             "projection": encode(projection),
             "unpacked": encode(came_out),
             "declared_ms": 0,
@@ -254,8 +294,19 @@ def _refusal(number: int, event: Event, projection: pb.Projection) -> dict[str, 
     }
 
 
-def _change(connection: Connection, time_ms: int, message: pb.DeclareError | pb.Recall | pb.LiftRecall) -> None:
+def _change(connection: Connection, time_ms: int, message: _Later) -> None:
     """What an operation changes of rows that are there."""
+    if isinstance(message, pb.RecordParticipant | pb.RecordPlace | pb.RecordProduct):
+        kind = message.DESCRIPTOR.name.removeprefix("Record").lower()
+        number = message.gtin if isinstance(message, pb.RecordProduct) else message.gln
+        mine = (records_table.c.kind == kind) & (records_table.c.number == number)
+        connection.execute(delete(records_table).where(mine))
+        _insert(
+            connection,
+            records_table,
+            [{"kind": kind, "number": number, "changed_ms": time_ms, "record": encode(message)}],
+        )
+        return
     if isinstance(message, pb.DeclareError):
         row = update(events_table).where(events_table.c.id == bindparam("event")).values(declared_ms=time_ms)
         connection.execute(row, {"event": message.event})

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Puts the service of food records together from a process's settings: network, index, keys, and the parts on them."""
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+
+from cli.staffing import office_ledger, signer_of
+from service.app import Part
+from service.nodes import read_network
+from service.serve import Ground
+from service.settings import Address
+from service.sign_in.door import Door
+from service.sign_in.part import staffed_parts
+from service.store.replays import unix_ms
+from traceability.api.context import TRACE_SITE, TraceContext, food_index, ground_part
+from traceability.api.resolving import resolver_part
+from traceability.api.trace_records import describe
+from traceability.resolver import PageLinks
+
+RESOLVER_NAME = "Zhixin food records"
+_PARTS = ("shopper", "trader", "regulator")
+
+
+def trace_parts(ground: Ground, address: Address) -> Sequence[Part]:
+    """The parts of `zhixin serve trace`.
+
+    Raises:
+        ConfigError: No network is named, or what is named can't be read.
+        KeyFileError: A key file can't be read or opened.
+        StorageError: The index's database can't be reached.
+    """
+    assert ground.store is not None, "the service says that it needs one"
+    ledger = office_ledger(ground.settings, "")
+    context = trace_context(ground, address)
+    return [
+        *staffed_parts(ground.store, address, TRACE_SITE, ledger),
+        ground_part(context),
+        resolver_part(_links(context), context.origin, RESOLVER_NAME),
+        *(make(context) for make in _made_parts()),
+    ]
+
+
+def trace_context(ground: Ground, address: Address) -> TraceContext:
+    """What the parts share.
+
+    Raises:
+        ConfigError: No network is named, or what is named can't be read.
+        KeyFileError: A key file can't be read or opened.
+        StorageError: The index's database can't be reached.
+    """
+    assert ground.store is not None, "the service says that it needs one"
+    network = read_network(ground.settings.ledger)
+    signing = ground.settings.signing
+    return TraceContext(
+        store=ground.store,
+        index=food_index(ground.settings, network.genesis),
+        door=Door(network.genesis, network.endpoints),
+        genesis=network.genesis,
+        genesis_raw=network.raw,
+        submit_key=signer_of(signing, "signing.submit_key", signing.submit_key),
+        address=address,
+        settings=ground.settings,
+        now=unix_ms,
+    )
+
+
+def _links(context: TraceContext) -> PageLinks:
+    """Links of labels to this service's own pages."""
+
+    def known(item: str) -> str | None:
+        with context.reading() as connection:
+            return describe(connection, item)
+
+    return PageLinks(context.origin, known)
+
+
+def _made_parts() -> list[Callable[[TraceContext], Part]]:
+    """`traceability.api.<name>.part.<name>_part`, of those that are there."""
+    found: list[Callable[[TraceContext], Part]] = []
+    for name in _PARTS:
+        module = f"traceability.api.{name}"
+        if find_spec(module) is not None and find_spec(f"{module}.part") is not None:
+            found.append(getattr(import_module(f"{module}.part"), f"{name}_part"))
+    return found
