@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Documents as files: what `traceability.documents` says, printed and translated."""
