@@ -27,6 +27,7 @@ class Role(StrEnum):
     SUPERVISOR = "supervisor"
     AUDITOR = "auditor"
     OPERATOR = "operator"
+    TRADER = "trader"
 
 
 class Permission(StrEnum):
@@ -42,6 +43,7 @@ class Permission(StrEnum):
     ERASE = "erase"
     REGISTER_KEY = "register-key"
     OPERATE = "operate"
+    TRADE = "trade"
 
 
 PERMISSIONS = MappingProxyType(
@@ -60,9 +62,11 @@ PERMISSIONS = MappingProxyType(
         ),
         Role.AUDITOR: frozenset({Permission.READ_RECORDS, Permission.READ_AUDIT}),
         Role.OPERATOR: frozenset({Permission.OPERATE}),
+        Role.TRADER: frozenset({Permission.TRADE}),
     }
 )
-"""Administrators manage people and touch no records; nobody both enrols and approves."""
+"""Administrators manage people and touch no records; nobody both enrols and approves. A trader works for somebody who
+is no member of the network: a farm, a carrier, a market. What they may sign for stands on the ledger."""
 
 
 class Duty(StrEnum):

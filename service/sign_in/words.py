@@ -11,6 +11,7 @@ ROLE_KEYS = {
     Role.SUPERVISOR: "role.supervisor",
     Role.AUDITOR: "role.auditor",
     Role.OPERATOR: "role.operator",
+    Role.TRADER: "role.trader",
 }
 ROLE_ABOUT_KEYS = {
     Role.ADMINISTRATOR: "role.administrator-about",
@@ -19,6 +20,7 @@ ROLE_ABOUT_KEYS = {
     Role.SUPERVISOR: "role.supervisor-about",
     Role.AUDITOR: "role.auditor-about",
     Role.OPERATOR: "role.operator-about",
+    Role.TRADER: "role.trader-about",
 }
 
 
