@@ -169,7 +169,22 @@ def test_card_replaced_is_revoked_as_such(small: StatusRig) -> None:
     person = small.cards.person()
     old, _ = small.cards.active(person)
     assert small.reason(old) is None
-    new, _ = small.cards.printed(person, CardReason.DAMAGED, old)
+    new, _ = small.cards.active(person, CardReason.DAMAGED, old)
+    assert (small.reason(old), small.reason(new)) == (None, None)
+    operations, _ = cards_binding.revocation(
+        small.cards.card(old), small.cards.registration(person), small.cards.record(person), CardReason.DAMAGED
+    )
+    assert small.cards.act(Role.APPROVER, operations) == ""
+    assert (small.reason(old), small.reason(new)) == (Reason.REPLACED, None)
+
+
+def test_lost_card_is_revoked_as_replaced_once_the_new_one_is_bound(small: StatusRig) -> None:
+    person = small.cards.person()
+    old, _ = small.cards.active(person)
+    assert small.reason(old) is None
+    small.suspend(old)
+    small.cards.observe(old)
+    new, _ = small.cards.printed(person, CardReason.LOST, old)
     assert (small.reason(old), small.reason(new)) == (Reason.REPLACED, None)
 
 

@@ -209,6 +209,48 @@ async def test_lost_card_is_replaced_and_the_new_one_revoked(sqlite_rig: Rig, tm
         assert "Its keys ended" in (await clerk.get(new)).text
 
 
+async def test_lost_card_is_stopped_by_asking_for_another(sqlite_rig: Rig, tmp_path: Path) -> None:
+    async with desk_of(sqlite_rig, tmp_path) as desk:
+        clerk, approver = await desk.officer(), await desk.officer(Role.APPROVER, "Wang Fang")
+        old = await card_in_hand(desk, clerk, approver)
+        desk.ledger.is_reachable = False
+        assert (await clerk.post(f"/cards/{old}/replace", reason="lost")).status_code == 503
+        assert only(desk, Card).id == old, "no other card is asked for while the lost one may work"
+        desk.ledger.is_reachable = True
+        assert (await clerk.post(f"/cards/{old}/replace", reason="lost")).status_code == 303
+        with desk.store.read() as session:
+            assert cards.own(session, ORGANISATION, old).state == CardState.SUSPENDED
+
+
+async def test_damaged_card_is_stopped_at_the_hand_over_of_the_new_one_and_ended_by_an_approver(
+    sqlite_rig: Rig, tmp_path: Path
+) -> None:
+    async with desk_of(sqlite_rig, tmp_path) as desk:
+        clerk, approver = await desk.officer(), await desk.officer(Role.APPROVER, "Wang Fang")
+        old = await card_in_hand(desk, clerk, approver)
+        new = (await clerk.post(f"/cards/{old}/replace", reason="damaged")).headers["location"]
+        assert (await clerk.post(f"{new}/make", reader="emulated", serial="CC26-0004")).status_code == 303
+        await signed(clerk, await clerk.post(f"{new}/propose"))
+        await signed(approver, await approver.post(f"{new}/confirm"))
+        await clerk.get(new)
+        await clerk.post(f"{new}/printed")
+        assert "The holder has the card" in (await clerk.get(f"/cards/{old}")).text
+        pin = letter_of(desk.context, ORGANISATION, new.rpartition("/")[2]).pin
+        fields = {"reader": "emulated", "given_pin": pin, "own_pin": OWN_PIN, "again": OWN_PIN, "seen": "yes"}
+        assert (await clerk.post(f"{new}/hand-over", **fields)).status_code == 303
+        page = (await clerk.get(f"/cards/{old}")).text
+        assert "Stopped: the holder has the new card" in page
+        assert "/reinstate" not in page
+        assert "End its keys for good" not in page, "a clerk does not end keys"
+        assert (await clerk.post(f"/cards/{old}/reinstate", method="document-inspected")).status_code == 409
+        assert old in (await approver.get("/cards")).text
+        shown = (await approver.get(f"/cards/{old}")).text
+        assert 'name="reason" value="damaged"' in shown
+        await signed(approver, await approver.post(f"/cards/{old}/revoke", reason="damaged"))
+        assert "Another card took its place" in (await approver.get(f"/cards/{old}", "en")).text
+        assert old not in (await approver.get("/cards", "zh-CN")).text
+
+
 async def test_officers_do_what_their_role_lets_them(sqlite_rig: Rig, tmp_path: Path) -> None:
     async with desk_of(sqlite_rig, tmp_path) as desk:
         clerk, approver = await desk.officer(), await desk.officer(Role.APPROVER, "Wang Fang")

@@ -129,16 +129,21 @@ def test_person_has_one_card_and_gets_a_second_only_in_its_place(desk: CardsRig)
             cards.request(desk.desk, desk.clerk, person, reason, replaces)
     with pytest.raises(Problem, match=r"card\.unknown"):
         cards.request(desk.desk, desk.clerk, person, Reason.LOST, "0" * 32)
-    cards.request(desk.desk, desk.clerk, person, Reason.LOST, card_id)
+    cards.request(desk.desk, desk.clerk, person, Reason.DAMAGED, card_id)
     with pytest.raises(Problem, match=r"card\.has-one"):
-        cards.request(desk.desk, desk.clerk, person, Reason.LOST, card_id)
+        cards.request(desk.desk, desk.clerk, person, Reason.DAMAGED, card_id)
 
 
-def test_replacing_card_ends_the_other_one_in_the_same_act(desk: CardsRig) -> None:
+def test_lost_card_is_stopped_before_another_is_asked_for_and_ends_when_that_is_bound(desk: CardsRig) -> None:
     person = desk.person()
     old, _ = desk.active(person)
+    with pytest.raises(Problem, match=r"card\.stop-first"):
+        cards.request(desk.desk, desk.clerk, person, Reason.LOST, old)
+    operations = cards_binding.suspension(desk.card(old), desk.registration(person), desk.record(person))
+    assert desk.act("desk@p256", operations) == ""
+    assert desk.observe(old) is CardState.SUSPENDED
     new, _ = desk.made(person, Reason.LOST, old)
-    assert is_counting(desk, old)
+    assert not is_counting(desk, old)
     assert desk.bind(new) is CardState.BOUND
     assert not is_counting(desk, old)
     assert is_counting(desk, new)

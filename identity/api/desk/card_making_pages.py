@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages on which a card meets a reader or a printer: made, printed, handed over; and stopped by telephone."""
 
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
-from identity.api.desk import cards, cards_phone
+from chain.errors import Refused
+from client.errors import TransportError
+from identity.api.desk import cards, cards_phone, cards_replacing
 from identity.api.desk import cards_problems as kinds
 from identity.api.desk.base import Clerk, DeskContext, Reader, desk_of, show
 from identity.api.desk.card_pages import PATH, look
@@ -134,7 +137,16 @@ def _add_making(router: APIRouter) -> None:
             await run_in_threadpool(meet)
         except CardError as error:
             raise explained(error) from None
+        await _stop_replaced(desk, officer, looked.card.replaces)
         return RedirectResponse(f"{PATH}/{card_id}", 303)
+
+
+async def _stop_replaced(desk: DeskContext, officer: Officer, replaced: str | None) -> None:
+    """Stop the card that the holder no longer needs; where that fails the desk tries again by itself."""
+    if replaced is None or desk.service_key is None:
+        return
+    with suppress(TransportError, Refused, Problem):
+        await cards_replacing.stop(desk, officer.organisation, replaced)
 
 
 def _add_phone(router: APIRouter) -> None:

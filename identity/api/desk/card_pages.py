@@ -21,6 +21,8 @@ from identity.api.desk.cards import Opened, Reason
 from identity.api.desk.cards_history import history, receipt_of
 from identity.api.desk.cards_life import COUNTS, LIVING, CardState, CardStep, is_possible
 from identity.api.desk.cards_people import Registered, registered
+from identity.api.desk.cards_phone import suspend as suspend_at_once
+from identity.api.desk.cards_replacing import ending, successor
 from identity.api.desk.cards_signing import to_sign
 from identity.api.desk.cards_words import EVENT_KEYS, METHOD_KEYS, REASON_KEYS, STATE_KEYS, WAY
 from identity.api.desk.details import METHODS, Method
@@ -113,11 +115,13 @@ def _add_lists(router: APIRouter) -> None:
             cards.expire_due(desk, session, officer.organisation)
         with desk.store.read() as session:
             groups = [(state, cards.in_state(session, officer.organisation, state)) for state in states]
+            ends = ending(session, officer.organisation)
         return show(
             request,
             officer,
             "desk/cards/waiting.html",
             groups=groups,
+            ends=ends,
             state_keys=STATE_KEYS,
             reason_keys=REASON_KEYS,
             reference_of=cards_binding.reference_of,
@@ -135,7 +139,7 @@ def _add_lists(router: APIRouter) -> None:
                 raise Elsewhere(f"/look-up?person={person_id}") from None
             holder = registered(desk, session, officer.organisation, person_id)
             held = cards.of_person(session, person_id)
-        living = any(row.state in LIVING for row in held)
+        living = any(row.state in LIVING and row.ending_ms is None for row in held)
         return show(
             request,
             officer,
@@ -188,13 +192,14 @@ def _add_card(router: APIRouter) -> None:
         return RedirectResponse(f"{PATH}/{card_id}", 303)
 
     @router.post(PATH + "/{card_id}/replace")
-    def replace(card_id: str, request: Request, officer: Clerk, reason: Text) -> Response:
+    async def replace(card_id: str, request: Request, officer: Clerk, reason: Text) -> Response:
         desk = desk_of(request)
-        with desk.store.read() as session:
-            card = cards.opened(desk, session, officer.organisation, card_id)
+        card = (await look(desk, officer, card_id, needs_ledger=False)).card
         if reason not in REASON_KEYS or not is_possible(card.state, CardStep.REPLACE):
             raise Problem(kinds.STEP)
-        new = cards.request(desk, officer, card.person_id, Reason(reason), card_id)
+        if reason == Reason.LOST and card.state in COUNTS and desk.service_key is not None:
+            await suspend_at_once(desk, officer, card_id)  # somebody else may have it
+        new = await run_in_threadpool(cards.request, desk, officer, card.person_id, Reason(reason), card_id)
         return RedirectResponse(f"{PATH}/{new}", 303)
 
     @router.post(PATH + "/{card_id}/destroy")
@@ -265,6 +270,7 @@ def _show(request: Request, desk: DeskContext, officer: Officer, looked: Looked)
     card = looked.card
     with desk.store.read() as session:
         steps = history(session, cards.own(session, officer.organisation, card.id))
+        new = successor(session, card.id) if card.is_ending else None
     shop = request.app.state.shop
     return show(
         request,
@@ -272,6 +278,7 @@ def _show(request: Request, desk: DeskContext, officer: Officer, looked: Looked)
         "desk/cards/card.html",
         card=card,
         holder=looked.holder,
+        successor=new,
         proposed=looked.is_proposed,
         answers=looked.answers,
         steps=steps,

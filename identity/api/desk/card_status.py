@@ -169,7 +169,7 @@ def known_cards(desk: DeskContext) -> list[KnownCard]:
             opened = cards.read(desk, session, row)
             registration = json.loads(people.open(session, holder, DeskPerson.secrets) or "{}").get("registration")
             if opened.guid is not None and registration:
-                is_replaced = row.state == CardState.REPLACED or row.id in replaced
+                is_replaced = row.state == CardState.REPLACED or row.ending_ms is not None or row.id in replaced
                 key = person_key(bytes.fromhex(registration))
                 found.append(KnownCard(opened.guid, key, opened.commitments, is_replaced))
     return found

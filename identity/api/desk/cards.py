@@ -116,8 +116,14 @@ class Opened:
     requested_ms: int
     since_ms: int
     expires_ms: int | None
+    ending_ms: int | None
     guid: str | None
     keys: Sequence[BoundKey]
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether its holder has the card that replaces it: what is left is to end its keys."""
+        return self.ending_ms is not None
 
     @property
     def commitments(self) -> list[bytes]:
@@ -132,7 +138,8 @@ def request(desk: DeskContext, officer: Officer, person_id: str, reason: Reason,
         The card's id.
 
     Raises:
-        Problem: The person is not registered here, or has a card that this one does not replace.
+        Problem: The person is not registered here, has a card that this one does not replace, or lost one whose keys
+            still count: that one is stopped first.
     """
     with desk.store.write() as session:
         return request_in(desk, session, officer, person_id, reason, replaces)
@@ -149,12 +156,14 @@ def request_in(
     """The same within a transaction that writes. Raises as `request` does."""
     registered(desk, session, officer.organisation, person_id, held=True)
     held = session.scalars(select(Card).where(Card.person_id == person_id).with_for_update()).all()
-    living = {row.id for row in held if row.state in LIVING}
+    living = {row.id for row in held if row.state in LIVING and row.ending_ms is None}
     known = {row.id for row in held if row.state in BOUND_KEYS}
     if replaces is not None and replaces not in known:
         raise Problem(kinds.UNKNOWN_CARD)
     if living - {replaces} or (replaces is None) != (reason is Reason.FIRST):
         raise Problem(kinds.HAS_CARD)
+    if reason is Reason.LOST and any(row.id == replaces and row.state in COUNTS for row in held):
+        raise Problem(kinds.STOP_FIRST)
     row = Card(
         id=new_id(),
         person_id=person_id,
@@ -208,6 +217,7 @@ def read(desk: DeskContext, session: Session, row: Card) -> Opened:
         row.requested_ms,
         row.since_ms,
         row.expires_ms,
+        row.ending_ms,
         people.open(session, row, Card.guid),
         [BoundKey(**key) for key in keys],
     )
@@ -272,6 +282,8 @@ def step(
     except StepRefused:
         raise Problem(kinds.STEP) from None
     row.suspended_from = before if what is CardStep.SUSPEND else None
+    if state not in BOUND_KEYS:
+        row.ending_ms = None
     row.state, row.since_ms = state, desk.now()
     note(desk, session, row, what, state, NOBODY if officer is None else officer.staff_id, receipt=receipt)
     desk.store.record(session, Act(SYSTEM if officer is None else officer.person_id, f"card.{what}", row.id))
@@ -351,8 +363,9 @@ def observe_in(desk: DeskContext, session: Session, row: Card, record: pb.Person
         state = step(desk, session, row, CardStep.BIND, None)
         _end_replaced(desk, session, row, suspended)
     if state in BOUND_KEYS and not here:
-        replaced = session.scalar(select(Card.id).where(Card.replaces == row.id, Card.state.in_(BOUND_KEYS)))
-        return step(desk, session, row, CardStep.REPLACE if replaced else CardStep.REVOKE, None)
+        by_another = select(Card.id).where(Card.replaces == row.id, Card.state.in_(BOUND_KEYS))
+        is_replaced = row.ending_ms is not None or session.scalar(by_another) is not None
+        return step(desk, session, row, CardStep.REPLACE if is_replaced else CardStep.REVOKE, None)
     if state in COUNTS and here and all(here):
         return step(desk, session, row, CardStep.SUSPEND, None)
     if state is CardState.SUSPENDED and here and not any(here):

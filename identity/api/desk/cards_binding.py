@@ -2,7 +2,8 @@
 """What officers sign about a card: its keys bound, stopped, given back, ended. No act says whose card it is.
 
 Binding takes two officers: one proposes the commitments of the card's keys, another confirms exactly these. A card that
-replaces another ends the other's keys in the same change, so that at no time both or neither count by accident.
+replaces a lost one ends the lost one's keys in the same change. Any other goes on working until its holder has the new
+one in hand: see `cards_replacing`.
 """
 
 from collections.abc import Sequence
@@ -42,11 +43,12 @@ def change_of(card: Opened, replaced: Opened | None, record: pb.PersonRecord) ->
 
     Args:
         card: Personalised.
-        replaced: The card that it replaces; keys of it that still stand end.
+        replaced: The card that it replaces; keys of a lost one that still stand end.
         record: The registration.
     """
     standing = {key.commitment for key in record.keys}
-    ends = [] if replaced is None else [one for one in replaced.commitments if one in standing]
+    lost = replaced.commitments if replaced is not None and card.reason is Reason.LOST else []
+    ends = [one for one in lost if one in standing]
     binds = [pb.NewKey(purpose=key.purpose, commitment=key.commitment) for key in card.keys]
     return pb.Change(binds=binds, ends=ends)
 
@@ -121,10 +123,10 @@ def reinstatement(
     """The act by which a suspended card counts again: its holder is there, and was proofed.
 
     Raises:
-        Problem: The card is not suspended.
+        Problem: The card is not suspended, or its holder has the card that replaces it.
     """
     stopped = _standing(card, record, suspended=True)
-    if card.state is not CardState.SUSPENDED or not stopped:
+    if card.state is not CardState.SUSPENDED or card.is_ending or not stopped:
         raise Problem(kinds.STEP)
     operations = _statuses(registration, stopped, pb.STATUS_REINSTATED, pb.REASON_HOLDER_REQUEST, method)
     said = [words("card.act-reinstate", card=reference_of(card.id)), words("card.act-present")]

@@ -20,6 +20,7 @@ from identity.api.desk import cards_problems as kinds
 from identity.api.desk.base import DeskContext
 from identity.api.desk.cards import Opened, forget_secrets, opened, own, step
 from identity.api.desk.cards_life import CardState, CardStep
+from identity.api.desk.cards_replacing import begin_ending
 from identity.api.desk.cards_tables import Card
 from identity.cards.card import WrongPin
 from identity.cards.objects import Slot
@@ -174,3 +175,4 @@ def _sign(desk: DeskContext, officer: Officer, card: Opened, piv: Piv, own_pin: 
         row = own(session, officer.organisation, card.id, held=True)
         desk.store.people.seal(session, row, Card.receipt, signed.encode())
         step(desk, session, row, CardStep.ACTIVATE, officer)
+        begin_ending(session, row, desk.now())  # in one transaction: no crash leaves two cards that work for good

@@ -31,7 +31,8 @@ class CardState(StrEnum):
     ACTIVE = "active"
     SUSPENDED = "suspended"
     REPLACED = "replaced"
-    """Another card of the same holder has taken its place: its keys ended when those of the other were bound."""
+    """Another card of the same holder has taken its place: its keys ended, at once if it was lost and else when the
+    holder had the other in hand."""
     REVOKED = "revoked"
     EXPIRED = "expired"
     FAILED = "failed"

@@ -20,6 +20,7 @@ LETTER_GONE = ProblemKind("card.letter-gone", 410)
 NO_SUCH_CARD = ProblemKind("card.no-match", 404)
 TOO_MANY_CALLS = ProblemKind("card.too-many-calls", 429)
 NO_SERVICE_KEY = ProblemKind("card.no-service-key", 503)
+STOP_FIRST = ProblemKind("card.stop-first", 409)
 NO_SHOP = ProblemKind("card.no-workshop", 503)
 REMOVED = ProblemKind("card.removed", 409)
 NO_CARD = ProblemKind("card.none", 409)
@@ -52,6 +53,7 @@ CARD_KINDS: tuple[ProblemKind, ...] = (
     NO_SUCH_CARD,
     TOO_MANY_CALLS,
     NO_SERVICE_KEY,
+    STOP_FIRST,
     NO_SHOP,
     REMOVED,
     NO_CARD,

@@ -63,7 +63,10 @@ class StockCount(Base):
 
 
 class Card(PersonalRow):
-    """Somebody's card. `work` is the journal of its personalisation, `letter` what the PIN letter is to say."""
+    """Somebody's card. `work` is the journal of its personalisation, `letter` what the PIN letter is to say.
+
+    `ending_ms`: since when its holder has the card that replaces it, until the ledger has none of its keys.
+    """
 
     __tablename__ = "desk_card"
 
@@ -71,7 +74,8 @@ class Card(PersonalRow):
     suspended_from: Mapped[str | None] = mapped_column(String(16), nullable=True)
     reason: Mapped[str] = mapped_column(String(16))
     serial: Mapped[str | None] = mapped_column(String(SERIAL_CHARACTERS_MAX), nullable=True, unique=True)
-    replaces: Mapped[str | None] = mapped_column(String(32), nullable=True)
+    replaces: Mapped[str | None] = mapped_column(String(32), nullable=True, index=True)
+    ending_ms: Mapped[int | None] = mapped_column(BigInteger, nullable=True, index=True)
     requested_by: Mapped[str] = mapped_column(String(32))
     requested_ms: Mapped[int] = mapped_column(BigInteger)
     since_ms: Mapped[int] = mapped_column(BigInteger)

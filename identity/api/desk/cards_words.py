@@ -49,6 +49,7 @@ EVENT_KEYS = {
     "suspend": "card.event-suspend",
     "phone": "card.event-phone",
     "reinstate": "card.event-reinstate",
+    "supersede": "card.event-supersede",
     "replace": "card.event-replace",
     "revoke": "card.event-revoke",
     "expire": "card.event-expire",

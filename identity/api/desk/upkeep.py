@@ -12,6 +12,7 @@ from sqlalchemy import delete, select
 from starlette.concurrency import run_in_threadpool
 
 from identity.api.desk.base import DAY_MS, HOUR_MS, DeskContext
+from identity.api.desk.cards_replacing import AGAIN_MS, stop_all
 from identity.api.desk.erasing import due, erase
 from identity.api.desk.follow import follow_all, send_again
 from identity.api.desk.states import CaseKind, CaseState, PersonState
@@ -29,11 +30,14 @@ BATCH = 100
 
 async def keep_up(desk: DeskContext) -> None:
     """Do rounds until cancelled; a failure is logged and the next round tries again."""
-    tidied_ms = 0
+    tidied_ms = stopped_ms = 0
     while True:
         try:
             await send_again(desk)
             await run_in_threadpool(follow_all, desk)
+            if desk.now() - stopped_ms >= AGAIN_MS:
+                stopped_ms = desk.now()
+                await stop_all(desk)
             if desk.now() - tidied_ms >= HOUR_MS:
                 await run_in_threadpool(tidy, desk)
                 tidied_ms = desk.now()
