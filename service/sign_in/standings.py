@@ -3,7 +3,7 @@
 
 What an organisation may do and which keys are its own stands on the ledger. A request that needs to know waits for at
 most `WAIT_SECONDS_MAX`; an answer serves for `FRESH_MS`, and while the ledger does not answer for `KEPT_MS_MAX`; after
-that nobody gets through. Refusals are asked about again at once, so that whoever was just registered need not wait.
+that nobody gets through. A refusal is never remembered, so that whoever was just registered need not wait.
 Nothing here runs in a worker thread or keeps one: a slow ledger takes no thread from anybody.
 """
 
@@ -28,7 +28,7 @@ FRESH_MS = 15_000
 KEPT_MS_MAX = 60_000
 """The same while no node answers: long enough for a network that has lost its leader, short enough to name."""
 AGAIN_MS = 1_000
-"""A refusal, or a ledger that did not answer, is asked about no oftener."""
+"""A ledger that did not answer is asked no oftener."""
 WAIT_SECONDS_MAX = 3.0
 """A page waits no longer for the ledger; the question goes on and serves the next one."""
 REMEMBERED_MAX = 4_096
@@ -82,20 +82,25 @@ class Standings:
             Problem: The organisation is not an active member with the role, the key is not its own, or nothing is
                 known of it.
         """
-        standing = await self.find(officer.organisation, officer.signer)
+        standing = await self.find(officer.organisation, officer.signer, needs_key=needs_key)
         if not standing.has_role(self._role):
             raise Problem(kinds.STANDING_ORGANISATION)
         if needs_key and not standing.is_key_usable():
             raise Problem(kinds.STANDING_KEY)
 
-    async def find(self, organisation: str, signer: Signer) -> Standing:
-        """What the ledger says, no older than `KEPT_MS_MAX`.
+    async def find(self, organisation: str, signer: Signer, *, needs_key: bool = True) -> Standing:
+        """What the ledger says, no older than `KEPT_MS_MAX`; asked just now where it is a refusal.
+
+        Args:
+            organisation: Id of the organisation.
+            signer: What the officer signs with.
+            needs_key: Whether a key that is not usable is a refusal.
 
         Raises:
             Problem: It did not answer for longer.
         """
         entry = self._entry((organisation, signer))
-        if not self._is_fresh(entry):
+        if not self._is_fresh(entry, needs_key=needs_key):
             if entry.asking is None and (entry.tried_ms is None or self._now() - entry.tried_ms >= AGAIN_MS):
                 entry.asking = asyncio.create_task(self._ask(entry, organisation, signer))
             if entry.asking is not None:
@@ -119,11 +124,11 @@ class Standings:
             self._remembered.popitem(last=False)
         return entry
 
-    def _is_fresh(self, entry: _Remembered) -> bool:
+    def _is_fresh(self, entry: _Remembered, *, needs_key: bool) -> bool:
         if entry.standing is None:
             return False
-        is_good = entry.standing.has_role(self._role) and entry.standing.is_key_usable()
-        return self._now() - entry.read_ms < (FRESH_MS if is_good else AGAIN_MS)
+        is_good = entry.standing.has_role(self._role) and (not needs_key or entry.standing.is_key_usable())
+        return is_good and self._now() - entry.read_ms < FRESH_MS
 
     async def _ask(self, entry: _Remembered, organisation: str, signer: Signer) -> None:
         """One question; of several requests at once one asks for all."""
