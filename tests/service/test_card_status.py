@@ -300,6 +300,21 @@ async def test_nobody_is_told_that_a_card_counts_while_the_ledger_cannot_be_reac
         assert (await client.get("/pki/cards.crl")).status_code == 503
 
 
+async def test_readiness_names_a_status_tick_that_is_broken(sqlite_rig: Rig) -> None:
+    desk = await asyncio.to_thread(StatusRig.of, sqlite_rig)
+    source = RuledSource(desk.cards, is_reachable=False)
+    async with served(desk, source) as (client, app):
+        never = await client.get("/ready")
+        assert (never.status_code, "card-status.published" in never.text) == (503, True)
+        source.is_reachable = True
+        app.state.card_status.now = await publish(desk.cards.desk, desk.keys, source)
+        assert (await client.get("/ready")).json()["checks"] == {"card-status.published": "ok"}
+        desk.cards.rig.clock_ms += MINUTE_MS
+        assert (await client.get("/ready")).status_code == 200
+        desk.cards.rig.clock_ms += 1_000
+        assert (await client.get("/ready")).status_code == 503, "no tick succeeded for more than a minute"
+
+
 @pytest.mark.parametrize("question_", [b"", b"?", bytes(5000)])
 async def test_question_that_is_none_gets_a_refusal_as_an_answer(sqlite_rig: Rig, question_: bytes) -> None:
     desk = await asyncio.to_thread(StatusRig.of, sqlite_rig)

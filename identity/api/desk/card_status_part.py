@@ -19,10 +19,12 @@ from starlette.responses import Response
 
 from chain.errors import LedgerError
 from client.errors import TransportError
+from identity.api.desk.base import DeskContext
 from identity.api.desk.card_keys import CardKeys
 from identity.api.desk.card_status import LedgerSource, Publication, Source, publish
 from identity.cards import ocsp
 from identity.cards.authority import REVOCATION_LIST_VALID
+from identity.standing import AGE_S_MAX
 from service import problems
 from service.app import Part
 from service.errors import StorageError, TokenError
@@ -65,10 +67,12 @@ def card_status_part(keys: CardKeys, *, source: Source | None = None) -> Part:
     """
     status = CardStatus(keys)
     tasks: list[asyncio.Task[None]] = []
+    desks: list[DeskContext] = []
 
     async def start(app: FastAPI) -> None:
         way = LedgerSource(app.state.door) if source is None else source
         app.state.card_status = status
+        desks.append(app.state.desk)
         tasks.append(asyncio.create_task(_tick(app, status, way)))
 
     async def stop(_app: FastAPI) -> None:
@@ -77,7 +81,11 @@ def card_status_part(keys: CardKeys, *, source: Source | None = None) -> Part:
             with suppress(asyncio.CancelledError):
                 await task
 
-    return Part("card-status", [_router(status)], start=start, stop=stop, machine_paths=[PATH])
+    async def is_published() -> bool:
+        return bool(desks) and status.is_fresh(desks[-1].now() // 1000, AGE_S_MAX)
+
+    checks = {"published": is_published}
+    return Part("card-status", [_router(status)], start=start, stop=stop, checks=checks, machine_paths=[PATH])
 
 
 async def _tick(app: FastAPI, status: CardStatus, source: Source) -> None:
