@@ -9,6 +9,7 @@ Source: docs/identity.md; docs/protocol.md, section 4.
 from typing import Final
 
 from chain.module import Context, Domain, rule
+from identity.access_rules import join_sealed, record_accesses, seal_access
 from identity.issuing import check_attestation, issuer_of
 from identity.legal_persons import (
     confirm_legal_person,
@@ -59,6 +60,9 @@ _RULES: Final = (
     rule(pb.GrantMandate, grant_mandate),
     rule(pb.AcceptMandate, accept_mandate),
     rule(pb.EndMandate, end_mandate),
+    rule(pb.RecordAccesses, record_accesses),
+    rule(pb.SealAccess, seal_access),
+    rule(pb.JoinSealed, join_sealed),
 )
 
 

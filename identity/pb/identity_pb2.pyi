@@ -8,7 +8,7 @@ said of companies, which are public.
 Registered operations: Attest, SetStatus, whose issuer is the organisation whose `attest` key signs the transaction;
 AppointOfficer, DismissOfficer; RotateTagKey, RegisterTag, Retag, ReleaseTag; Enrol, ProposeChange, Confirm, Withdraw,
 SetPersonStatus, Recover; ProposeLegalPerson, ConfirmLegalPerson, WithdrawLegalPerson, SetLegalPersonStatus;
-GrantMandate, AcceptMandate, EndMandate. Who signs them: docs/identity.md.
+GrantMandate, AcceptMandate, EndMandate; RecordAccesses, SealAccess, JoinSealed. Who signs them: docs/identity.md.
 """
 
 from chain.pb import ledger_pb2 as _ledger_pb2
@@ -1422,3 +1422,199 @@ class MandateRecord(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MandateRecord: _TypeAlias = MandateRecord  # noqa: Y015
+
+@_typing.final
+class AccessEntry(_message.Message):
+    """---------------------------------------------------------------- accesses
+
+    One entry of somebody's list of accesses, or a decoy; nobody who sees it can tell which.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLOT_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    slot: _builtins.bytes
+    """32 random bytes, written once"""
+    content: _builtins.bytes
+    """32 bytes, salted: who saw what, when and why (identity.access.content_commitment)"""
+    next: _builtins.bytes
+    """32 bytes, salted: the next slot (identity.access.link_commitment)"""
+    def __init__(
+        self,
+        *,
+        slot: _builtins.bytes = ...,
+        content: _builtins.bytes = ...,
+        next: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "next", b"next", "slot", b"slot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessEntry: _TypeAlias = AccessEntry  # noqa: Y015
+
+@_typing.final
+class RecordAccesses(_message.Message):
+    """Write entries, all or none of them. Signed by a registrar or a verifier, with a key that submits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccessEntry]:
+        """4, 16, 64 or 256 with the decoys among them; ascending by slot"""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___AccessEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordAccesses: _TypeAlias = RecordAccesses  # noqa: Y015
+
+@_typing.final
+class AccessRecord(_message.Message):
+    """Under identity/access/<slot in hex>, kept for good. Absent: the list that leads here ends before it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WRITER_FIELD_NUMBER: _builtins.int
+    TIME_MS_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    writer: _builtins.bytes
+    """SHA-256 of the organisation's id"""
+    time_ms: _builtins.int
+    """of the block that wrote it"""
+    content: _builtins.bytes
+    next: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        writer: _builtins.bytes = ...,
+        time_ms: _builtins.int = ...,
+        content: _builtins.bytes = ...,
+        next: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "next", b"next", "time_ms", b"time_ms", "writer", b"writer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessRecord: _TypeAlias = AccessRecord  # noqa: Y015
+
+@_typing.final
+class SealAccess(_message.Message):
+    """Commit to an entry that the law delays. Signed by an authority that may seal, with a key that attests."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEAL_FIELD_NUMBER: _builtins.int
+    DUE_DAY_FIELD_NUMBER: _builtins.int
+    seal: _builtins.bytes
+    """32 bytes, salted, to the entry's content commitment (identity.access_rules.seal_of)"""
+    due_day: _builtins.int
+    """when it joins the person's list at the latest, in days since 1970-01-01"""
+    def __init__(
+        self,
+        *,
+        seal: _builtins.bytes = ...,
+        due_day: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_day", b"due_day", "seal", b"seal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SealAccess: _TypeAlias = SealAccess  # noqa: Y015
+
+@_typing.final
+class JoinSealed(_message.Message):
+    """A sealed entry has joined the list of the person it is about: its slot holds what the seal committed to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEAL_FIELD_NUMBER: _builtins.int
+    SLOT_FIELD_NUMBER: _builtins.int
+    SALT_FIELD_NUMBER: _builtins.int
+    seal: _builtins.bytes
+    slot: _builtins.bytes
+    salt: _builtins.bytes
+    """32 bytes"""
+    def __init__(
+        self,
+        *,
+        seal: _builtins.bytes = ...,
+        slot: _builtins.bytes = ...,
+        salt: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["salt", b"salt", "seal", b"seal", "slot", b"slot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JoinSealed: _TypeAlias = JoinSealed  # noqa: Y015
+
+@_typing.final
+class SealRecord(_message.Message):
+    """Under identity/sealed/<SHA-256 of the authority's id, in hex>/<seal in hex>, kept for good."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DUE_DAY_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    JOINED_AT_MS_FIELD_NUMBER: _builtins.int
+    due_day: _builtins.int
+    since_ms: _builtins.int
+    joined_at_ms: _builtins.int
+    """0: sealed still"""
+    def __init__(
+        self,
+        *,
+        due_day: _builtins.int = ...,
+        since_ms: _builtins.int = ...,
+        joined_at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_day", b"due_day", "joined_at_ms", b"joined_at_ms", "since_ms", b"since_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SealRecord: _TypeAlias = SealRecord  # noqa: Y015
+
+@_typing.final
+class SealCounts(_message.Message):
+    """Under identity/sealed-count/<SHA-256 of the authority's id, in hex>, and under identity/sealed-count/city."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEALED_FIELD_NUMBER: _builtins.int
+    JOINED_FIELD_NUMBER: _builtins.int
+    sealed: _builtins.int
+    """still"""
+    joined: _builtins.int
+    def __init__(
+        self,
+        *,
+        sealed: _builtins.int = ...,
+        joined: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["joined", b"joined", "sealed", b"sealed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SealCounts: _TypeAlias = SealCounts  # noqa: Y015

@@ -218,7 +218,7 @@ def operation_samples() -> list[bytes]:
 
 
 def _identity_samples(key: pb.Signer) -> list[bytes]:
-    """At least one of each operation on officers, tags, persons, companies and mandates."""
+    """At least one of each operation on officers, tags, persons, companies, mandates and accesses."""
     i = identity_pb2
     one, commitment, uscc = bytes(16), b"\x01" * 32, "91110000600037341L"
     binds = [i.NewKey(purpose=i.CONTROL_PURPOSE_SIGN, commitment=commitment)]
@@ -256,6 +256,11 @@ def _identity_samples(key: pb.Signer) -> list[bytes]:
         mandate,
         i.AcceptMandate(id=one, side=i.SIDE_AGENT, proof=commitment),
         i.EndMandate(id=one, proof=commitment),
+        i.RecordAccesses(
+            entries=[i.AccessEntry(slot=bytes([n]) * 32, content=commitment, next=commitment) for n in range(4)]
+        ),
+        i.SealAccess(seal=commitment, due_day=20_000),
+        i.JoinSealed(seal=commitment, slot=commitment, salt=commitment),
     ]
     return [_bodies(message) for message in messages]
 

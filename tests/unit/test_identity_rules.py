@@ -175,7 +175,7 @@ def test_operations_have_no_text_fields() -> None:
     texts = [f.full_name for m in about_people for f in m.fields if f.type == FieldDescriptor.TYPE_STRING]
     assert texts == []
     inner = {f.message_type.name for m in about_people for f in m.fields if f.type == FieldDescriptor.TYPE_MESSAGE}
-    assert inner == {"Signer", "Change", "NewKey", "ControlKey", "Proposal"}
+    assert inner == {"Signer", "Change", "NewKey", "ControlKey", "Proposal", "AccessEntry"}
 
 
 def test_genesis_section_for_identity_is_refused() -> None:

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logs of one-time slots, as whoever shows one proves them: salted commitments, and states that are all needed.
+
+A log is complete when each opening leads to the next slot and the last one is absent, under one receipt. What a slot
+holds is the domain's own. Pure functions of bytes.
+"""
+
+from typing import Final
+
+from chain.errors import InvalidReceipt
+from chain.receipt import Verified
+from chain.types import HASH_BYTES, sha256
+from identity.commitments import SALT_BYTES
+
+SLOT_BYTES: Final = HASH_BYTES
+
+
+def salted(domain: bytes, salt: bytes, value: bytes) -> bytes:
+    """A salted commitment; 32 bytes.
+
+    Args:
+        domain: What it is for; ends with a zero byte, so that no domain begins another.
+        salt: 32 random bytes, for this commitment alone.
+        value: What is committed to.
+    """
+    assert len(salt) == SALT_BYTES, "a salt has 32 bytes"
+    return sha256(domain + salt + value)
+
+
+class ShownStates:
+    """The states that a receipt proves, each of which must be asked for: nothing unneeded rides along."""
+
+    def __init__(self, proven: Verified) -> None:
+        """Begin with what a receipt proves.
+
+        Raises:
+            InvalidReceipt: It proves operations too.
+        """
+        if proven.inclusions or proven.failures:
+            raise InvalidReceipt("a report's receipt proves states only")
+        self._states = {state.key: state.value for state in proven.states}
+        self._used = set[bytes]()
+
+    def value(self, key: bytes) -> bytes | None:
+        """What stands under a key; None: proven absent.
+
+        Raises:
+            InvalidReceipt: The receipt says nothing of it.
+        """
+        if key not in self._states:
+            raise InvalidReceipt("the report's receipt lacks a state that the log leads to")
+        self._used.add(key)
+        return self._states[key]
+
+    def is_used(self, key: bytes) -> bool:
+        """Whether a key was asked for already: a log never leads to one slot twice."""
+        return key in self._used
+
+    def check_all_used(self) -> None:
+        """Check that no state is left over.
+
+        Raises:
+            InvalidReceipt: One is.
+        """
+        if len(self._used) != len(self._states):
+            raise InvalidReceipt("the report's receipt proves more than the report needs")
