@@ -9,7 +9,7 @@ Source: CSP Level 3; RFC 6797 (HSTS); Fetch Standard (cross-origin resource poli
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import structlog
@@ -53,6 +53,16 @@ _ALWAYS = frozenset({"/health", "/metrics"})
 """Asked for when a service is overloaded, above all."""
 HSTS_SECONDS = 63_072_000
 """Two years, as browsers' lists of known addresses ask for."""
+
+
+def content_policy(connect: Sequence[str] = ()) -> str:
+    """The Content-Security-Policy of an answer.
+
+    Args:
+        connect: Further origins that the page's scripts may reach: for one page that needs it, not for a service.
+    """
+    further = "".join(f" {origin}" for origin in connect)
+    return "; ".join(f"{one}{further}" if one.startswith("connect-src ") else one for one in CONTENT_POLICY)
 
 
 class Metrics:
@@ -210,7 +220,7 @@ def security_headers(address: Address, permissions: frozenset[str]) -> list[tupl
     allowed = [name for name in PERMISSIONS if name in permissions]
     features = [f"{name}=()" for name in denied] + [f"{name}=(self)" for name in allowed]
     headers = [
-        ("Content-Security-Policy", "; ".join(CONTENT_POLICY)),
+        ("Content-Security-Policy", content_policy()),
         ("Cross-Origin-Opener-Policy", "same-origin"),
         ("Cross-Origin-Resource-Policy", "same-origin"),
         ("Permissions-Policy", ", ".join(features)),

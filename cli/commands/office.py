@@ -8,11 +8,9 @@ import typer
 
 from chain.codec import encode
 from chain.errors import InvalidMessage
-from chain.pb import ledger_pb2
-from chain.signing import PUBLIC_KEY_BYTES, Scheme
 from chain.transaction import Operation
 from cli import acting
-from cli.acting import parse_hex, show_time, write_file
+from cli.acting import show_time, write_file
 from cli.command import command, group
 from cli.errors import InputError
 from cli.home import Home, HomeOption, KeyOption, OutOption, find_home, keys_home, read_file
@@ -22,6 +20,7 @@ from client.signing import now_ms, sign_transaction
 from membership.pb import membership_pb2
 from membership.state import signer_pb
 from service.sign_in.key_request import REQUEST_BYTES_MAX, KeyRequest, answer_request
+from service.sign_in.ledger import officer_key_text, parse_officer_key
 
 EARLY_MS_MAX = 3_600_000
 """How far a request may begin in the future: a machine in a vault has a clock that nobody sets."""
@@ -57,17 +56,18 @@ def sign_registration(
 
 @command(app, "revoke-registration", t("office.revoke.help"))
 def revoke_registration(
-    passkey: Annotated[str, typer.Argument(metavar="PASSKEY", help=t("office.option.passkey"))],
+    officer: Annotated[str, typer.Argument(metavar="KEY", help=t("office.option.passkey"))],
     home: HomeOption = None,
     key: KeyOption = None,
     out: OutOption = None,
 ) -> None:
-    """End the use of an officer's passkey on the ledger, for good."""
-    public_key = parse_hex(passkey, (PUBLIC_KEY_BYTES[Scheme.WEBAUTHN_ES256],))
-    named = ledger_pb2.Signer(scheme=ledger_pb2.SCHEME_WEBAUTHN_ES256, public_key=public_key)
-    operation = Operation.make("membership.RevokeKey", encode(membership_pb2.RevokeKey(key=named)))
+    """End the use of an officer's passkey or card on the ledger, for good."""
+    named = parse_officer_key(officer)
+    if named is None:
+        raise InputError("registrar.passkey", t("registrar.passkey"))
+    operation = Operation.make("membership.RevokeKey", encode(membership_pb2.RevokeKey(key=signer_pb(named))))
     fields = acting.submit(find_home(home), [operation], key, out=out)
-    emit({**fields, "passkey": passkey}, *acting.words(fields), t("office.revoked", passkey=passkey))
+    emit({**fields, "officer": officer}, *acting.words(fields), t("office.revoked", officer=officer))
 
 
 @command(app, "add-service-key", t("office.add.help"))
@@ -114,7 +114,7 @@ def _fields(request: KeyRequest) -> dict[str, Json]:
     return {
         "network": request.network.hex(),
         "organisation": request.organisation,
-        "passkey": request.public_key.hex(),
+        "officer": officer_key_text(request.officer),
         "purposes": ["submit", "attest"],
         "until_ms": request.until_ms,
         "fingerprint": request.fingerprint,
@@ -128,7 +128,7 @@ def _words(request: KeyRequest) -> list[str]:
         t("office.purposes"),
         t("office.once", time=show_time(request.until_ms)),
         t("office.of-network", network=request.network.hex()),
-        t("office.of-passkey", passkey=request.public_key.hex()),
+        t("office.of-officer", officer=officer_key_text(request.officer)),
         t("office.digits", digits=request.fingerprint),
     ]
 

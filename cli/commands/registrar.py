@@ -12,7 +12,6 @@ from sqlalchemy import select
 
 from chain.codec import encode
 from chain.pb import ledger_pb2
-from chain.signing import Scheme, Signer
 from chain.transaction import Operation
 from cli import acting
 from cli.command import command, group
@@ -25,7 +24,9 @@ from cli.services import explained
 from client.answers import ProvenState
 from identity.officers import OFFICER_BYTES, load_officer, officer_key
 from identity.pb import identity_pb2 as pb
+from membership.state import signer_pb
 from service.settings import load_settings
+from service.sign_in.ledger import officer_key_text, parse_officer_key
 from service.sign_in.tables import ACTIVE, Passkey, StaffMember
 from service.store import open_store
 
@@ -34,7 +35,7 @@ app = group(t("help.registrar"))
 SettingsOption = Annotated[Path | None, typer.Option("--settings", metavar="TOML", help=t("serve.option.settings"))]
 PasskeyArgument = Annotated[str, typer.Argument(metavar="PUBLIC-KEY", help=t("registrar.option.passkey"))]
 OFFICERS_MAX = 1_000
-"""Passkeys that are listed: more than any office has."""
+"""Passkeys and cards that are listed: more than any office has."""
 
 
 class DutyName(StrEnum):
@@ -49,7 +50,7 @@ _DUTIES = {DutyName.ENROL: pb.DUTY_ENROL, DutyName.CONFIRM: pb.DUTY_CONFIRM}
 
 @command(app, "officers", t("registrar.officers.help"))
 def officers(home: HomeOption = None, settings: SettingsOption = None) -> None:
-    """Passkeys of the people of this machine's services, and what the ledger says of each."""
+    """Passkeys and cards of the people of this machine's services, and what the ledger says of each."""
     with explained():
         store = open_store(load_settings(settings).store, os.environ)
         try:
@@ -57,12 +58,12 @@ def officers(home: HomeOption = None, settings: SettingsOption = None) -> None:
                 query = select(Passkey, StaffMember).join(StaffMember, Passkey.staff_id == StaffMember.id)
                 rows = session.execute(query.where(StaffMember.state == ACTIVE).limit(OFFICERS_MAX)).all()
                 listed = [
-                    (store.people.open(session, member, StaffMember.name) or "", member.role, passkey.public_key)
+                    (store.people.open(session, member, StaffMember.name) or "", member.role, passkey.signer)
                     for passkey, member in rows
                 ]
         finally:
             store.close()
-    signers = [Signer(Scheme.WEBAUTHN_ES256, key) for _, _, key in listed]
+    signers = [signer for _, _, signer in listed]
 
     async def ask() -> list[ProvenState]:
         async with find_home(home).session() as session:
@@ -70,11 +71,13 @@ def officers(home: HomeOption = None, settings: SettingsOption = None) -> None:
 
     state = {one.key: one.value for one in run_async(ask())}
     found = []
-    for (name, role, key), signer in zip(listed, signers, strict=True):
+    for name, role, signer in listed:
         record = load_officer(state.get, signer)
         duties = [name for name, duty in _DUTIES.items() if record is not None and duty in record.duties]
         number = "" if record is None else record.officer.hex()
-        found.append({"name": name, "role": role, "key": key.hex(), "officer": number, "duties": list(duties)})
+        found.append(
+            {"name": name, "role": role, "key": officer_key_text(signer), "officer": number, "duties": list(duties)}
+        )
     columns = [
         t("registrar.column.name"),
         t("registrar.column.role"),
@@ -94,7 +97,7 @@ def appoint(
     key: KeyOption = None,
     out: OutOption = None,
 ) -> None:
-    """Make a registered passkey an officer's."""
+    """Make a registered passkey or card an officer's."""
     number = _number(officer)
     message = pb.AppointOfficer(
         key=_key(passkey), officer=number, duties=[_DUTIES[name] for name in DutyName if name in duty]
@@ -112,18 +115,15 @@ def dismiss(passkey: PasskeyArgument, home: HomeOption = None, key: KeyOption = 
 
 
 def _key(text: str) -> ledger_pb2.Signer:
-    """A passkey's public key.
+    """The public key of a passkey or card.
 
     Raises:
         InputError: It is none.
     """
-    try:
-        raw = bytes.fromhex(text)
-    except ValueError:
-        raw = b""
-    if len(raw) != 33 or raw[0] not in {2, 3}:
+    officer = parse_officer_key(text)
+    if officer is None:
         raise InputError("registrar.passkey", t("registrar.passkey"))
-    return ledger_pb2.Signer(scheme=ledger_pb2.SCHEME_WEBAUTHN_ES256, public_key=raw)
+    return signer_pb(officer)
 
 
 def _number(text: str) -> bytes:

@@ -44,7 +44,7 @@ class ShownBody(BaseModel):
 
 
 class SignatureBody(BaseModel):
-    """What the passkey answered, and which page of this service comes next."""
+    """What the passkey or card answered, and which page of this service comes next."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     credential: dict[str, Any]
@@ -56,7 +56,7 @@ def act_router(ordinary: Acts, registrations: Acts, door: Door, site: Site, gove
 
     Args:
         ordinary: Acts of the service.
-        registrations: Acts that register an officer's passkey.
+        registrations: Acts that register an officer's passkey or card.
         door: Reads the ledger.
         site: Its name and navigation.
         governor: The governing key that `registrations` have at hand; None: its keeper is asked by file.
@@ -81,10 +81,10 @@ def _add_registration(router: APIRouter, registrations: Acts, door: Door, govern
             held = await read_standing(door.session, officer.organisation, governor)
             if not held.is_governing():
                 raise Problem(kinds.NOT_GOVERNING)
-        operations, words = register_key(officer.organisation, officer.public_key)
+        operations, words = register_key(officer.organisation, officer.signer)
         asked = None
         if governor is None:
-            asked = KeyRequest.make(door.network, officer.organisation, officer.public_key, office.now())
+            asked = KeyRequest.make(door.network, officer.organisation, officer.signer, office.now())
         act_id = await run_in_threadpool(
             lambda: registrations.prepare(
                 office, officer, operations, words, kind=REGISTRATION, passkey_id=officer.passkey_id, request=asked

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Acts that an officer signs with the passkey itself, so that the ledger sees who did what.
+"""Acts that an officer signs with the passkey or staff card itself, so that the ledger sees who did what.
 
 A part prepares operations and says in words, in both languages, what they do. The officer's page shows the words. When
-the officer agrees, the transaction's header is made, and the challenge is its digest (`chain.webauthn`): the assertion
-is a signature of exactly these operations. What was shown and what is signed are compared by a digest over both.
+the officer agrees, the transaction's header is made, and the challenge is its digest (`service.sign_in.signing`): the
+answer is a signature of exactly these operations. What was shown and what is signed are compared by a digest over both.
 
 The service's own key may sign beside; a key's first registration is also signed by one that governs.
 """
@@ -15,18 +15,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from chain import webauthn
-from chain.codec import encode, signed_bytes
-from chain.errors import InvalidMessage, InvalidSignature, LedgerError, Refused
-from chain.p256 import raw_signature
-from chain.pb import ledger_pb2 as pb
-from chain.signing import Scheme, Signer, TransactionSigner
+from chain.errors import InvalidMessage, InvalidSignature, Refused
+from chain.signing import Signer, TransactionSigner
 from chain.transaction import Operation, SignedTransaction, build, decode, verify_signatures
 from chain.types import SALT_BYTES, TRANSACTION_LIFETIME_MS_MAX, Millis, Network
 from client.answers import ProvenTransaction
 from service.language import LANGUAGES, Language
 from service.problems import Problem
-from service.sign_in import ceremony, challenges, kinds
+from service.sign_in import challenges, kinds
 from service.sign_in.act_rows import (
     ORDINARY,
     REGISTRATION,
@@ -38,12 +34,12 @@ from service.sign_in.act_rows import (
     read_act,
     sweep,
 )
-from service.sign_in.ceremony import CeremonyFailed
 from service.sign_in.challenges import Purpose
 from service.sign_in.key_request import KeyAnswer, KeyRequest, registration
 from service.sign_in.office import Office
-from service.sign_in.passkeys import Answer, verify
+from service.sign_in.passkeys import Answer
 from service.sign_in.sessions import Officer
+from service.sign_in.signing import challenge_answered, challenge_of, options_for, signature_in, verify_answer
 from service.sign_in.tables import Passkey, PreparedAct
 from service.store import Act
 
@@ -69,15 +65,15 @@ class Ledger(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Assertion:
+class _Made:
     """A signer whose signature was made elsewhere; the blank one stands in while the header is made."""
 
     signer: Signer
-    assertion: bytes = b"\0"
+    signature: bytes = b"\0"
 
     def sign(self, _message: bytes) -> bytes:
-        """The assertion."""
-        return self.assertion
+        """The signature."""
+        return self.signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +125,7 @@ class Acts:
             operations: What goes on the ledger.
             words: What that does, in each language; at most 20 sentences.
             kind: `REGISTRATION` where the organisation's governing key signs beside.
-            passkey_id: The one passkey that may sign it; "": any of the officer's.
+            passkey_id: The one passkey or card that may sign it; "": any of the officer's.
             request: Goes to the keeper of a governing key, whose answer is awaited; None: nobody else signs first.
 
         Returns:
@@ -193,7 +189,7 @@ class Acts:
 
         Args:
             office: Which service.
-            officer: Who signs, with the passkey that they signed in with.
+            officer: Who signs, with the passkey or card that they signed in with.
             act_id: Which act.
             shown: The digest of what the page showed.
 
@@ -213,36 +209,33 @@ class Acts:
             if act.passkey_id not in {"", passkey.id}:
                 raise Problem(kinds.OTHER_PASSKEY)
             draft = _draft(act, passkey.id, now_ms)
-            challenge = webauthn.challenge(self._message(act, passkey.public_key, draft))
-            credential = bytes.fromhex(office.store.people.open(session, passkey, Passkey.credential) or "")
+            blank = self._blank(act, passkey.signer, draft)
+            options = options_for(office, session, passkey, blank, self._ledger.network)
             challenges.issue(
                 session,
                 office.service,
                 Purpose.ACT,
                 officer.binding,
                 now_ms,
-                challenge=challenge,
+                challenge=challenge_of(blank, self._ledger.network),
                 subject=act_id,
                 payload=draft.encode(),
             )
-        return ceremony.assertion_options(office.party, challenge, [credential])
+        return options
 
     def sign(self, office: Office, officer: Officer, act_id: str, answer: Answer) -> SignedTransaction:
         """Take the officer's signature; the transaction is kept before it goes anywhere.
 
         Raises:
-            Problem: The challenge was used or is too old; the assertion does not hold; or it signs something else.
+            Problem: The challenge was used or is too old; the answer does not hold; or it signs something else.
         """
-        try:
-            challenge = ceremony.challenge_in(answer, "webauthn.get")
-        except CeremonyFailed:
-            raise Problem(kinds.REFUSED) from None
+        challenge = challenge_answered(answer)
         with office.store.write() as session:
             asked = challenges.take(
                 session, office.service, Purpose.ACT, officer.binding, challenge, office.now(), act_id
             )
         draft = _Draft.decode(asked.payload)
-        if verify(office, asked.challenge, answer, staff_id=officer.staff_id) != draft.passkey_id:
+        if verify_answer(office, asked.challenge, answer, officer.staff_id) != draft.passkey_id:
             raise Problem(kinds.ACT_SIGNATURE)
         with office.store.write() as session:
             row = own_act(session, officer, act_id)
@@ -251,9 +244,9 @@ class Acts:
             if passkey is None:
                 raise Problem(kinds.REFUSED)
             act = read_act(office, session, row)
-            if webauthn.challenge(self._message(act, passkey.public_key, draft)) != challenge:
+            if challenge_of(self._blank(act, passkey.signer, draft), self._ledger.network) != challenge:
                 raise Problem(kinds.ALTERED)
-            transaction = self._signed(act, passkey.public_key, draft, _assertion(answer))
+            transaction = self._signed(act, _Made(passkey.signer, signature_in(answer)), draft)
             row.state, row.transaction = State.SIGNED, transaction.raw
             office.store.record(session, Act(officer.person_id, "act.signed", transaction.id.hex()))
         return transaction
@@ -289,21 +282,18 @@ class Acts:
                 return None
             return decode(row.transaction)
 
-    def _message(self, act: Prepared, public_key: bytes, draft: _Draft) -> bytes:
-        """What every signer signs.
+    def _blank(self, act: Prepared, officer: Signer, draft: _Draft) -> SignedTransaction:
+        """The transaction that every signer signs the header of, before anybody has.
 
         Raises:
             Problem: It is called a registration and is something else: no governing key ever signs that.
         """
-        if act.kind == REGISTRATION and list(act.operations) != [registration(public_key)]:
+        if act.kind == REGISTRATION and list(act.operations) != [registration(officer)]:
             raise Problem(kinds.ALTERED)
-        blank = [_Assertion(Signer(Scheme.WEBAUTHN_ES256, public_key))]
-        stand_ins = [_Assertion(one.signer) for one in self._beside(act, draft)]
-        made = self._build(act, [*blank, *stand_ins], draft)
-        return signed_bytes("transaction", self._ledger.network, made.header)
+        stand_ins = [_Made(one.signer) for one in self._beside(act, draft)]
+        return self._build(act, [_Made(officer), *stand_ins], draft)
 
-    def _signed(self, act: Prepared, public_key: bytes, draft: _Draft, assertion: bytes) -> SignedTransaction:
-        officer = _Assertion(Signer(Scheme.WEBAUTHN_ES256, public_key), assertion)
+    def _signed(self, act: Prepared, officer: _Made, draft: _Draft) -> SignedTransaction:
         made = self._build(act, [officer, *self._beside(act, draft)], draft)
         try:
             verify_signatures(made, self._ledger.network)
@@ -315,27 +305,13 @@ class Acts:
         """Who signs beside the officer: whoever answered, or the keys at hand."""
         if act.answer is None:
             return self._cosigners
-        return [_Assertion(act.answer.governor, act.answer.signatures[draft.step])]
+        return [_Made(act.answer.governor, act.answer.signatures[draft.step])]
 
     def _build(self, act: Prepared, signers: Sequence[TransactionSigner], draft: _Draft) -> SignedTransaction:
         try:
             return build(act.operations, signers, Millis(draft.expires_at_ms), draft.salt, self._ledger.network)
         except InvalidMessage:
             raise Problem(kinds.ACT_SIGNATURE) from None
-
-
-def _assertion(answer: Answer) -> bytes:
-    """A browser's assertion as the ledger writes it."""
-    try:
-        return encode(
-            pb.WebAuthnAssertion(
-                authenticator_data=ceremony.authenticator_data_of(answer),
-                client_data_json=ceremony.client_data_of(answer),
-                signature=raw_signature(ceremony.signature_of(answer)),
-            )
-        )
-    except (CeremonyFailed, LedgerError):
-        raise Problem(kinds.ACT_SIGNATURE) from None
 
 
 def _draft(act: Prepared, passkey_id: str, now_ms: int) -> _Draft:

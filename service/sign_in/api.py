@@ -24,6 +24,7 @@ from service.sign_in.access import (
     signed_in,
 )
 from service.sign_in.attempts import Attempts
+from service.sign_in.credentials import NAME_CHARACTERS_MAX
 from service.sign_in.devices import device_of
 from service.sign_in.kinds import NEEDED
 from service.sign_in.office import TOKEN_CHARACTERS_MAX
@@ -35,34 +36,36 @@ Token = Annotated[str, StringConstraints(min_length=1, max_length=TOKEN_CHARACTE
 Name = Annotated[
     str,
     StringConstraints(
-        strip_whitespace=True, min_length=1, max_length=passkeys.NAME_CHARACTERS_MAX, pattern=r"^[^\x00-\x1f\x7f]+$"
+        strip_whitespace=True, min_length=1, max_length=NAME_CHARACTERS_MAX, pattern=r"^[^\x00-\x1f\x7f]+$"
     ),
 ]
 HOME_PATH = "/passkeys"
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """What a script sends: exactly these fields."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Nothing(_Body):
+class Nothing(Body):
     """An empty object."""
 
 
-class LinkBody(_Body):
+class LinkBody(Body):
     """A link's token."""
 
     token: Token
 
 
-class AnswerBody(_Body):
+class AnswerBody(Body):
     """What a passkey answered, and where to go then."""
 
     credential: dict[str, Any]
     next: Annotated[str, StringConstraints(max_length=2048)] = ""
 
 
-class JoinBody(_Body):
+class JoinBody(Body):
     """A new passkey under a link."""
 
     token: Token
@@ -70,7 +73,7 @@ class JoinBody(_Body):
     name: Name
 
 
-class AddBody(_Body):
+class AddBody(Body):
     """One more passkey."""
 
     credential: dict[str, Any]
@@ -101,7 +104,7 @@ def api_router(attempts: Attempts) -> APIRouter:
     @router.post("/sign-in/options", dependencies=counted)
     def sign_in_options(_body: Nothing, request: Request) -> Response:
         token, binding = browser_token(request)
-        response = _json(passkeys.ask_to_sign_in(office_of(request), binding))
+        response = json_answer(passkeys.ask_to_sign_in(office_of(request), binding))
         set_browser(response, office_of(request), token)
         return response
 
@@ -109,19 +112,19 @@ def api_router(attempts: Attempts) -> APIRouter:
     def sign_in(body: AnswerBody, request: Request) -> Response:
         office, (_, binding) = office_of(request), browser_token(request)
         token = passkeys.sign_in(office, binding, body.credential, device_of(request))
-        response = _json({"next": local_path(body.next, HOME_PATH)})
+        response = json_answer({"next": local_path(body.next, HOME_PATH)})
         set_session(response, office, token)
         return response
 
     @router.post("/confirm/options", dependencies=counted)
     def confirm_options(_body: Nothing, officer: Known, request: Request) -> Response:
-        return _json(passkeys.ask_to_confirm(office_of(request), officer))
+        return json_answer(passkeys.ask_to_confirm(office_of(request), officer))
 
     @router.post("/confirm/verify", dependencies=counted)
     def confirm(body: AnswerBody, officer: Known, request: Request) -> Response:
         office = office_of(request)
         token = passkeys.confirm(office, officer, body.credential, device_of(request))
-        response = _json({"next": local_path(body.next, HOME_PATH)})
+        response = json_answer({"next": local_path(body.next, HOME_PATH)})
         set_session(response, office, token)
         return response
 
@@ -129,12 +132,12 @@ def api_router(attempts: Attempts) -> APIRouter:
     def look(body: LinkBody, request: Request) -> Response:
         invited = look_at_link(office_of(request), body.token)
         words = role_words(language_of(request), invited.role)
-        return _json({"name": invited.name, "organisation": invited.organisation, "role": words})
+        return json_answer({"name": invited.name, "organisation": invited.organisation, "role": words})
 
     @router.post("/join/options", dependencies=counted)
     def join_options(body: LinkBody, request: Request) -> Response:
         token, binding = browser_token(request)
-        response = _json(passkeys.ask_to_join(office_of(request), binding, body.token))
+        response = json_answer(passkeys.ask_to_join(office_of(request), binding, body.token))
         set_browser(response, office_of(request), token)
         return response
 
@@ -142,21 +145,22 @@ def api_router(attempts: Attempts) -> APIRouter:
     def join(body: JoinBody, request: Request) -> Response:
         office, (_, binding) = office_of(request), browser_token(request)
         token = passkeys.join(office, binding, body.token, body.credential, body.name, device_of(request))
-        response = _json({"next": HOME_PATH})
+        response = json_answer({"next": HOME_PATH})
         set_session(response, office, token)
         return response
 
     @router.post("/passkeys/options")
     def add_options(_body: Nothing, officer: Fresh, request: Request) -> Response:
-        return _json(passkeys.ask_to_add(office_of(request), officer))
+        return json_answer(passkeys.ask_to_add(office_of(request), officer))
 
     @router.post("/passkeys/verify")
     def add(body: AddBody, officer: Fresh, request: Request) -> Response:
         passkeys.add(office_of(request), officer, body.credential, body.name)
-        return _json({"next": HOME_PATH})
+        return json_answer({"next": HOME_PATH})
 
     return router
 
 
-def _json(content: dict[str, Any]) -> Response:
+def json_answer(content: dict[str, Any]) -> Response:
+    """An answer that nobody keeps."""
     return JSONResponse(content, headers={"cache-control": "no-store"})

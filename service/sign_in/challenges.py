@@ -32,6 +32,14 @@ class Purpose(StrEnum):
     JOIN = "join"
     ADD_PASSKEY = "add-passkey"
     ACT = "act"
+    CARD_SIGN_IN = "card-sign-in"
+    CARD_CONFIRM = "card-confirm"
+    CARD_JOIN = "card-join"
+    CARD_ADD = "card-add"
+
+
+_ANYBODYS = (Purpose.SIGN_IN, Purpose.CARD_SIGN_IN)
+"""For whoever opens the page; all others are for somebody who is signed in or was invited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +107,7 @@ def _make_room(session: Session) -> bool:
 
     A flood from many addresses so pushes out its own, and never what was made for somebody who is signed in.
     """
-    oldest = (
-        select(Challenge.digest).where(Challenge.purpose == Purpose.SIGN_IN).order_by(Challenge.expires_ms).limit(1)
-    )
+    oldest = select(Challenge.digest).where(Challenge.purpose.in_(_ANYBODYS)).order_by(Challenge.expires_ms).limit(1)
     gone = delete(Challenge).where(Challenge.digest.in_(oldest.scalar_subquery())).returning(Challenge.digest)
     return session.scalar(gone) is not None
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Registering an officer's passkey while the governing key stays offline: a request goes out, an answer comes back.
+"""Registering an officer's passkey or card while the governing key stays offline: a request out, an answer back.
 
 A transaction lives for five minutes, which is too short for a walk to a vault. So the request stands for a series of
 transactions that differ in expiry and salt alone, one for every two minutes of half a day; the governing key signs all
-of them, and the officer's passkey later signs the one whose time it is. At most one of them has an effect: a key is
+of them, and the officer later signs the one whose time it is. At most one of them has an effect: a key is
 registered once, for good. Whoever signs makes the operation from the request's own fields and never signs bytes that
 somebody else made.
 
@@ -37,21 +37,24 @@ ANSWER_BYTES_MAX = 64 * 1024
 """An answer has some 31 KiB."""
 ORGANISATION_CHARACTERS_MAX = 64
 PURPOSES = (pb.PURPOSE_SUBMIT, pb.PURPOSE_ATTEST)
-"""What an officer's passkey may do for the organisation; governing keys are kept elsewhere."""
+"""What an officer's key may do for the organisation; governing keys are kept elsewhere."""
 
 _SIGNATURE_BYTES = 64
 _DEPTH_MAX = 3
 _TIME_MS_MAX = 2**48
+_NAMES = {Scheme.WEBAUTHN_ES256: "passkey", Scheme.P256: "card"}
+"""What officers sign with, and what a request calls it."""
+_KINDS = frozenset(_NAMES.values())
 _VERIFY = {Scheme.ED25519: ed25519.verify, Scheme.P256: p256.verify}
 
 
-def registration(public_key: bytes) -> Operation:
-    """What goes on the ledger: a passkey becomes a key of the organisation whose governing key signs beside it.
+def registration(officer: Signer) -> Operation:
+    """What goes on the ledger: an officer's key becomes one of the organisation whose governing key signs beside it.
 
     Args:
-        public_key: The passkey's, 33 bytes.
+        officer: What the officer signs with: a passkey, or a card's slot 9C.
     """
-    grant = pb.KeyGrant(key=signer_pb(Signer(Scheme.WEBAUTHN_ES256, public_key)), purposes=PURPOSES)
+    grant = pb.KeyGrant(key=signer_pb(officer), purposes=PURPOSES)
     return Operation.make("membership.AddKey", encode(pb.AddKey(key=grant)))
 
 
@@ -72,22 +75,22 @@ class KeyRequest:
 
     Attributes:
         network: For which network.
-        organisation: Whose governing key is asked; on the ledger the key that signs decides whose the passkey becomes.
-        public_key: The passkey's, 33 bytes, compressed P-256.
+        organisation: Whose governing key is asked; the key that signs decides, on the ledger, whose the officer's is.
+        officer: The officer's key: a passkey's, or that in a card's slot 9C.
         seed: 16 random bytes, from which the salts follow.
         from_ms: Unix time from which it can be used, for `LIFETIME_MS`.
     """
 
     network: Network
     organisation: str
-    public_key: bytes
+    officer: Signer
     seed: bytes
     from_ms: int
 
     @classmethod
-    def make(cls, network: Network, organisation: str, public_key: bytes, now_ms: int) -> "KeyRequest":
+    def make(cls, network: Network, organisation: str, officer: Signer, now_ms: int) -> "KeyRequest":
         """A new one."""
-        return cls(network, organisation, public_key, secrets.token_bytes(SALT_BYTES), now_ms)
+        return cls(network, organisation, officer, secrets.token_bytes(SALT_BYTES), now_ms)
 
     @property
     def until_ms(self) -> int:
@@ -116,7 +119,7 @@ class KeyRequest:
             "format": REQUEST_FORMAT,
             "network": self.network.hex(),
             "organisation": self.organisation,
-            "passkey": self.public_key.hex(),
+            _NAMES[self.officer.scheme]: self.officer.public_key.hex(),
             "seed": self.seed.hex(),
             "from_ms": self.from_ms,
         }
@@ -129,9 +132,9 @@ class KeyRequest:
         Raises:
             InvalidMessage: It is no request.
         """
-        fields = _fields(
-            raw, REQUEST_BYTES_MAX, REQUEST_FORMAT, {"network", "organisation", "passkey", "seed", "from_ms"}
-        )
+        fields = _fields(raw, REQUEST_BYTES_MAX, REQUEST_FORMAT, {"network", "organisation", "seed", "from_ms"}, _KINDS)
+        (name,) = _KINDS & set(fields)
+        scheme = next(scheme for scheme, known in _NAMES.items() if known == name)
         organisation, from_ms = fields["organisation"], fields["from_ms"]
         if not isinstance(organisation, str) or not 1 <= len(organisation) <= ORGANISATION_CHARACTERS_MAX:
             raise InvalidMessage("the request names no organisation")
@@ -139,9 +142,9 @@ class KeyRequest:
             raise InvalidMessage("the request's organisation is no id")
         if not isinstance(from_ms, int) or isinstance(from_ms, bool) or not 0 <= from_ms < _TIME_MS_MAX:
             raise InvalidMessage("the request's time is no time")
-        public_key = _hex(fields["passkey"], PUBLIC_KEY_BYTES[Scheme.WEBAUTHN_ES256])
+        officer = Signer(scheme, _hex(fields[name], PUBLIC_KEY_BYTES[scheme]))
         seed = _hex(fields["seed"], SALT_BYTES)
-        return cls(Network(_hex(fields["network"], HASH_BYTES)), organisation, public_key, seed, from_ms)
+        return cls(Network(_hex(fields["network"], HASH_BYTES)), organisation, officer, seed, from_ms)
 
     def step_at(self, now_ms: int) -> int | None:
         """Which of the transactions is used now; None: it is too early or too late for any."""
@@ -158,8 +161,8 @@ class KeyRequest:
 
     def message(self, step: int, governor: Signer) -> bytes:
         """What signs one of the transactions."""
-        signers = [_Unsigned(Signer(Scheme.WEBAUTHN_ES256, self.public_key)), _Unsigned(governor)]
-        operation = registration(self.public_key)
+        signers = [_Unsigned(self.officer), _Unsigned(governor)]
+        operation = registration(self.officer)
         made = build([operation], signers, Millis(self.expires_at_ms(step)), self.salt(step), self.network)
         return signed_bytes("transaction", self.network, made.header)
 
@@ -233,10 +236,15 @@ def verify_answer(request: KeyRequest, answer: KeyAnswer) -> None:
         verify(answer.governor.public_key, request.message(step, answer.governor), signature)
 
 
-def _fields(raw: bytes, bytes_max: int, form: str, names: set[str]) -> Mapping[str, strict_json.Json]:
-    """A file's fields: exactly these, of this format."""
+def _fields(
+    raw: bytes, bytes_max: int, form: str, names: set[str], one_of: frozenset[str] = frozenset()
+) -> Mapping[str, strict_json.Json]:
+    """A file's fields: exactly these and one of some others, of this format."""
     fields = strict_json.parse(raw, size_max=bytes_max, depth_max=_DEPTH_MAX)
-    if not isinstance(fields, dict) or fields.get("format") != form or set(fields) != {"format", *names}:
+    if not isinstance(fields, dict) or fields.get("format") != form:
+        raise InvalidMessage(f"this is no file of the format {form}")
+    chosen = one_of & set(fields)
+    if set(fields) - chosen != {"format", *names} or len(chosen) != min(len(one_of), 1):
         raise InvalidMessage(f"this is no file of the format {form}")
     return fields
 

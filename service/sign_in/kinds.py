@@ -19,6 +19,10 @@ LINK = ProblemKind("invitation.invalid", 410)
 NOT_ONESELF = ProblemKind("people.not-oneself", 409)
 UNKNOWN = ProblemKind("people.unknown", 404)
 PASSKEY_UNFIT = ProblemKind("passkey.unfit", 422)
+CARDS_OFF = ProblemKind("card.off", 409)
+CARD_UNFIT = ProblemKind("card.unfit", 422)
+CARD_CLOCK = ProblemKind("card.clock", 409)
+CARD_EXPIRED = ProblemKind("card.expired", 403)
 LAST_PASSKEY = ProblemKind("passkey.last", 409)
 TOO_MANY = ProblemKind("sign-in.too-many", 409)
 ALTERED = ProblemKind("act.altered", 409)
@@ -46,6 +50,10 @@ SIGN_IN_KINDS: tuple[ProblemKind, ...] = (
     NOT_ONESELF,
     UNKNOWN,
     PASSKEY_UNFIT,
+    CARDS_OFF,
+    CARD_UNFIT,
+    CARD_CLOCK,
+    CARD_EXPIRED,
     LAST_PASSKEY,
     TOO_MANY,
     ALTERED,

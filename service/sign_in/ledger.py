@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the ledger says of the organisation that officers work for, proven; and how their passkeys become its keys.
+"""What the ledger says of the organisation that officers work for, proven; and how officers' keys become its own.
 
 A role of the organisation (`membership`) and a role within it (`service.sign_in.roles`) are both needed: the first is
 the ledger's affair and read here, the second the service's own.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +20,8 @@ from service.sign_in.key_request import registration
 
 AGE_MS_MAX = 30_000
 """How old the checkpoint of an answer may be. An idle network makes one each second; clocks differ by seconds."""
+_CARD_PREFIX = "card:"
+_KEY = re.compile(r"0[23][0-9a-f]{64}")
 
 
 class Reads(Protocol):
@@ -58,9 +61,17 @@ class Standing:
         return self.key is not None and self.is_key_usable() and pb.PURPOSE_GOVERN in self.key.purposes
 
 
-def passkey_signer(public_key: bytes) -> Signer:
-    """A passkey as the ledger names it."""
-    return Signer(Scheme.WEBAUTHN_ES256, public_key)
+def officer_key_text(officer: Signer) -> str:
+    """An officer's key as commands take it: 66 hex digits for a passkey, `card:` before them for a card's."""
+    return f"{_CARD_PREFIX if officer.scheme is Scheme.P256 else ''}{officer.public_key.hex()}"
+
+
+def parse_officer_key(text: str) -> Signer | None:
+    """What `officer_key_text` wrote; None: it is no such key."""
+    digits = text.removeprefix(_CARD_PREFIX)
+    if not _KEY.fullmatch(digits):
+        return None
+    return Signer(Scheme.WEBAUTHN_ES256 if digits == text else Scheme.P256, bytes.fromhex(digits))
 
 
 async def read_standing(reads: Reads, organisation: str, signer: Signer) -> Standing:
@@ -80,16 +91,17 @@ async def read_standing(reads: Reads, organisation: str, signer: Signer) -> Stan
     )
 
 
-def register_key(organisation: str, public_key: bytes) -> tuple[list[Operation], dict[Language, list[str]]]:
-    """The act by which a passkey becomes a key of an organisation: what goes on the ledger, and its words.
+def register_key(organisation: str, officer: Signer) -> tuple[list[Operation], dict[Language, list[str]]]:
+    """The act by which a passkey or card becomes a key of an organisation: what goes on the ledger, and its words.
 
-    A governing key of the organisation signs it beside the passkey.
+    A governing key of the organisation signs it beside the officer.
     """
+    becomes = "act.register-card-1" if officer.scheme is Scheme.P256 else "act.register-key-1"
     words = {
         language: [
-            translate(language, "act.register-key-1", organisation=organisation),
+            translate(language, becomes, organisation=organisation),
             translate(language, "act.register-key-2"),
         ]
         for language in LANGUAGES
     }
-    return [registration(public_key)], words
+    return [registration(officer)], words

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from service.settings import Address
 from service.sign_in.ceremony import RelyingParty
+from service.sign_in.staff_cards import StaffCards
 from service.store import Store
 from service.store.replays import unix_ms
 
@@ -25,17 +26,21 @@ class Office:
         address: Where the service is reached.
         party: For whom its passkeys are.
         now: Unix time in ms.
+        cards: Staff cards; None: none are used here.
     """
 
     store: Store
     address: Address
     party: RelyingParty
     now: Callable[[], int]
+    cards: StaffCards | None = None
 
     @classmethod
-    def of(cls, store: Store, address: Address, now: Callable[[], int] = unix_ms) -> "Office":
+    def of(
+        cls, store: Store, address: Address, now: Callable[[], int] = unix_ms, *, cards: StaffCards | None = None
+    ) -> "Office":
         """That of a service."""
-        return cls(store, address, RelyingParty.of(address), now)
+        return cls(store, address, RelyingParty.of(address), now, cards)
 
     @property
     def service(self) -> str:

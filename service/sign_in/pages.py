@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pages of sign-in: sign in, accept an invitation, confirm, one's passkeys and sessions, and people.
+"""The pages of sign-in: sign in, accept an invitation, confirm, one's passkeys, cards and sessions, and people.
 
-Forms carry a token and go back to their page; what a passkey does runs in `web/pages/sign-in.ts`.
+Forms carry a token and go back to their page; what a passkey does runs in `web/pages/sign-in.ts`, what a staff card
+does in `web/pages/sign-in-card.ts`. A page that asks for a card, and no other, may reach the card's agent.
 """
 
 from collections.abc import Sequence
@@ -14,20 +15,23 @@ from fastapi import APIRouter, Depends, Form, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
+from chain.signing import Signer
+from service.envelope import content_policy
 from service.language import Language, language_of, translate
 from service.pages import Place, Site, render
 from service.problems import INVALID, Problem
 from service.redirects import local_path
-from service.sign_in import passkeys, people, sessions
+from service.sign_in import credentials, people, sessions
 from service.sign_in.access import FRESH_MS, Require, forget_session, office_of, signed_in
 from service.sign_in.api import HOME_PATH, known_officer
-from service.sign_in.ledger import Standing
+from service.sign_in.ledger import Standing, officer_key_text
 from service.sign_in.people import NAME_CHARACTERS_MAX
 from service.sign_in.roles import Permission, Role
 from service.sign_in.sessions import Officer
 from service.sign_in.words import ROLE_ABOUT_KEYS, ROLE_KEYS
 
-SCRIPT = "sign-in.js"
+_ASKS_FOR_CARD = b'data-card-agent="'
+"""Of the form that asks for a card; text that anybody entered never has a plain quotation mark."""
 PEOPLE_PATH = "/people"
 SESSIONS_PATH = "/sessions"
 
@@ -46,9 +50,18 @@ def own_site(site: Site, officer: Officer) -> Site:
     return replace(site, places=tuple(places))
 
 
+def show_page(request: Request, site: Site, name: str, **context: Any) -> Response:
+    """A page that may ask for a passkey, or for a card where staff cards are used."""
+    cards = office_of(request).cards
+    response = render(request, name, site=site, card_agent="" if cards is None else cards.agent, **context)
+    if cards is not None and _ASKS_FOR_CARD in bytes(response.body):
+        response.headers["content-security-policy"] = content_policy(connect=[cards.agent])
+    return response
+
+
 def show(request: Request, site: Site, officer: Officer, name: str, **context: Any) -> Response:
     """A page for somebody who is signed in."""
-    response = render(request, name, site=own_site(site, officer), officer=officer, role_keys=ROLE_KEYS, **context)
+    response = show_page(request, own_site(site, officer), name, officer=officer, role_keys=ROLE_KEYS, **context)
     response.headers["cache-control"] = "no-store"
     return response
 
@@ -79,16 +92,16 @@ def _add_entrance(router: APIRouter, site: Site) -> None:
         back = local_path(request.query_params.get("next"), HOME_PATH)
         if signed_in(request) is not None:
             return RedirectResponse(back, 303)
-        return render(request, "sign-in/sign-in.html", site=site, back=back)
+        return show_page(request, site, "sign-in/sign-in.html", back=back)
 
     @router.get("/confirm")
     def confirm(request: Request, officer: Annotated[Officer, Depends(known_officer)]) -> Response:
         back = local_path(request.query_params.get("next"), HOME_PATH)
-        return render(request, "sign-in/confirm.html", site=site, back=back, officer=officer)
+        return show_page(request, site, "sign-in/confirm.html", back=back, officer=officer)
 
     @router.get("/join")
     def join(request: Request) -> Response:
-        return render(request, "sign-in/join.html", site=site, name_max=passkeys.NAME_CHARACTERS_MAX)
+        return show_page(request, site, "sign-in/join.html", name_max=credentials.NAME_CHARACTERS_MAX)
 
     @router.post("/sign-out")
     def sign_out(request: Request) -> Response:
@@ -105,7 +118,7 @@ def _add_passkeys(router: APIRouter, site: Site) -> None:
         request: Request, officer: Officer, keys: Sequence[str] = (), standing: Standing | None = None
     ) -> Response:
         office = office_of(request)
-        listed = passkeys.list_passkeys(office, officer)
+        listed = credentials.list_credentials(office, officer)
         return show(
             request,
             site,
@@ -115,7 +128,7 @@ def _add_passkeys(router: APIRouter, site: Site) -> None:
             moment_of=moment,
             now=moment(office.now()),
             removable=sum(not one.is_suspect for one in listed) > 1,
-            name_max=passkeys.NAME_CHARACTERS_MAX,
+            name_max=credentials.NAME_CHARACTERS_MAX,
             registers=hasattr(request.app.state, "acts") and officer.may(Permission.REGISTER_KEY),
             keys=keys,
             standing=standing,
@@ -132,7 +145,7 @@ def _add_passkeys(router: APIRouter, site: Site) -> None:
 
     @router.post(HOME_PATH + "/{passkey_id}/remove")
     def remove(passkey_id: str, request: Request, officer: Fresh) -> Response:
-        key = passkeys.remove(office_of(request), officer, passkey_id)
+        key = credentials.remove(office_of(request), officer, passkey_id)
         left = _left(request, [key])
         if not left or passkey_id == officer.passkey_id:  # the session has ended with it
             return RedirectResponse(HOME_PATH, 303)
@@ -141,8 +154,8 @@ def _add_passkeys(router: APIRouter, site: Site) -> None:
     @router.post(HOME_PATH + "/{passkey_id}/name")
     def rename(passkey_id: str, request: Request, officer: Here, name: Text) -> Response:
         words = _clean(name)
-        if words and len(words) <= passkeys.NAME_CHARACTERS_MAX:
-            passkeys.rename(office_of(request), officer, passkey_id, words)
+        if words and len(words) <= credentials.NAME_CHARACTERS_MAX:
+            credentials.rename(office_of(request), officer, passkey_id, words)
         return RedirectResponse(HOME_PATH, 303)
 
 
@@ -225,9 +238,9 @@ def _add_people(router: APIRouter, site: Site) -> None:
         return RedirectResponse(PEOPLE_PATH, 303)
 
 
-def _left(request: Request, keys: Sequence[bytes]) -> list[str]:
-    """Keys that are gone here and may still stand on the ledger, in hex; none where nobody signs there."""
-    return [key.hex() for key in keys] if hasattr(request.app.state, "acts") else []
+def _left(request: Request, keys: Sequence[Signer]) -> list[str]:
+    """Keys that are gone here and may still stand on the ledger, as commands take them; none where nobody signs."""
+    return [officer_key_text(key) for key in keys] if hasattr(request.app.state, "acts") else []
 
 
 def _clean(text: str) -> str:

@@ -18,15 +18,17 @@ from service.sign_in.act_pages import act_router
 from service.sign_in.acts import Acts
 from service.sign_in.api import HOME_PATH, api_router
 from service.sign_in.attempts import Attempts
+from service.sign_in.card_api import card_router
 from service.sign_in.door import Door
 from service.sign_in.kinds import SIGN_IN_KINDS
 from service.sign_in.office import Office
 from service.sign_in.pages import page_router
+from service.sign_in.staff_cards import StaffCards
 from service.sign_in.standings import Standings
 from service.store import Store
 
 OFFICE_SITE = Site("office.title", home=HOME_PATH, layout="workplace")
-"""The service that is sign-in alone: where people look after their passkeys, and administrators after people."""
+"""The service that is sign-in alone: people look after their passkeys and cards, administrators after people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +52,25 @@ class OfficeLedger:
     governor: TransactionSigner | None = None
 
 
-def sign_in_part(store: Store, address: Address, site: Site, *, office: Office | None = None) -> Part:
+def sign_in_part(
+    store: Store, address: Address, site: Site, *, cards: StaffCards | None = None, office: Office | None = None
+) -> Part:
     """What a service takes along whose people sign in.
 
     Args:
         store: Where people are kept.
         address: Where the service is reached: passkeys are for its host alone.
         site: Its name and navigation.
-        office: Where a test has a clock of its own.
+        cards: Staff cards; None: passkeys alone.
+        office: Where a test has a clock of its own, and cards.
     """
-    made = Office.of(store, address) if office is None else office
+    made = Office.of(store, address, cards=cards) if office is None else office
 
     async def start(app: FastAPI) -> None:
         app.state.office, app.state.caller = made, session_of
 
-    routers = [api_router(Attempts()), page_router(site)]
+    attempts = Attempts()
+    routers = [api_router(attempts), card_router(attempts), page_router(site)]
     return Part("sign-in", routers, start=start, problems=SIGN_IN_KINDS)
 
 
@@ -97,7 +103,13 @@ def acts_part(ledger: OfficeLedger, site: Site) -> Part:
 
 
 def staffed_parts(
-    store: Store, address: Address, site: Site, ledger: OfficeLedger | None, *, office: Office | None = None
+    store: Store,
+    address: Address,
+    site: Site,
+    ledger: OfficeLedger | None,
+    *,
+    cards: StaffCards | None = None,
+    office: Office | None = None,
 ) -> list[Part]:
     """Page shell, sign-in and acts of a service whose people sign in; its own parts come after them.
 
@@ -106,7 +118,8 @@ def staffed_parts(
         address: Where the service is reached.
         site: Its name and navigation.
         ledger: The network on which officers sign; None: they sign nothing here.
-        office: Where a test has a clock of its own.
+        cards: Staff cards; None: passkeys alone.
+        office: Where a test has a clock of its own, and cards.
     """
-    parts = [shell_part(site), sign_in_part(store, address, site, office=office)]
+    parts = [shell_part(site), sign_in_part(store, address, site, cards=cards, office=office)]
     return parts if ledger is None else [*parts, acts_part(ledger, site)]

@@ -1,46 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Passkeys of people who work with a service: registered by link or by their owner, asked for, listed, removed.
+"""Passkeys of people who work with a service: registered by link or by their owner, and asked for.
 
 Whatever is wrong with an answer, the caller is told the same; the audit says which passkey was misused where one was.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service.problems import Problem
 from service.sign_in import ceremony, challenges, kinds
 from service.sign_in.ceremony import CeremonyFailed, NewPasskey
 from service.sign_in.challenges import Asked, Purpose
+from service.sign_in.credentials import CREDENTIALS_MAX, count, held, held_member
 from service.sign_in.devices import Device
 from service.sign_in.office import Office
 from service.sign_in.people import look_at_link, use_link
 from service.sign_in.sessions import Officer, end_sessions_with, open_session, renew
-from service.sign_in.tables import ACTIVE, SUSPECT, Passkey, StaffMember
+from service.sign_in.tables import ACTIVE, PASSKEY, SUSPECT, Passkey, StaffMember
 from service.store import Act
 from service.store.engine import insert_new
 
-PASSKEYS_MAX = 10
-"""Of one person: a phone, a computer, a key on the ring, and those that they replaced."""
-NAME_CHARACTERS_MAX = 40
-
 Answer = Mapping[str, Any]
 """What a browser's script sends of a credential."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A passkey as its owner sees it."""
-
-    id: str
-    name: str
-    public_key: bytes
-    created_ms: int
-    used_ms: int
-    is_suspect: bool
 
 
 # ---------------------------------------------------------------- signing in
@@ -70,7 +54,7 @@ def sign_in(office: Office, browser: bytes, answer: Answer, device: Device) -> s
     asked = _use_challenge(office, Purpose.SIGN_IN, browser, answer)
     passkey_id = verify(office, asked.challenge, answer)
     with office.store.write() as session:
-        passkey, member = _held(session, passkey_id)
+        passkey, member = held(session, passkey_id)
         return open_session(office, session, member, passkey.id, device)
 
 
@@ -117,14 +101,14 @@ def verify(office: Office, challenge: bytes, answer: Answer, *, staff_id: str | 
         with office.store.write() as session:
             found = _find(session, office.service, digest)
             passkey, member = _theirs(found, staff_id)
-            count = ceremony.verify_assertion(office.party, challenge, answer, passkey.public_key)
-            is_cloned = ceremony.is_counter_behind(passkey.sign_count, count)
+            reached = ceremony.verify_assertion(office.party, challenge, answer, passkey.public_key)
+            is_cloned = ceremony.is_counter_behind(passkey.sign_count, reached)
             if is_cloned:
                 passkey.state = SUSPECT
                 end_sessions_with(office, session, passkey.id, member.person_id)
                 office.store.record(session, Act(member.person_id, "passkey.cloned", passkey.id))
             else:
-                passkey.sign_count, passkey.used_ms = count, office.now()
+                passkey.sign_count, passkey.used_ms = reached, office.now()
     except CeremonyFailed:
         raise Problem(kinds.REFUSED) from None
     if is_cloned:
@@ -172,8 +156,8 @@ def ask_to_add(office: Office, officer: Officer) -> dict[str, Any]:
     """
     with office.store.write() as session:
         known = _credentials(office, session, officer.staff_id)
-    if len(known) >= PASSKEYS_MAX:
-        raise Problem(kinds.TOO_MANY)
+        if count(session, officer.staff_id) >= CREDENTIALS_MAX:
+            raise Problem(kinds.TOO_MANY)
     return _ask_to_register(office, Purpose.ADD_PASSKEY, officer.binding, officer.staff_id, officer.name, known)
 
 
@@ -185,65 +169,10 @@ def add(office: Office, officer: Officer, answer: Answer, name: str) -> None:
     """
     made = _verify_new(office, Purpose.ADD_PASSKEY, officer.binding, answer, officer.staff_id)
     with office.store.write() as session:
-        member = _member(session, officer)
-        if _count(session, member.id) >= PASSKEYS_MAX:
+        member = held_member(session, officer)
+        if count(session, member.id) >= CREDENTIALS_MAX:
             raise Problem(kinds.TOO_MANY)
         _add(office, session, member, made, name)
-
-
-# ---------------------------------------------------------------- one's own
-
-
-def list_passkeys(office: Office, officer: Officer) -> Sequence[Listed]:
-    """Somebody's passkeys, oldest first."""
-    with office.store.read() as session:
-        query = select(Passkey).where(Passkey.staff_id == officer.staff_id).order_by(Passkey.created_ms, Passkey.id)
-        return [
-            Listed(
-                row.id,
-                office.store.people.open(session, row, Passkey.name) or "?",
-                row.public_key,
-                row.created_ms,
-                row.used_ms,
-                is_suspect=row.state == SUSPECT,
-            )
-            for row in session.scalars(query)
-        ]
-
-
-def rename(office: Office, officer: Officer, passkey_id: str, name: str) -> None:
-    """Give one's passkey another name.
-
-    Raises:
-        Problem: It is no passkey of theirs.
-    """
-    with office.store.write() as session:
-        passkey = _own(session, officer, passkey_id)
-        office.store.people.seal(session, passkey, Passkey.name, name)
-        office.store.record(session, Act(officer.person_id, "passkey.renamed", passkey.id))
-
-
-def remove(office: Office, officer: Officer, passkey_id: str) -> bytes:
-    """Remove one's passkey, never the last that can be used; sessions that it stands behind end.
-
-    Returns:
-        Its public key, 33 bytes: on the ledger it stays what it was.
-
-    Raises:
-        Problem: It is the last, or no passkey of theirs.
-    """
-    with office.store.write() as session:
-        _member(session, officer)
-        passkey = _own(session, officer, passkey_id)
-        usable = select(func.count()).select_from(Passkey)
-        usable = usable.where(Passkey.staff_id == officer.staff_id, Passkey.state == ACTIVE, Passkey.id != passkey.id)
-        if not session.scalar(usable):
-            raise Problem(kinds.LAST_PASSKEY)
-        end_sessions_with(office, session, passkey.id, officer.person_id)
-        key = passkey.public_key
-        office.store.people.remove(session, passkey)
-        office.store.record(session, Act(officer.person_id, "passkey.removed", passkey_id))
-    return key
 
 
 # ---------------------------------------------------------------- inside
@@ -280,6 +209,7 @@ def _add(office: Office, session: Session, member: StaffMember, made: NewPasskey
     row = Passkey(
         person_id=member.person_id,
         staff_id=member.id,
+        kind=PASSKEY,
         digest=ceremony.credential_digest(made.credential),
         public_key=made.public_key,
         sign_count=made.sign_count,
@@ -300,18 +230,14 @@ def _add(office: Office, session: Session, member: StaffMember, made: NewPasskey
 
 def _credentials(office: Office, session: Session, staff_id: str) -> list[bytes]:
     """Credential ids of somebody's passkeys."""
-    rows = session.scalars(select(Passkey).where(Passkey.staff_id == staff_id)).all()
+    rows = session.scalars(select(Passkey).where(Passkey.staff_id == staff_id, Passkey.kind == PASSKEY)).all()
     return [bytes.fromhex(office.store.people.open(session, row, Passkey.credential) or "") for row in rows]
-
-
-def _count(session: Session, staff_id: str) -> int:
-    return session.scalar(select(func.count()).select_from(Passkey).where(Passkey.staff_id == staff_id)) or 0
 
 
 def _find(session: Session, service: str, digest: bytes) -> tuple[Passkey, StaffMember] | None:
     """A passkey that may be used, held so that its counter is compared by one at a time."""
     query = select(Passkey, StaffMember).join(StaffMember, StaffMember.id == Passkey.staff_id)
-    query = query.where(Passkey.digest == digest, Passkey.state == ACTIVE)
+    query = query.where(Passkey.digest == digest, Passkey.kind == PASSKEY, Passkey.state == ACTIVE)
     query = query.where(StaffMember.service == service, StaffMember.state == ACTIVE).with_for_update()
     found = session.execute(query).one_or_none()
     return None if found is None else (found[0], found[1])
@@ -322,27 +248,3 @@ def _theirs(found: tuple[Passkey, StaffMember] | None, staff_id: str | None) -> 
     if found is None or (staff_id is not None and found[1].id != staff_id):
         raise CeremonyFailed("no passkey of theirs")
     return found
-
-
-def _held(session: Session, passkey_id: str) -> tuple[Passkey, StaffMember]:
-    """A passkey that was just verified, unless it or its owner was removed in between."""
-    passkey = session.get(Passkey, passkey_id)
-    member = None if passkey is None else session.get(StaffMember, passkey.staff_id, with_for_update=True)
-    if passkey is None or member is None or member.state != ACTIVE:
-        raise Problem(kinds.REFUSED)
-    return passkey, member
-
-
-def _member(session: Session, officer: Officer) -> StaffMember:
-    """The officer's own entry, held."""
-    member = session.get(StaffMember, officer.staff_id, with_for_update=True)
-    if member is None or member.state != ACTIVE:
-        raise Problem(kinds.NEEDED)
-    return member
-
-
-def _own(session: Session, officer: Officer, passkey_id: str) -> Passkey:
-    passkey = session.get(Passkey, passkey_id)
-    if passkey is None or passkey.staff_id != officer.staff_id:
-        raise Problem(kinds.UNKNOWN)
-    return passkey

@@ -13,6 +13,7 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
+from chain.signing import Signer
 from service.problems import Problem
 from service.sign_in import kinds
 from service.sign_in.office import Office, new_token, token_digest
@@ -141,7 +142,7 @@ def invite(office: Office, officer: Officer, name: str, organisation: str, role:
 
 
 def re_enrol(office: Office, officer: Officer, staff_id: str) -> str:
-    """Let somebody who lost their passkeys register a new one: old ones and sessions end at once.
+    """Let somebody who lost their passkeys or card register a new one: old ones and sessions end at once.
 
     Returns:
         The link.
@@ -227,8 +228,8 @@ def list_people(office: Office) -> Sequence[Person]:
     return sorted(people, key=lambda person: (order.index(person.state), person.name))
 
 
-def find_person(office: Office, staff_id: str) -> tuple[str, Sequence[bytes]]:
-    """Somebody's name, and the public keys of their passkeys, 33 bytes each: what is ended here stays on the ledger.
+def find_person(office: Office, staff_id: str) -> tuple[str, Sequence[Signer]]:
+    """Somebody's name, and what their passkeys and cards sign with: what is ended here stays on the ledger.
 
     Raises:
         Problem: There is no such person.
@@ -237,7 +238,7 @@ def find_person(office: Office, staff_id: str) -> tuple[str, Sequence[bytes]]:
         member = session.scalar(select(StaffMember).where(StaffMember.id == staff_id, _of(office.service)))
         if member is None:
             raise Problem(kinds.UNKNOWN)
-        keys = session.scalars(select(Passkey.public_key).where(Passkey.staff_id == staff_id)).all()
+        keys = [row.signer for row in session.scalars(select(Passkey).where(Passkey.staff_id == staff_id))]
         return office.store.people.open(session, member, StaffMember.name) or "", keys
 
 

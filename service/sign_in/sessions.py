@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from chain.signing import Scheme, Signer
@@ -39,7 +39,8 @@ class Officer:
     Attributes:
         verified_ms: When the passkey was last asked for; 0: not since the network changed.
         binding: Digest of the session's token: challenges are bound to it.
-        public_key: Of the passkey that was last asked for; 33 bytes.
+        public_key: With which they sign acts, of the passkey or card that was last asked for; 33 bytes.
+        is_card: Whether that is a staff card.
     """
 
     staff_id: str
@@ -52,11 +53,12 @@ class Officer:
     verified_ms: int
     binding: bytes
     public_key: bytes = b""
+    is_card: bool = False
 
     @property
     def signer(self) -> Signer:
         """What they sign with, as the ledger names it."""
-        return Signer(Scheme.WEBAUTHN_ES256, self.public_key)
+        return Signer(Scheme.P256 if self.is_card else Scheme.WEBAUTHN_ES256, self.public_key)
 
     def may(self, permission: Permission) -> bool:
         """Whether the role allows it."""
@@ -64,7 +66,7 @@ class Officer:
 
 
 def open_session(office: Office, session: Session, member: StaffMember, passkey_id: str, device: Device) -> str:
-    """Begin a session for somebody whose passkey was just verified.
+    """Begin a session for somebody whose passkey or card was just verified.
 
     Returns:
         The token for the cookie.
@@ -102,10 +104,10 @@ def resolve(office: Office, token: str, device: Device) -> Officer | None:
     agent, network = device.keyed(token)
     now_ms = office.now()
     with office.store.read() as session:
-        found = _find(session, office.service, digest)
+        found = _find(session, office.service, digest, now_ms)
         if found is None:
             return None
-        row, member, public_key = found
+        row, member, signer = found
         name = office.store.people.open(session, member, StaffMember.name) or ""
     is_alive = now_ms - row.seen_ms < IDLE_MS_MAX and now_ms - row.created_ms < AGE_MS_MAX
     is_same = hmac.compare_digest(row.agent, agent)
@@ -130,7 +132,8 @@ def resolve(office: Office, token: str, device: Device) -> Officer | None:
         passkey_id=row.passkey_id,
         verified_ms=verified_ms,
         binding=digest,
-        public_key=public_key,
+        public_key=signer.public_key,
+        is_card=signer.scheme is Scheme.P256,
     )
 
 
@@ -234,15 +237,18 @@ def end_sessions_with(office: Office, session: Session, passkey_id: str, actor: 
         office.store.record(session, Act(actor, "session.ended", ended))
 
 
-def _find(session: Session, service: str, digest: bytes) -> tuple[SignInSession, StaffMember, bytes] | None:
-    """A session whose person and passkey are still there."""
-    query = select(SignInSession, StaffMember, Passkey.public_key)
+def _find(
+    session: Session, service: str, digest: bytes, now_ms: int
+) -> tuple[SignInSession, StaffMember, Signer] | None:
+    """A session whose person and passkey or card are still there."""
+    query = select(SignInSession, StaffMember, Passkey)
     query = query.join(StaffMember, StaffMember.id == SignInSession.staff_id)
     query = query.join(Passkey, Passkey.id == SignInSession.passkey_id)
     query = query.where(SignInSession.digest == digest, StaffMember.service == service)
     query = query.where(StaffMember.state == ACTIVE, Passkey.state == ACTIVE)
+    query = query.where(or_(Passkey.expires_ms.is_(None), Passkey.expires_ms > now_ms))
     found = session.execute(query).one_or_none()
-    return None if found is None else (found[0], found[1], found[2])
+    return None if found is None else (found[0], found[1], found[2].signer)
 
 
 def _end(office: Office, row: SignInSession, act: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
+from chain.signing import Scheme, Signer
 from service.store import Base, Normal, PersonalRow, sealed
 from service.store.migrate import add_migrations
 
@@ -17,6 +18,8 @@ PREPARED = "prepared"
 """State of an act that nobody has signed yet; see `acts.State`."""
 SUSPECT = "suspect"
 """State of a passkey that was seen in two places; `ACTIVE` otherwise."""
+PASSKEY, CARD = "passkey", "card"
+"""Kinds of what somebody signs in with."""
 
 
 class StaffMember(PersonalRow):
@@ -44,9 +47,18 @@ class OfStaff(PersonalRow):
 
 
 class Passkey(OfStaff):
-    """A passkey: found by the digest of its credential id, verified by its public key (33 bytes, compressed P-256)."""
+    """What somebody signs in and signs acts with: a passkey or a staff card.
+
+    A passkey is found by the digest of its credential id and has one public key. A card is found by the digest of its
+    key in slot 9A, `public_key`, which signs it in; its acts are signed with the one in slot 9C, `sign_key`. Keys are
+    compressed P-256, 33 bytes. `credential` is the passkey's id, or both certificates of the card, in hex.
+    """
 
     __tablename__ = "passkey"
+
+    kind: Mapped[str] = mapped_column(String(8), default=PASSKEY)
+    sign_key: Mapped[bytes | None] = mapped_column(LargeBinary(33), nullable=True, unique=True, index=True)
+    expires_ms: Mapped[int | None] = mapped_column(BigInteger, nullable=True)
 
     digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
     public_key: Mapped[bytes] = mapped_column(LargeBinary(33))
@@ -56,6 +68,13 @@ class Passkey(OfStaff):
     used_ms: Mapped[int] = mapped_column(BigInteger)
     credential: Mapped[bytes | None] = sealed()
     name: Mapped[bytes | None] = sealed()
+
+    @property
+    def signer(self) -> Signer:
+        """What it signs acts with, as the ledger names it."""
+        if self.sign_key is not None:
+            return Signer(Scheme.P256, self.sign_key)
+        return Signer(Scheme.WEBAUTHN_ES256, self.public_key)
 
 
 class SignInSession(OfStaff):
@@ -74,7 +93,7 @@ class SignInSession(OfStaff):
 
 
 class Invitation(OfStaff):
-    """A link that lets its holder register a passkey; deleted when it is used."""
+    """A link that lets its holder register a passkey or a card; deleted when it is used."""
 
     __tablename__ = "invitation"
 

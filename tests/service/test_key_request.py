@@ -52,7 +52,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NETWORK = Network(b"n" * 32)
 GOVERNOR = Ed25519Signer(bytes(range(32)))
 PASSKEY = b"\x02" + bytes(range(32))
-REQUEST = KeyRequest.make(NETWORK, "civil-affairs", PASSKEY, 1_000_000)
+OFFICER = Signer(Scheme.WEBAUTHN_ES256, PASSKEY)
+REQUEST = KeyRequest.make(NETWORK, "civil-affairs", OFFICER, 1_000_000)
 
 
 @pytest.mark.parametrize("governor", [GOVERNOR, P256Signer(ec.generate_private_key(ec.SECP256R1()))])
@@ -65,7 +66,7 @@ def test_answer_signs_every_transaction_of_the_request_and_survives_its_file(gov
 
 
 def test_operation_gives_the_passkey_submitting_and_attesting_and_nothing_else() -> None:
-    grant = pb.AddKey.FromString(registration(PASSKEY).body).key
+    grant = pb.AddKey.FromString(registration(OFFICER).body).key
     assert (grant.key.scheme, grant.key.public_key) == (Scheme.WEBAUTHN_ES256, PASSKEY)
     assert list(grant.purposes) == [pb.PURPOSE_SUBMIT, pb.PURPOSE_ATTEST]
 
@@ -85,7 +86,8 @@ def test_each_moment_of_the_half_day_has_a_transaction_that_lives_two_to_four_mi
     [
         {"network": Network(b"m" * 32)},
         {"organisation": "trade-office"},
-        {"public_key": b"\x03" + bytes(32)},
+        {"officer": Signer(Scheme.WEBAUTHN_ES256, b"\x03" + bytes(32))},
+        {"officer": Signer(Scheme.P256, PASSKEY)},
         {"seed": bytes(16)},
         {"from_ms": 1_000_001},
     ],
@@ -157,7 +159,7 @@ def vault(tmp_path: Path) -> Path:
 
 
 def test_command_shows_a_request_and_signs_it_only_with_the_officers_digits(vault: Path) -> None:
-    request = KeyRequest.make(NETWORK, "civil-affairs", PASSKEY, now_ms())
+    request = KeyRequest.make(NETWORK, "civil-affairs", OFFICER, now_ms())
     file = vault / request.file_name
     file.write_bytes(request.encode())
     shown = office(vault, "sign-registration", str(file), "--key", "governor")
@@ -184,7 +186,7 @@ def test_command_refuses_a_request_that_is_old_early_or_none(vault: Path, shift_
     if shift_ms is None:
         file.write_text("{}")
     else:
-        file.write_bytes(KeyRequest.make(NETWORK, "civil-affairs", PASSKEY, now_ms() + shift_ms).encode())
+        file.write_bytes(KeyRequest.make(NETWORK, "civil-affairs", OFFICER, now_ms() + shift_ms).encode())
     refused = office(vault, "sign-registration", str(file), "--key", "governor", code=Exit.INPUT)
     assert code in json.dumps(refused)
 
@@ -300,7 +302,7 @@ async def test_officer_registers_a_passkey_with_a_governing_key_that_never_left_
     (sent,) = at.ledger.sent
     verify_signatures(sent, NETWORK)
     assert {signer.scheme for signer in sent.signers} == {Scheme.ED25519, Scheme.WEBAUTHN_ES256}
-    assert sent.operations == (registration(request.public_key),)
+    assert sent.operations == (registration(request.officer),)
     assert sent.expires_at_ms == request.expires_at_ms(3)
     assert [act for act in at.desk.acts() if act.startswith("act.")] == ["act.prepared", "act.answered", "act.signed"]
 

@@ -15,7 +15,7 @@ from chain.codec import signed_bytes
 from chain.ed25519 import Ed25519Signer
 from chain.errors import Refused
 from chain.p256 import compress
-from chain.signing import Scheme, TransactionSigner
+from chain.signing import Scheme, Signer, TransactionSigner
 from chain.transaction import Operation, SignedTransaction, verify_signatures
 from chain.types import Network
 from client.answers import ProvenTransaction
@@ -296,15 +296,15 @@ async def test_governing_key_at_hand_signs_the_registration_of_the_officers_own_
     stranger = Authenticator()
     for operation in (
         Operation.make("membership.Propose", b""),
-        registration(compress(stranger.key.public_key())),
+        registration(Signer(Scheme.WEBAUTHN_ES256, compress(stranger.key.public_key()))),
     ):
         with pytest.raises(Problem, match=r"act\.altered"):
             signing.ask(prepare(operation))
-    act_id = prepare(registration(officer.public_key))
+    act_id = prepare(registration(officer.signer))
     answer = signing.device.get(signing.ask(act_id))
     signing.alter(act_id, [Operation.make("membership.Propose", b"")])
     with pytest.raises(Problem, match=r"act\.altered"):
         signing.sign(act_id, answer)
-    good = prepare(registration(officer.public_key))
+    good = prepare(registration(officer.signer))
     made = signing.sign(good, signing.device.get(signing.ask(good)))
     assert SERVICE_KEY.signer in made.signers

@@ -4,18 +4,8 @@
 
 import { all } from "./elements.js";
 import { text } from "./messages.js";
-
-type Json = Record<string, unknown>;
-interface Problem {
-  title: string;
-  detail: string;
-}
-
-class Refused extends Error {
-  constructor(readonly problem: Problem) {
-    super(problem.title);
-  }
-}
+import { failed, fields, linkToken, onSubmit, post, say, Refused } from "./sign-in-form.js";
+import type { Json, Problem } from "./sign-in-form.js";
 
 function toBytes(words: string): ArrayBuffer {
   const binary = atob(words.replace(/-/g, "+").replace(/_/g, "/"));
@@ -25,22 +15,6 @@ function toBytes(words: string): ArrayBuffer {
 function toWords(bytes: ArrayBuffer): string {
   const binary = String.fromCharCode(...new Uint8Array(bytes));
   return btoa(binary).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
-}
-
-async function post(path: string, body: Json): Promise<Json> {
-  let response: Response;
-  try {
-    response = await fetch(path, {
-      method: "POST",
-      headers: { "content-type": "application/json", accept: "application/json" },
-      body: JSON.stringify(body),
-    });
-  } catch {
-    throw new Refused({ title: text("script.sign-in.failed"), detail: text("script.sign-in.offline") });
-  }
-  const answer = (await response.json()) as Json;
-  if (!response.ok) throw new Refused(answer as unknown as Problem);
-  return answer;
 }
 
 interface Descriptor {
@@ -99,44 +73,14 @@ function explained(error: unknown): Problem {
   throw error;
 }
 
-function say(notice: HTMLElement | null, problem: Problem): void {
-  if (notice === null) return;
-  for (const part of all<HTMLElement>("[data-title]", notice)) part.textContent = problem.title;
-  for (const part of all<HTMLElement>("[data-detail]", notice)) part.textContent = problem.detail;
-  notice.hidden = false;
-}
-
-const linkToken = (): string => location.hash.slice(1);
-
 async function run(form: HTMLFormElement): Promise<void> {
+  if (typeof PublicKeyCredential === "undefined") throw failed(text("script.sign-in.unsupported"));
   const path = form.dataset["path"] ?? "";
-  const token = path === "/join" ? { token: linkToken() } : {};
-  const shown = form.dataset["digest"] === undefined ? {} : { shown: form.dataset["digest"] };
-  const options = await post(`${path}/options`, { ...token, ...shown });
-  const name = form.querySelector<HTMLInputElement>("input[name=name]")?.value;
+  const { first, second } = fields(form);
+  const options = await post(`${path}/options`, first);
   const credential = form.dataset["ceremony"] === "create" ? await create(options) : await get(options);
-  const back = form.dataset["back"] ? { next: form.dataset["back"] } : {};
-  const named = name === undefined ? {} : { name };
-  const { next } = await post(`${path}/verify`, { ...token, ...back, ...named, credential });
+  const { next } = await post(`${path}/verify`, { ...second, credential });
   location.assign(next as string);
-}
-
-function enhance(form: HTMLFormElement): void {
-  const notice = form.querySelector<HTMLElement>("[data-outcome]");
-  const button = form.querySelector<HTMLButtonElement>("button[type=submit]");
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    if (button === null || button.getAttribute("aria-busy") === "true") return;
-    if (notice !== null) notice.hidden = true;
-    if (typeof PublicKeyCredential === "undefined") {
-      say(notice, { title: text("script.sign-in.failed"), detail: text("script.sign-in.unsupported") });
-      return;
-    }
-    button.setAttribute("aria-busy", "true");
-    run(form)
-      .catch((error: unknown) => say(notice, explained(error)))
-      .finally(() => button.removeAttribute("aria-busy"));
-  });
 }
 
 async function look(card: HTMLElement): Promise<void> {
@@ -144,7 +88,7 @@ async function look(card: HTMLElement): Promise<void> {
   for (const link of all<HTMLAnchorElement>("a[hreflang]")) link.hash = location.hash; // another language, the same link
   try {
     if (linkToken() === "") {
-      throw new Refused({ title: text("script.sign-in.failed"), detail: text("script.sign-in.no-link") });
+      throw failed(text("script.sign-in.no-link"));
     }
     const invited = await post("/join/look", { token: linkToken() });
     for (const place of all<HTMLElement>("[data-fill]", card)) {
@@ -157,5 +101,5 @@ async function look(card: HTMLElement): Promise<void> {
   part("[data-looking]")?.remove();
 }
 
-for (const form of all<HTMLFormElement>("form[data-ceremony]")) enhance(form);
+for (const form of all<HTMLFormElement>("form[data-ceremony]")) onSubmit(form, () => run(form), explained);
 for (const card of all<HTMLElement>("[data-join]")) void look(card);

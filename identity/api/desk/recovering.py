@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recovery: somebody comes in without their keys; two officers sign one transaction that ends old and binds new ones.
 
-Both signatures cover the same header, so that it is made once, for the two passkeys that it names: the officer who
-enrols signs first, the one who confirms second, each on the case's page under the same words. What was signed first is
+Both signatures cover the same header, so that it is made once, for the two keys that it names: the officer who enrols
+signs first, the one who confirms second, each on the case's page under the same words. What was signed first is
 kept with the case; with the second signature the transaction goes out as any other act (`follow`).
 """
 
@@ -16,11 +16,7 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from chain import webauthn
-from chain.codec import encode, signed_bytes
-from chain.errors import InvalidMessage, InvalidSignature, LedgerError
-from chain.p256 import raw_signature
-from chain.pb import ledger_pb2
+from chain.errors import InvalidMessage, InvalidSignature
 from chain.signing import Scheme, Signer
 from chain.transaction import Operation, SignedTransaction, build, verify_signatures
 from chain.types import SALT_BYTES, Millis
@@ -37,13 +33,13 @@ from identity.api.desk.tables import DeskCase
 from identity.pb import identity_pb2 as pb
 from service.language import LANGUAGES, Language, translate
 from service.problems import Problem
-from service.sign_in import ceremony, challenges, kinds
+from service.sign_in import challenges, kinds
 from service.sign_in.acts import EXPIRY_MS, State
-from service.sign_in.ceremony import CeremonyFailed
 from service.sign_in.challenges import Purpose
-from service.sign_in.passkeys import Answer, verify
+from service.sign_in.passkeys import Answer
 from service.sign_in.roles import Permission, Role
 from service.sign_in.sessions import Officer
+from service.sign_in.signing import challenge_answered, challenge_of, options_for, signature_in, verify_answer
 from service.sign_in.tables import ACTIVE, Challenge, Passkey, PreparedAct, StaffMember
 
 JOINT = "joint"
@@ -52,17 +48,24 @@ JOINT = "joint"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One of the two who sign: passkey, its public key in hex, whose it is, and what it signed ("" before)."""
+    """One of the two who sign: passkey or card, its public key in hex, whose it is, what it signed ("" before)."""
 
     passkey: str
     public_key: str
     staff: str
     assertion: str = ""
+    scheme: int = Scheme.WEBAUTHN_ES256
+
+    @classmethod
+    def of(cls, credential: Passkey) -> "Place":
+        """That of a passkey or card."""
+        signer = credential.signer
+        return cls(credential.id, signer.public_key.hex(), credential.staff_id, scheme=int(signer.scheme))
 
     @property
     def signer(self) -> Signer:
         """As the ledger names it."""
-        return Signer(Scheme.WEBAUTHN_ES256, bytes.fromhex(self.public_key))
+        return Signer(Scheme(self.scheme), bytes.fromhex(self.public_key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +185,11 @@ def begin(signing: Signing, case_id: str, second: str) -> None:
         other = session.scalar(newest.order_by(Passkey.used_ms.desc()).limit(1))
         if own is None or other is None:
             raise Problem(NOT_NOW)
-        if own.public_key == other.public_key:
+        if own.signer == other.signer:
             raise Problem(OWN_WORK)
         joint = Joint(
-            Place(own.id, own.public_key.hex(), officer.staff_id),
-            Place(other.id, other.public_key.hex(), second),
+            Place.of(own),
+            Place.of(other),
             desk.now() + EXPIRY_MS,
             secrets.token_hex(SALT_BYTES),
         )
@@ -228,14 +231,15 @@ def ask(signing: Signing, case_id: str, digest: str) -> dict[str, Any]:
         passkey = session.get(Passkey, place.passkey)
         if passkey is None or passkey.id != officer.passkey_id:
             raise Problem(kinds.OTHER_PASSKEY)
-        challenge = webauthn.challenge(_message(desk, joint, operations))
+        blank = _blank(desk, joint, operations)
+        options = options_for(office, session, passkey, blank, desk.ledger.network)
+        challenge = challenge_of(blank, desk.ledger.network)
         # one that was asked for and never answered says the same, and may be asked for again
         session.execute(delete(Challenge).where(Challenge.digest == hashlib.sha256(challenge).digest()))
         challenges.issue(
             session, office.service, Purpose.ACT, officer.binding, office.now(), challenge=challenge, subject=case_id
         )
-        credential = bytes.fromhex(desk.store.people.open(session, passkey, Passkey.credential) or "")
-    return ceremony.assertion_options(office.party, challenge, [credential])
+    return options
 
 
 def sign(signing: Signing, case_id: str, answer: Answer) -> str | None:
@@ -245,25 +249,23 @@ def sign(signing: Signing, case_id: str, answer: Answer) -> str | None:
         The act's id once both have signed; None: the other signs next.
 
     Raises:
-        Problem: The challenge was used or is too old, the assertion does not hold, or it signs something else.
+        Problem: The challenge was used or is too old, the answer does not hold, or it signs something else.
     """
     desk, office, officer = signing.desk, signing.office, signing.officer
-    try:
-        challenge = ceremony.challenge_in(answer, "webauthn.get")
-    except CeremonyFailed:
-        raise Problem(kinds.REFUSED) from None
+    challenge = challenge_answered(answer)
     with desk.store.write() as session:
         binding, now_ms = officer.binding, office.now()
         asked = challenges.take(session, office.service, Purpose.ACT, binding, challenge, now_ms, case_id)
-    signed_by = verify(office, asked.challenge, answer, staff_id=officer.staff_id)
+    signed_by = verify_answer(office, asked.challenge, answer, officer.staff_id)
     with desk.store.write() as session:
         case = _open(session, officer, case_id)
         values = content(desk, session, case)
         joint, place = _turn(desk, officer, values)
         operations, words = _act(desk, session, officer, case, values)
-        if signed_by != place.passkey or webauthn.challenge(_message(desk, joint, operations)) != challenge:
+        blank = _blank(desk, joint, operations)
+        if signed_by != place.passkey or challenge_of(blank, desk.ledger.network) != challenge:
             raise Problem(kinds.ALTERED)
-        made = replace(place, assertion=_assertion(answer).hex())
+        made = replace(place, assertion=signature_in(answer).hex())
         joint = replace(joint, first=made) if place == joint.first else replace(joint, second=made)
         write(desk, session, case, values | {JOINT: joint.encode()})
         desk.record(session, officer, "case.signed", case.id)
@@ -332,10 +334,9 @@ def _digest(operations: Sequence[Operation], words: Words) -> str:
     return hashlib.sha256(b"zhixin/joint-shown/1|" + raw + said.encode()).hexdigest()
 
 
-def _message(desk: DeskContext, joint: Joint, operations: Sequence[Operation]) -> bytes:
-    """What both sign."""
-    blank = [_Made(place.signer, b"\0") for place in (joint.first, joint.second)]
-    return signed_bytes("transaction", desk.ledger.network, _build(desk, joint, operations, blank).header)
+def _blank(desk: DeskContext, joint: Joint, operations: Sequence[Operation]) -> SignedTransaction:
+    """The transaction whose header both sign, before either has."""
+    return _build(desk, joint, operations, [_Made(place.signer, b"\0") for place in (joint.first, joint.second)])
 
 
 def _built(desk: DeskContext, joint: Joint, operations: Sequence[Operation]) -> SignedTransaction:
@@ -354,18 +355,4 @@ def _build(
     try:
         return build(operations, signers, Millis(joint.expires_ms), bytes.fromhex(joint.salt), desk.ledger.network)
     except InvalidMessage:
-        raise Problem(kinds.ACT_SIGNATURE) from None
-
-
-def _assertion(answer: Answer) -> bytes:
-    """A browser's assertion as the ledger writes it."""
-    try:
-        return encode(
-            ledger_pb2.WebAuthnAssertion(
-                authenticator_data=ceremony.authenticator_data_of(answer),
-                client_data_json=ceremony.client_data_of(answer),
-                signature=raw_signature(ceremony.signature_of(answer)),
-            )
-        )
-    except (CeremonyFailed, LedgerError):
         raise Problem(kinds.ACT_SIGNATURE) from None
