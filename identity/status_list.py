@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import Final
 
 from chain.strict_json import Json
+from chain.types import sha256
 from identity.jose import (
     InvalidToken,
     JsonObject,
@@ -203,6 +204,17 @@ def verify(token: str, key: bytes | KeyOf, now_s: int, uri: str) -> StatusToken:
     if ttl_s == 0:
         raise InvalidToken("the status list's ttl is 0", "identity.status-malformed")
     return StatusToken(_list_of(claims), uri, issued_s, expires_s, ttl_s, jws.header)
+
+
+def anchor_stream(uri: str) -> bytes:
+    """Under which stream the digests of a list's tokens are anchored on the ledger (`membership.Anchor`); 16 bytes.
+
+    Whoever doubts a list compares SHA-256 of the token with the newest anchor of the stream.
+
+    Args:
+        uri: Where the list is served, as credentials name it.
+    """
+    return sha256(uri.encode())[:16]
 
 
 def check(token: StatusToken, reference: StatusReference) -> int:

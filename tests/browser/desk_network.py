@@ -154,6 +154,7 @@ class ServedDesk:
     network: Network
     store: Store
     office: Office
+    settings: StoreSettings
     boss: Officer | None = None
 
     @property
@@ -221,9 +222,12 @@ def running_network(root: Path) -> Iterator[Network]:
 
 @contextmanager
 def served_desk(
-    network: Network, folder: Path, more: Callable[[Store], Sequence[Part]] = lambda _: ()
+    network: Network,
+    folder: Path,
+    more: Callable[[Store], Sequence[Part]] = lambda _: (),
+    issuer: str = "https://issuer.example.org",
 ) -> Iterator[ServedDesk]:
-    """Serve the desk on a fresh store."""
+    """Serve the desk on a fresh store; credentials that it offers are fetched from an issuer."""
     settings = StoreSettings(folder=str(folder / "data"), keys=str(folder / "keys"), allow_plain=True)
     store = open_store(settings, {})
     home = network.devnet.home
@@ -240,11 +244,11 @@ def served_desk(
         *staffed_parts(store, unknown, DESK_SITE, ledger),
         Part("place", start=start),
         desk_part(store, tagger=NetworkTagger(network)),
-        offers_part("https://issuer.example.org"),
+        offers_part(issuer),
         *more(store),
     ]
     try:
         with serve(parts, "desk"):
-            yield ServedDesk(network, store, office[0])
+            yield ServedDesk(network, store, office[0], settings)
     finally:
         store.close()

@@ -3,25 +3,35 @@
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from statistics import median
+from typing import TypeVar
 
 import pytest
+import zxingcpp
 from desk_network import Network, ServedDesk, running_network, served_desk
+from issuer_process import ServedIssuer, served_issuer
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, expect
 from sqlalchemy import select
-from visiting import Visit
+from visiting import Visit, server_socket
 
 from chain import receipt
 from cli.scenes.residents import Resident, residents
+from identity import status_list
 from identity.api.desk.tables import DeskPerson
+from identity.api.issuer.lists import TICK_S
+from identity.sd_jwt import StatusReference
+from identity.status_list import Status
 from service.sign_in.roles import Role
 
 pytestmark = pytest.mark.network
 
 PEOPLE = list(residents(6, 23))
+T = TypeVar("T")
+TICK_SLACK_S = 10.0
+"""A tick takes some tenths of a second; on a machine with much else to do longer."""
 APPROVAL_S_MAX = 5.0
 """Of one approval on a machine with much else to do; the median is printed, and measured alone in docs/desk.md."""
 
@@ -33,8 +43,21 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 
 @pytest.fixture(scope="module")
-def desk(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedDesk]:
-    with served_desk(network, tmp_path_factory.mktemp("desk-store")) as made:
+def issuer_port() -> int:
+    with server_socket() as (_, free):
+        return free
+
+
+@pytest.fixture(scope="module")
+def desk(network: Network, issuer_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedDesk]:
+    folder = tmp_path_factory.mktemp("desk-store")
+    with served_desk(network, folder, issuer=f"http://localhost:{issuer_port}") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def issuer(desk: ServedDesk, issuer_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedIssuer]:
+    with served_issuer(desk, tmp_path_factory.mktemp("issuer"), issuer_port) as made:
         yield made
 
 
@@ -54,6 +77,21 @@ def look(seen: Visit, name: str) -> None:
     seen.keep(f"desk-{name}")
     assert seen.axe() == []
     assert not seen.is_wider_than_screen()
+
+
+def until(find: Callable[[], T], holds: Callable[[T], bool]) -> T:
+    """Ask until an answer holds; fails after two ticks."""
+    deadline = time.monotonic() + 2 * TICK_S
+    while not holds(found := find()):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.5)
+    return found
+
+
+def is_anchored(issuer: ServedIssuer, status: StatusReference, text: str) -> bool:
+    """Whether the newest anchor on the ledger is of this very list."""
+    anchored = issuer.anchored(status)
+    return anchored is not None and anchored.digest == hashlib.sha256(text.encode()).digest()
 
 
 def press(seen: Visit, *keys: str) -> None:
@@ -88,8 +126,30 @@ def sign(seen: Visit, case: str, step: str) -> None:
     seen.page.locator("main form[data-ceremony]").wait_for(state="detached")
 
 
-def test_person_enrolled_at_one_desk_and_approved_at_another_is_on_the_ledger_and_provable(
-    browser: Browser, desk: ServedDesk, network: Network
+def offered(seen: Visit) -> tuple[str, str]:
+    """What a wallet's camera reads from the page of an offer, and the digits that are said aloud."""
+    (found,) = zxingcpp.read_barcodes(Image.open(seen.keep("desk-offer")))
+    return found.text, seen.page.locator("dl.figures dd").first.inner_text().replace(" ", "")[:6]
+
+
+def revoke(seen: Visit, one: Resident) -> None:
+    """An approver ends somebody's registration."""
+    seen.open("/look-up")
+    seen.page.fill("#wanted", one.name)
+    seen.page.check("input[value=at-counter]")
+    press(seen, "Control+Enter")
+    seen.page.locator("main table a").click()
+    seen.page.wait_for_url("**/persons/*")
+    seen.page.locator("details:has(form[action$='/status/revoke']) > summary").click()
+    seen.page.locator("form[action$='/status/revoke'] button").click()
+    seen.page.wait_for_url("**/cases/*")
+    seen.page.locator("form[action$='/sign'] button").click()
+    seen.page.locator("main form[data-ceremony] button").click()
+    expect(seen.page.locator(".badge").first).to_contain_text("Done")
+
+
+def test_person_enrolled_and_approved_is_provable_fetches_a_credential_and_loses_it_with_the_registration(
+    browser: Browser, desk: ServedDesk, network: Network, issuer: ServedIssuer
 ) -> None:
     one = PEOPLE[0]
     with (
@@ -157,6 +217,21 @@ def test_person_enrolled_at_one_desk_and_approved_at_another_is_on_the_ledger_an
         clerk.page.locator("form[action$='/credential'] button").press("Enter")
         expect(clerk.page.locator("main h1")).to_have_text("电子凭证")
         look(clerk, "offer")
+        credentials = issuer.fetch(*offered(clerk), count=3)
+        names = {f"{found.claims['family_name']}{found.claims['given_name']}" for found in credentials}
+        assert names == {one.name}
+        assert len({credential.holder_key for credential in credentials}) == 3, "each copy is for a key of its own"
+        status = credentials[0].status
+        assert status is not None
+        _, token = until(lambda: issuer.listed(status), lambda found: is_anchored(issuer, status, found[0]))
+        assert status_list.check(token, status) == Status.VALID
+
+        revoke(approver, one)
+        revoked_s = time.time()
+        is_seen = lambda found: status_list.check(found[1], status) == Status.INVALID  # noqa: E731 - one expression
+        _, after = until(lambda: issuer.listed(status), is_seen)
+        assert time.time() - revoked_s < TICK_S + TICK_SLACK_S
+        assert after.issued_s - token.issued_s >= TICK_S - 1
     verified = receipt.verify(proof, network.devnet.home.genesis_path.read_bytes())
     (inclusion,) = verified.inclusions
     assert inclusion.operation.type == "identity.Confirm"

@@ -245,7 +245,7 @@ def _open_list(session: Session, key: IssuingKey, issuer: str, now_s: int) -> in
     made = IssuerList(
         number=number,
         name=name,
-        stream=secrets.token_bytes(16),
+        stream=status_list.anchor_stream(list_uri(issuer, name)),
         size=PLACES,
         height=0 if newest is None else newest.height,
         issued_s=now_s,
