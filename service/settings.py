@@ -157,6 +157,40 @@ class UniquenessSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifierSettings:
+    """The verifier: its keys, whom it believes, and what it reaches."""
+
+    keys: str = field(
+        default="", metadata={"why": "signing keys that `zhixin credential new-key` makes; empty: nothing is verified"}
+    )
+    passphrase_file: str = field(default="", metadata={"why": "else ZHIXIN_PASSPHRASE; opens verifier.keys"})
+    allow_plain: bool = field(default=False, metadata={"why": "only a test network may keep keys unencrypted"})
+    registrars: tuple[str, ...] = field(
+        default=(), metadata={"why": "certificates (DER) of registrars whose credentials count"}
+    )
+    issuing: tuple[str, ...] = field(
+        default=(), metadata={"why": "certificates (DER) of their issuing keys: offline codes have no room for them"}
+    )
+    card_chains: tuple[str, ...] = field(
+        default=(), metadata={"why": "chain.pem of card authorities whose cards count; empty: no cards"}
+    )
+    inside: tuple[str, ...] = field(
+        default=(), metadata={"why": "origins in private networks that may be asked for lists and sent notices"}
+    )
+    list_keeper: str = field(
+        default="", metadata={"why": "where people's lists of accesses are kept, https://…; empty: nothing is recorded"}
+    )
+    list_key_file: str = field(default="", metadata={"why": "holds the verifier's key to that service; mode 0600"})
+    client_certificates: bool = field(
+        default=False, metadata={"why": "the proxy sets Client-Cert (RFC 9440) and removes it from what callers send"}
+    )
+    keep_days: int = field(
+        default=90, metadata={"why": "answers and what was presented; then only receivers have them"}
+    )
+    sandbox: bool = field(default=False, metadata={"why": "also serves integrators, with made-up people alone"})
+
+
+@dataclass(frozen=True, slots=True)
 class IndexSettings:
     """The index of the chain; nothing in it is personal, and it can be rebuilt at any time."""
 
@@ -256,6 +290,7 @@ class Settings:
     issuing: IssuingSettings = field(default_factory=IssuingSettings)
     cards: CardSettings = field(default_factory=CardSettings)
     uniqueness: UniquenessSettings = field(default_factory=UniquenessSettings)
+    verifier: VerifierSettings = field(default_factory=VerifierSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
     trace: TraceSettings = field(default_factory=TraceSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether what a wallet presented counts: each credential by itself, then whether all of it answers what was asked.
+
+A step after one that failed is not taken for that credential, so that a refusal names its cause. What is told to the
+relying party afterwards is what it asked for and nothing beyond.
+
+Source: OpenID4VP 1.0, 8.6 (validation); RFC 9901, 7.3; Token Status List draft-21, 8.3.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from chain.errors import LedgerError
+from chain.strict_json import Json
+from client.errors import TransportError
+from identity import sd_jwt, status_list
+from identity.api.verifier.dcql import NotAnswered, Query, asked_of, check_presented
+from identity.api.verifier.findings import Finding, Report, StatusShown, Step, failed, pairwise
+from identity.api.verifier.ledger import Issuers
+from identity.api.verifier.outbound import NotReached
+from identity.api.verifier.registered import ACCESS_SLOT, PAIRWISE_SEED, Purpose
+from identity.api.verifier.status_lists import StatusLists
+from identity.credential_check import Outcome
+from identity.credentials import NATURAL_PERSON
+from identity.issuer_keys import Trust
+from identity.jose import InvalidToken, JsonObject
+from identity.sd_jwt import Binding, Verified
+from identity.status_list import Status
+
+PRESENTATION_CHARACTERS_MAX: Final = sd_jwt.TOKEN_CHARACTERS_MAX
+SLOT_CHARACTERS_MAX: Final = 128
+_STATUS_CODES: Final = {Status.SUSPENDED: "identity.credential-suspended"}
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What presentations are checked against.
+
+    Attributes:
+        trust: Registrars whose credentials count.
+        issuers: How their keys stand on the ledger.
+        lists: Status lists.
+    """
+
+    trust: Trust
+    issuers: Issuers
+    lists: StatusLists
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    findings: tuple[Finding, ...]
+    verified: Verified | None = None
+    status: StatusShown | None = None
+    receipt: bytes = b""
+
+
+async def check_presentations(
+    judge: Judge,
+    query: Query,
+    purpose: Purpose,
+    presented: Mapping[str, str],
+    binding: Binding,
+    now_s: int,
+    *,
+    holder_key: bytes | None = None,
+) -> Report:
+    """Check what a wallet presented.
+
+    Args:
+        judge: Against what.
+        query: What was asked for.
+        purpose: For what; says how old a status list may be.
+        presented: By id of the credential query; at most as many as a query has.
+        binding: To whom, and to which nonce, the holder's key must have answered.
+        now_s: Unix time in s.
+        holder_key: The key to which each credential must be bound, such as a card's, 33 bytes; None: any.
+    """
+    judged = {name: await _judge(judge, name, text, purpose, binding, now_s) for name, text in presented.items()}
+    findings = [finding for one in judged.values() for finding in one.findings]
+    statuses = tuple(one.status for one in judged.values() if one.status is not None)
+    receipts = {one.receipt: None for one in judged.values() if one.receipt}
+    verified = {name: one.verified for name, one in judged.items() if one.verified is not None}
+    if any(finding.outcome is Outcome.FAILED for finding in findings):
+        return Report(tuple(findings), statuses=statuses)
+    asked = _asked(query, {name: one.claims for name, one in verified.items()})
+    if holder_key is not None and any(one.holder_key != holder_key for one in verified.values()):
+        reason = "a credential is bound to another key than the one that signed the challenge"
+        asked = Finding(Step.BOUND, Outcome.FAILED, "", "verifier.other-key", reason)
+    findings.append(asked)
+    if len(verified) > 1:
+        findings.append(_same_holder(verified))
+    if asked.outcome is Outcome.FAILED:
+        return Report(tuple(findings), statuses=statuses)
+    try:
+        pseudonym, slot = _own_claims(verified, purpose.relying_party)
+    except InvalidToken as error:
+        return Report((*findings, failed(Step.ASKED, error)), statuses=statuses)
+    told: dict[str, JsonObject] = {}
+    for one in query.credentials:
+        if one.id in verified:
+            told[one.id] = asked_of(one, verified[one.id].claims)
+    return Report(
+        tuple(findings),
+        told,
+        _assurance_level(verified),
+        pseudonym,
+        statuses,
+        tuple(("issuer-key", raw) for raw in receipts),
+        slot=slot,
+    )
+
+
+async def _judge(judge: Judge, name: str, text: str, purpose: Purpose, binding: Binding, now_s: int) -> _Judged:
+    """One credential: the issuer's word, the issuer's key, the holder's key, the status."""
+    try:
+        verified = sd_jwt.verify(text, lambda header: judge.trust.key_of(header, now_s), now_s)
+        registrar = judge.trust.registrar_of(verified.header, now_s)
+        public_key = judge.trust.key_of(verified.header, now_s)
+    except InvalidToken as error:
+        return _Judged((failed(Step.ISSUED, error, name),))
+    findings = [Finding(Step.ISSUED, Outcome.HELD, name)]
+    found, receipt = await _issuer_key(judge.issuers, public_key, name)
+    findings.append(found)
+    if found.outcome is Outcome.FAILED:
+        return _Judged(tuple(findings))
+    try:
+        sd_jwt.verify(text, public_key, now_s, binding=binding)
+        findings.append(Finding(Step.BOUND, Outcome.HELD, name))
+    except InvalidToken as error:
+        return _Judged((*findings, failed(Step.BOUND, error, name)))
+    found, status = await _status(judge.lists, verified, registrar, purpose.status_age_s_max, name, now_s)
+    findings.append(found)
+    return _Judged(tuple(findings), verified, status, receipt)
+
+
+async def _issuer_key(issuers: Issuers, public_key: bytes, name: str) -> tuple[Finding, bytes]:
+    try:
+        standing = await issuers.standing(public_key)
+    except (TransportError, LedgerError):
+        reason = "the ledger can't be asked about the issuer's key; its registrar's certificate holds"
+        return Finding(Step.ISSUER_KEY, Outcome.UNKNOWN, name, "verifier.ledger-unavailable", reason), b""
+    if not standing.is_known:
+        reason = "the ledger does not have the issuer's key; its registrar's certificate holds"
+        return Finding(Step.ISSUER_KEY, Outcome.UNKNOWN, name, "verifier.issuer-unknown", reason), standing.receipt
+    if not standing.counts:
+        reason = "the ledger says that the issuer's key does not count"
+        return Finding(Step.ISSUER_KEY, Outcome.FAILED, name, "verifier.issuer-ended", reason), b""
+    return Finding(Step.ISSUER_KEY, Outcome.HELD, name), standing.receipt
+
+
+async def _status(
+    lists: StatusLists, verified: Verified, registrar: Trust, age_s_max: int | None, name: str, now_s: int
+) -> tuple[Finding, StatusShown | None]:
+    reference = verified.status
+    if reference is None:
+        missing = InvalidToken("the credential names no status list", "identity.status-missing")
+        return failed(Step.STATUS, missing, name), None
+    try:
+        token = await lists.find(reference.uri, registrar)
+        value = status_list.check(token, reference)
+    except InvalidToken as error:
+        return failed(Step.STATUS, error, name), None
+    except NotReached as error:
+        reason = f"no status list is at hand: {error}"
+        return Finding(Step.STATUS, Outcome.FAILED, name, "verifier.status-unreachable", reason), None
+    age_s = max(0, now_s - token.issued_s)
+    shown = StatusShown(name, value, token.issued_s, age_s)
+    if value != Status.VALID:
+        code = _STATUS_CODES.get(Status(value) if value in set(Status) else Status.INVALID)
+        reason = "the credential is suspended" if code else "the credential is revoked"
+        return Finding(Step.STATUS, Outcome.FAILED, name, code or "identity.credential-revoked", reason), shown
+    if age_s_max is not None and age_s > age_s_max:
+        reason = f"the newest status list is {age_s} s old; the purpose takes at most {age_s_max}"
+        return Finding(Step.STATUS, Outcome.FAILED, name, "verifier.status-stale", reason), shown
+    return Finding(Step.STATUS, Outcome.HELD, name), shown
+
+
+def _asked(query: Query, claims: Mapping[str, JsonObject]) -> Finding:
+    try:
+        check_presented(query, claims)
+    except NotAnswered as error:
+        return Finding(Step.ASKED, Outcome.FAILED, error.credential, "verifier.not-answered", error.reason)
+    return Finding(Step.ASKED, Outcome.HELD)
+
+
+def _same_holder(verified: Mapping[str, Verified]) -> Finding:
+    """One-time copies have a key each, so that different keys do not mean different people: nobody can tell."""
+    if len({one.holder_key for one in verified.values()}) == 1:
+        return Finding(Step.SAME_HOLDER, Outcome.HELD)
+    reason = "the credentials are bound to different keys; compare what they say"
+    return Finding(Step.SAME_HOLDER, Outcome.UNKNOWN, "", "verifier.different-keys", reason)
+
+
+def _own_claims(verified: Mapping[str, Verified], relying_party: str) -> tuple[str, str]:
+    """The pseudonym, and where the person's list begins, as the natural person's credential has them.
+
+    Raises:
+        InvalidToken: A credential has none of them, or they are not what they must be.
+    """
+    people = [one.claims for one in verified.values() if one.claims.get("vct") == NATURAL_PERSON]
+    if not people:
+        return "", ""
+    seeds, slots = (
+        {_text(claims, PAIRWISE_SEED) for claims in people},
+        {_text(claims, ACCESS_SLOT) for claims in people},
+    )
+    if len(seeds) != 1 or len(slots) != 1:
+        raise InvalidToken("the credentials are of different people")
+    return pairwise(seeds.pop(), relying_party), slots.pop()
+
+
+def _text(claims: JsonObject, name: str) -> str:
+    value: Json = claims.get(name)
+    if not isinstance(value, str) or not 1 <= len(value) <= SLOT_CHARACTERS_MAX:
+        raise InvalidToken(f"the credential does not disclose {name}", "identity.claim-missing")
+    return value
+
+
+def _assurance_level(verified: Mapping[str, Verified]) -> str:
+    """Of the person, else of the company."""
+    levels = [(one.claims.get("vct") != NATURAL_PERSON, one.claims.get("assurance_level")) for one in verified.values()]
+    found = [level for _, level in sorted(levels, key=lambda each: each[0]) if isinstance(level, str)]
+    return found[0] if found else ""

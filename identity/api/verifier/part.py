@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verifier as a part of a service: `[verifier_part(verifier, states), ...]`."""
+
+from collections.abc import Mapping
+
+from fastapi import APIRouter, FastAPI
+from starlette.responses import Response
+
+from chain.strict_json import canonical
+from identity.api.verifier.api import caller_of, verifications_router
+from identity.api.verifier.direct_api import Scanned, cards_router, direct_router
+from identity.api.verifier.ledger import States
+from identity.api.verifier.problems import KINDS
+from identity.api.verifier.upkeep import Upkeep
+from identity.api.verifier.verifier import Verifier
+from identity.api.verifier.wallet_api import BODY_BYTES_MAX, MACHINE_PATH, wallet_router
+from service.app import Hook, Part
+
+API_PATH = "/v1/"
+"""Programs of relying parties are no browsers: no origin, no form token, no cookie."""
+API_BODY_BYTES_MAX = 512 * 1024
+"""Fifty signatures with their certificates, or four presentations."""
+
+
+def verifier_part(
+    verifier: Verifier,
+    states: States,
+    *,
+    is_behind_proxy: bool = False,
+    start: Hook | None = None,
+    stop: Hook | None = None,
+) -> Part:
+    """What a service takes along that verifies for relying parties.
+
+    Args:
+        verifier: The service.
+        states: Reads the ledger.
+        is_behind_proxy: Whether the proxy says which client certificate it saw.
+        start: What must be open first, such as the way to the ledger.
+        stop: Closes it again.
+    """
+    upkeep = Upkeep(verifier)
+
+    async def begin(app: FastAPI) -> None:
+        if start is not None:
+            await start(app)
+        upkeep.start()
+
+    async def end(app: FastAPI) -> None:
+        await upkeep.stop()
+        await verifier.outbound.close()
+        if stop is not None:
+            await stop(app)
+
+    async def is_well() -> bool:
+        return upkeep.is_well
+
+    caller = caller_of(lambda: verifier, is_behind_proxy=is_behind_proxy)
+    limits: Mapping[str, int] = {MACHINE_PATH: BODY_BYTES_MAX, API_PATH: API_BODY_BYTES_MAX}
+    return Part(
+        "verifier",
+        [
+            verifications_router(lambda: verifier, caller),
+            cards_router(lambda: verifier, caller),
+            direct_router(lambda: verifier, caller, states, Scanned()),
+            wallet_router(lambda: verifier),
+            _keys_router(verifier),
+        ],
+        start=begin,
+        stop=end,
+        checks={"upkeep": is_well},
+        problems=KINDS,
+        body_limits=limits,
+        machine_paths=[MACHINE_PATH, API_PATH],
+    )
+
+
+def _keys_router(verifier: Verifier) -> APIRouter:
+    router = APIRouter(tags=["verifications"])
+
+    @router.get("/.well-known/jwks.json", operation_id="getKeys", summary="Keys of requests, answers and notices")
+    async def keys() -> Response:
+        document = canonical(verifier.keys.jwks(verifier.now_s))
+        return Response(document, media_type="application/json", headers={"cache-control": "public, max-age=300"})
+
+    return router

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A relying party asks, a wallet answers, and the answer says each check, what was disclosed, and nothing else."""
+
+import json
+
+import pytest
+import verifier_rig
+from verifier_rig import BANK, CLINIC, EMERGENCY, LOGIN, MANDATES, PAGE, Citizen, Office, query, steps
+
+from client.errors import TransportError
+from identity.api.verifier import upkeep
+from identity.api.verifier.answers import check_answer
+from identity.api.verifier.tables import Verification
+from identity.credentials import LEGAL_PERSON, MANDATE
+from identity.jose import InvalidToken, decode_jws, load_object
+
+LI = Citizen(1)
+
+
+@pytest.fixture
+def office(sqlite_rig):
+    return Office(sqlite_rig)
+
+
+@pytest.mark.parametrize("mode", ["direct_post", "direct_post.jwt"])
+async def test_wallet_that_presents_what_was_asked_gives_a_signed_answer_with_each_step(office, mode):
+    async with office.serving() as bank:
+        told, result = await bank.answered(LI, query("age_over_18", ("address", "region")), response_mode=mode)
+    assert told == {}
+    report = result["report"]
+    assert result["state"] == "answered"
+    assert steps(report) == {
+        "issued": "held",
+        "issuer-key": "unknown",
+        "bound": "held",
+        "status": "held",
+        "asked": "held",
+    }
+    assert report["claims"] == {"person": {"age_over_18": True, "address": {"region": "广东省"}}}
+    assert report["assurance_level"] == "high"
+    assert report["statuses"] == [{"subject": "person", "value": 0, "issued_s": office.now_s, "age_s": 0}]
+    assert {one["of"] for one in report["receipts"]} == {"issuer-key", "registration"}
+    checked = check_answer(result["answer"], office.trust, None, audience=BANK)
+    assert checked.claims == report
+
+
+async def test_answer_waits_for_its_access_entry_and_tells_neither_slot_nor_seed(office):
+    async with office.serving() as bank:
+        office.recorder.error = TransportError("down", "ledger.down")
+        made = await bank.asked()
+        claims = await bank.request(made)
+        key = bank.new_key()
+        await bank.post(claims, {"person": bank.present(claims, office.credential(LI, key), key)})
+        assert await bank.result(made["id"]) == {"id": made["id"], "state": "recording", "answer": None, "report": None}
+        office.recorder.error = None
+        office.rig.clock_ms += 11_000
+        await upkeep.tick(office.verifier)
+        result = await bank.result(made["id"])
+    assert result["state"] == "answered"
+    (access,) = office.recorder.entries.values()
+    assert (access.relying_party, access.purpose, access.attributes) == (BANK, LOGIN, ("natural-person/age_over_18",))
+    assert access.slot == LI.slot
+    assert result["report"]["entry"]["state"] == "written"
+    told = json.dumps(result)
+    slot = office.recorder.slots[made["id"]]
+    assert not any(secret in told for secret in (LI.slot, LI.seed, slot.hex(), "list-1", "idx"))
+
+
+async def test_emergency_is_answered_while_the_ledger_is_down_and_its_entry_is_written_later(office):
+    office.recorder.error = TransportError("down", "ledger.down")
+    async with office.serving() as bank:
+        _, result = await bank.answered(LI, purpose=EMERGENCY)
+        assert result["report"]["entry"] == {"state": "queued"}
+        assert not office.recorder.entries
+        office.recorder.error = None
+        office.rig.clock_ms += 11_000
+        await upkeep.tick(office.verifier)
+    (access,) = office.recorder.entries.values()
+    assert access.is_emergency
+
+
+async def test_without_a_recorder_nobody_is_asked(sqlite_rig):
+    async with Office(sqlite_rig, recorder=None).serving() as bank:
+        response = await bank.ask()
+    assert (response.status_code, response.json()["code"]) == (503, "verifier.no-entries")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        query("proofing"),
+        query("age_over_18", "access_slot"),
+        query("pairwise_seed"),
+        query("legal_name", vct="urn:imi:cn-gd-fs-chancheng:credit-grade:1"),
+    ],
+)
+async def test_request_beyond_the_purpose_is_refused_before_anybody_sees_it(office, asked):
+    async with office.serving() as bank:
+        response = await bank.ask(asked)
+    assert (response.status_code, response.json()["code"]) == (403, "verifier.beyond-purpose")
+    with office.store.read() as session:
+        assert session.query(Verification).count() == 0
+
+
+async def test_mandate_is_asked_for_with_its_agents_own_credential_alone(office):
+    async with office.serving() as bank:
+        alone = await bank.ask(query("powers", vct=MANDATE), MANDATES)
+        assert (alone.status_code, alone.json()["code"]) == (422, "verifier.query")
+        both = {
+            "credentials": query("age_over_18")["credentials"]
+            + query("principal", vct=MANDATE, name="m")["credentials"]
+        }
+        made = await bank.asked(both, MANDATES)
+        claims = await bank.request(made)
+        key = bank.new_key()
+        own = [("age_over_18",), ("access_slot",), ("pairwise_seed",)]
+        tokens = {
+            "person": bank.present(claims, office.credential(LI, key), key, own),
+            "m": bank.present(claims, office.mandate(key), key, [("principal",)]),
+        }
+        assert (await bank.post(claims, tokens)).status_code == 200
+        report = (await bank.result(made["id"]))["report"]
+    assert report["outcome"] == "held"
+    assert steps(report)["same-holder"] == "held"
+    assert report["claims"]["m"] == {"principal": "91110000600037341L"}
+
+
+async def test_company_shows_its_credential_without_an_entry_since_nobody_is_told_of(office):
+    async with office.serving() as bank:
+        made = await bank.asked(query("legal_name", vct=LEGAL_PERSON))
+        claims = await bank.request(made)
+        key = bank.new_key()
+        await bank.post(claims, {"person": bank.present(claims, office.company(key), key, [])})
+        report = (await bank.result(made["id"]))["report"]
+    assert report["claims"] == {"person": {"legal_name": "禅城食品有限公司"}}
+    assert report["pseudonym"] == ""
+
+
+async def test_what_a_wallet_discloses_beyond_what_was_asked_is_not_passed_on(office):
+    async with office.serving() as bank:
+        made = await bank.asked()
+        claims = await bank.request(made)
+        key = bank.new_key()
+        await bank.post(
+            claims,
+            {
+                "person": bank.present(
+                    claims,
+                    office.credential(LI, key),
+                    key,
+                    [("family_name",), ("birthdate",), ("age_over_18",), ("access_slot",), ("pairwise_seed",)],
+                )
+            },
+        )
+        result = await bank.result(made["id"])
+    assert result["report"]["claims"] == {"person": {"age_over_18": True}}
+    assert "李" not in json.dumps(result, ensure_ascii=False)
+
+
+async def test_value_that_was_asked_for_is_wanted_exactly(office):
+    asked = query("age_over_18")
+    asked["credentials"][0]["claims"][0]["values"] = [True]
+    async with office.serving() as bank:
+        _, adult = await bank.answered(LI, asked)
+        _, child = await bank.answered(Citizen(2, born=verifier_rig.date(2020, 1, 1)), asked)
+    assert adult["state"] == "answered"
+    assert (child["state"], verifier_rig.code_of(child["report"], "asked")) == ("refused", "verifier.not-answered")
+    assert child["report"]["claims"] == {}
+    assert child["report"]["pseudonym"] == ""
+
+
+async def test_pseudonym_is_the_same_for_new_keys_and_another_for_each_relying_party(office):
+    async with office.serving() as bank:
+        clinic = bank.by(office.clinic_key)
+        seen = [(await one.answered(LI))[1]["report"]["pseudonym"] for one in (bank, bank, clinic)]
+        other = (await bank.answered(Citizen(2)))[1]["report"]["pseudonym"]
+    assert seen[0] == seen[1]
+    assert len({seen[0], seen[2], other}) == 3
+
+
+async def test_same_device_result_needs_the_code_with_which_the_citizen_came_back(office):
+    async with office.serving() as bank:
+        made = await bank.asked(flow="same-device", return_url=f"{PAGE}/done?x=1")
+        claims = await bank.request(made)
+        key = bank.new_key()
+        response = await bank.post(claims, {"person": bank.present(claims, office.credential(LI, key), key)})
+        url = response.json()["redirect_uri"]
+        assert url.startswith(f"{PAGE}/done?x=1&response_code=")
+        refused = await bank.http.get(f"/v1/verifications/{made['id']}", headers=bank.headers)
+        assert (refused.status_code, refused.json()["code"]) == (403, "verifier.response-code")
+        code = url.partition("response_code=")[2]
+        assert (await bank.result(made["id"], response_code=code))["state"] == "answered"
+
+
+async def test_wallet_that_declines_is_told_to_the_relying_party_as_a_step(office):
+    async with office.serving() as bank:
+        made = await bank.asked()
+        claims = await bank.request(made)
+        response = await bank.http.post(
+            claims["response_uri"], data={"error": "access_denied", "state": claims["state"]}
+        )
+        assert response.status_code == 200
+        report = (await bank.result(made["id"]))["report"]
+    assert verifier_rig.code_of(report, "wallet") == "wallet.access-denied"
+    assert not office.recorder.entries
+
+
+async def test_notice_is_signed_says_nothing_personal_and_is_tried_again(office):
+    async with office.serving() as bank:
+        office.refuse_notices = True
+        _, result = await bank.answered(LI, notify_url=f"{PAGE}/hooks")
+        await upkeep.tick(office.verifier)
+        office.refuse_notices = False
+        await upkeep.tick(office.verifier)
+        assert len(office.sent) == 1
+        office.rig.clock_ms += 6_000
+        await upkeep.tick(office.verifier)
+        await upkeep.tick(office.verifier)
+    assert [url for url, _ in office.sent] == ["https://93.184.216.34:443/hooks"] * 2 or len(office.sent) == 2
+    jws = decode_jws(office.sent[1][1].decode(), "zhixin-notice+jwt", "the notice")
+    claims = load_object(jws.payload, "the notice")
+    assert claims["verification"] == result["id"]
+    assert set(claims) == {"iss", "aud", "iat", "jti", "verification", "state"}
+
+
+async def test_raw_presentations_and_answers_stand_sealed_in_the_database(sqlite_rig):
+    office = Office(sqlite_rig)
+    async with office.serving() as bank:
+        await bank.answered(LI, query("family_name", "birthdate"))
+    with office.store.read() as session:
+        row = session.query(Verification).one()
+        kept = bytes(row.presented) + bytes(row.answer) + bytes(row.asked) + bytes(row.access)
+    assert b"1990" not in kept
+    assert b"eyJ" not in kept
+    assert office.verifier.sealing.open(row.id, "presented", row.presented).startswith('{"presented"')
+
+
+async def test_what_was_kept_long_enough_is_gone(office):
+    async with office.serving() as bank:
+        _, result = await bank.answered(LI)
+        office.rig.clock_ms += 31 * verifier_rig.DAY_S * 1000
+        office.verifier.forget()
+        gone = await bank.http.get(f"/v1/verifications/{result['id']}", headers=bank.headers)
+    assert gone.json()["code"] == "verifier.unknown"
+
+
+async def test_request_carries_who_asks_and_why_with_the_registrations_receipt(office):
+    async with office.serving() as bank:
+        claims = await bank.request(await bank.asked())
+    (info,) = claims["verifier_info"]
+    assert info["data"]["relying_party"] == BANK
+    assert info["data"]["legal_basis"]
+    asked = [one["path"] for one in claims["dcql_query"]["credentials"][0]["claims"]]
+    assert asked == [["age_over_18"], ["access_slot"], ["pairwise_seed"]]
+    assert claims["aud"] == "https://self-issued.me/v2"
+
+
+async def test_repeated_creation_under_one_idempotency_key_makes_one_question(office):
+    async with office.serving() as bank:
+        headers = bank.headers | {"idempotency-key": "key-0123456789abcdef"}
+        body = {"purpose": LOGIN, "query": query("age_over_18")}
+        first, second = [await bank.http.post("/v1/verifications", json=body, headers=headers) for _ in range(2)]
+    assert first.json() == second.json()
+    assert second.headers["idempotency-replayed"] == "true"
+
+
+async def test_altered_answer_or_one_for_somebody_else_is_no_evidence(office):
+    async with office.serving() as bank:
+        _, result = await bank.answered(LI)
+    head, payload, signature = result["answer"].split(".")
+    with pytest.raises(InvalidToken):
+        check_answer(f"{head}.{payload[:-4]}AAAA.{signature}", office.trust, None)
+    with pytest.raises(InvalidToken):
+        check_answer(result["answer"], office.trust, None, audience=CLINIC)
+    office.rig.clock_ms += 2_000 * verifier_rig.DAY_S * 1000
+    assert check_answer(result["answer"], office.trust, None).claims["aud"] == BANK
