@@ -14,7 +14,8 @@ import identity.api.desk.legal_tables
 import identity.api.desk.tables  # every store has all tables, whichever command opens it
 import identity.api.issuer.tables
 import identity.api.tagging.tables  # noqa: F401 - likewise
-import service.sign_in.tables  # noqa: F401 - likewise
+import service.sign_in.tables
+import traceability.api.tables  # noqa: F401 - likewise
 from cli.errors import InputError, WorldError
 from service.app import Part
 from service.errors import ConfigError, KeyFileError, ListenError, StorageError

@@ -4,18 +4,22 @@
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
+from chain.signing import TransactionSigner
 from cli.staffing import office_ledger, signer_of
 from service.app import Part
 from service.nodes import read_network
 from service.serve import Ground
-from service.settings import Address
+from service.settings import Address, SigningSettings, TraceSettings
 from service.sign_in.door import Door
 from service.sign_in.part import staffed_parts
 from service.store.replays import unix_ms
 from traceability.api.context import TRACE_SITE, TraceContext, food_index, ground_part
+from traceability.api.part import epcis_part
 from traceability.api.resolving import resolver_part
 from traceability.api.trace_records import describe
+from traceability.items import is_gln
 from traceability.resolver import PageLinks
 
 RESOLVER_NAME = "Zhixin food records"
@@ -37,6 +41,7 @@ def trace_parts(ground: Ground, address: Address) -> Sequence[Part]:
         *staffed_parts(ground.store, address, TRACE_SITE, ledger),
         ground_part(context),
         resolver_part(_links(context), context.origin, RESOLVER_NAME),
+        epcis_part(context),
         *(make(context) for make in _made_parts()),
     ]
 
@@ -58,11 +63,28 @@ def trace_context(ground: Ground, address: Address) -> TraceContext:
         door=Door(network.genesis, network.endpoints),
         genesis=network.genesis,
         genesis_raw=network.raw,
+        trader_signer=_trader_keys(ground.settings.trace),
         submit_key=signer_of(signing, "signing.submit_key", signing.submit_key),
         address=address,
         settings=ground.settings,
         now=unix_ms,
     )
+
+
+def _trader_keys(settings: TraceSettings) -> Callable[[str], TransactionSigner | None]:
+    """Keys of participants, each read once; one that is added later is found."""
+    opening = SigningSettings(passphrase_file=settings.passphrase_file, allow_plain=settings.allow_plain)
+    known: dict[str, TransactionSigner] = {}
+
+    def find(gln: str) -> TransactionSigner | None:
+        path = Path(settings.trader_keys) / f"{gln}.key"
+        if gln not in known and settings.trader_keys and is_gln(gln) and path.exists():
+            found = signer_of(opening, "trace.trader_keys", str(path))
+            assert found is not None, "a file is named"
+            known[gln] = found
+        return known.get(gln)
+
+    return find
 
 
 def _links(context: TraceContext) -> PageLinks:

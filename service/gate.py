@@ -33,6 +33,10 @@ QUERY_BYTES_MAX = 8192
 """Longer than any query of ours."""
 
 _COOKIE = re.compile(rb"[\x20-\x7e]+")
+_BAD_URI_PATH = re.compile(
+    rb"[^!-~]|\\|%(?![2-7][0-9a-fA-F]|[89a-fA-F][0-9a-fA-F])|%7[fF]|%5[cC]|(?:^|/)(?:\.|%2[eE]){1,2}(?:/|$)"
+)
+"""Control characters, backslashes, broken escapes, and whole segments of dots; escaped slashes may stand in a URI."""
 _BAD_PATH = re.compile(rb"[\x00-\x1f\x7f\\]|//|(^|/)\.\.?(/|$)|%[0-9a-fA-F]{2}")
 
 
@@ -47,6 +51,7 @@ class Gate:
         body_limits: Path prefixes with a body limit of their own, in bytes.
         machine_paths: Path prefixes for callers that are no browsers; cookies are taken away there, so that a
             browser which another site sends there acts in nobody's name.
+        uri_paths: Path prefixes below which a segment may be an escaped URI.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class Gate:
         forms: Forms,
         body_limits: Mapping[str, int],
         machine_paths: tuple[str, ...],
+        uri_paths: tuple[str, ...] = (),
     ) -> None:
         limits = settings.limits
         self._app = app
@@ -67,6 +73,7 @@ class Gate:
         self._forms = forms
         self._body_limits = body_limits
         self._machine_paths = machine_paths
+        self._uri_paths = uri_paths
         self._addresses = Buckets(limits.address_per_second, limits.address_burst, limits.callers_max)
         self._sessions = Buckets(limits.session_per_second, limits.session_burst, limits.callers_max)
         self._under_way: Counter[str] = Counter()
@@ -127,6 +134,10 @@ class Gate:
             raise Problem(problems.PATH)
         if b"%00" in scope["query_string"]:  # no text of ours holds it, and databases refuse it
             raise Problem(problems.PATH)
+        if self._uri_paths and scope["path"].startswith(self._uri_paths):
+            if _BAD_URI_PATH.search(raw):
+                raise Problem(problems.PATH)
+            return
         decoded = unquote_to_bytes(raw)
         hidden = b"%2f" in raw.lower()
         if hidden or not decoded.startswith(b"/") or _BAD_PATH.search(decoded):

@@ -28,10 +28,12 @@ class ProblemKind:
     Attributes:
         code: Stable, `family.what`; programs key on it.
         status: The HTTP status that goes with it.
+        standard: A type that a standard gives it, which documents then carry; empty: where the code is explained.
     """
 
     code: str
     status: int
+    standard: str = ""
 
     def title(self, language: Language) -> str:
         """What happened, in a few words; the same for each problem of the kind."""
@@ -155,7 +157,7 @@ def view(problem: Problem, language: Language, request_id: str) -> ProblemView:
     """A problem in one language."""
     kind = problem.kind
     return ProblemView(
-        type=f"/problems/{kind.code}",
+        type=kind.standard or f"/problems/{kind.code}",
         status=kind.status,
         code=kind.code,
         title=kind.title(language),

@@ -140,9 +140,7 @@ def project(
         Unrecordable: Goods without lot or serial, of an unknown product or in another unit, parties missing or
             contradicting the actor, or an error declared for an event that was never captured.
     """
-    event_id = event.get("eventID")
-    if not isinstance(event_id, str):
-        event_id = event_hash(event, {"@context": context} if context is not None else None)
+    event_id = event_id_of(event, context)
     data = event_bytes(event, context)
     if "errorDeclaration" in event:
         operation = _declaration(event, event_id, _scope(event, context), id_of)
@@ -155,6 +153,19 @@ def project(
         fields_root=fields_root(event, secret),
     )
     return Projected(event_id, projection.id, data, message, [_operation(RECORD_EVENT, message)])
+
+
+def event_id_of(event: Mapping[str, Any], context: object) -> str:
+    """The EPCIS id of an event: its own, or its hash where it has none.
+
+    Args:
+        event: As for `project`.
+        context: Likewise.
+    """
+    event_id = event.get("eventID")
+    if isinstance(event_id, str):
+        return event_id
+    return event_hash(event, {"@context": context} if context is not None else None)
 
 
 def public_part(

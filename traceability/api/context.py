@@ -35,6 +35,7 @@ class TraceContext:
         door: The verifying client, as `door.session`, while the service runs.
         genesis: What readers check against.
         genesis_raw: Bytes of the genesis file, as browsers' verifiers get it.
+        trader_signer: The key of a participant whose events are captured here over REST, by GLN; None: none is set.
         submit_key: The service's own key, which submits what traders sign; None: none is set, nothing is recorded here.
         address: Where the service is reached; labels lead to `address.public_origin`.
         settings: The process's; `settings.trace` is this service's own section.
@@ -46,6 +47,7 @@ class TraceContext:
     door: Door
     genesis: Genesis
     genesis_raw: bytes
+    trader_signer: Callable[[str], TransactionSigner | None]
     submit_key: TransactionSigner | None
     address: Address
     settings: Settings

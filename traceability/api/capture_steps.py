@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A capture job moved on a step at a time: the next transaction is chosen, signed and stored; then its outcome.
+
+What is durable: before anything is sent, the signed transaction; with its outcome, the events that it recorded. A
+crash anywhere leaves a step to repeat, and repeating one records nothing twice: the same transaction executes once, and
+an event that is signed anew keeps its secret and so its id on the chain, which the ledger takes once. Work is prepared
+while others write; what it rests on is looked at again in the transaction that stores it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy.orm import Session
+
+from chain.transaction import Operation, SignedTransaction, decode
+from chain.types import TRANSACTION_BYTES_MAX
+from service.store import Store
+from traceability.api.capture_jobs import (
+    DUPLICATE,
+    ROLLED_BACK,
+    UNRECORDABLE,
+    State,
+    sealed_fault,
+    whole_of,
+)
+from traceability.api.carriers import carrier_of
+from traceability.api.kept import Owner, find_events, keep, load_owner
+from traceability.api.tables import FoodCapture, FoodCaptureItem, FoodSubmission
+from traceability.openings import id_commitment
+from traceability.projection import Projected, UnitOf, Unrecordable, event_id_of, project
+
+BATCH_EVENTS_MAX: Final = 200
+"""Events of one transaction under "proceed": one that is refused costs the others another one."""
+BYTES_SPARE: Final = 4_096
+"""Of a transaction, for header and signatures."""
+KNOWN: Final = "traceability.event-known"
+"""The ledger has an event of this id. Ids come from secrets of this store, so it is the one that was sent."""
+WHOLE: Final = -1
+"""In place of an operation's index: the transaction itself was refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a job waits for: the outcome of a transaction that is signed and stored."""
+
+    capture: int
+    transaction: SignedTransaction
+
+
+Sign = Callable[[Sequence[Operation], str], SignedTransaction]
+"""Signs operations in a participant's name, by GLN."""
+
+
+@dataclass(slots=True)
+class _Plan:
+    """The next events of a job.
+
+    Attributes:
+        positions: Of those in the transaction, in its order.
+        faults: Those that cannot be recorded: code and detail by position.
+        looked_at: How many were.
+    """
+
+    positions: list[int] = field(default_factory=list)
+    operations: list[Operation] = field(default_factory=list)
+    size_bytes: int = 0
+    names: dict[str, bytes] = field(default_factory=dict)
+    declared: set[str] = field(default_factory=set)
+    faults: dict[int, tuple[str, str]] = field(default_factory=dict)
+    looked_at: int = 0
+
+
+class Steps:
+    """Moves the jobs of one store on.
+
+    Args:
+        store: The private store.
+        now: Unix time in ms.
+        sign: Signs in participants' names.
+    """
+
+    def __init__(self, store: Store, now: Callable[[], int], sign: Sign) -> None:
+        self._store = store
+        self._now = now
+        self._sign = sign
+
+    def next(self, number: int, unit_of: UnitOf) -> Step | None:
+        """The transaction that a job waits for, or its next one, signed and stored; None: the job is done.
+
+        Args:
+            number: The job's.
+            unit_of: Looks products up.
+        """
+        while True:
+            with self._store.read() as session:
+                row = session.get(FoodCapture, number)
+                if row is None or not row.is_running:
+                    return None
+                submission = session.get(FoodSubmission, number)
+                if submission is not None:
+                    return Step(number, decode(submission.raw))
+                owner = load_owner(self._store, session, row.owner_id)
+                assert owner is not None, "a job goes with its owner"
+                plan = _plan(session, owner, row, unit_of)
+            if row.is_rollback and plan.faults:
+                plan.faults |= dict.fromkeys(plan.positions, (ROLLED_BACK, ""))
+                plan.positions, plan.operations = [], []
+            transaction = self._sign(plan.operations, owner.gln) if plan.operations else None
+            if self._store_plan(number, owner, plan, transaction) and transaction is not None:
+                return Step(number, transaction)
+
+    def recorded(self, number: int) -> None:
+        """The transaction that a job waited for took effect."""
+        self._settle(number, lambda _item: None)
+
+    def refused(self, number: int, operation: int, code: str, detail: str = "") -> None:
+        """It failed at one of its events, or was refused as a whole.
+
+        Args:
+            number: The job's.
+            operation: Which of its operations; WHOLE: the transaction itself.
+            code: Why.
+            detail: For people; may be empty.
+        """
+        with self._store.read() as session:
+            row = session.get(FoodCapture, number)
+            is_rollback = row is not None and row.is_rollback
+
+        def fate(item: FoodCaptureItem) -> tuple[State, str, str] | None:
+            if code == KNOWN and (is_rollback or item.operation == operation):
+                return None
+            if operation in (WHOLE, item.operation):
+                return (State.REFUSED, code, detail)
+            return (State.REFUSED, ROLLED_BACK, "") if is_rollback else (State.WAITING, "", "")
+
+        self._settle(number, fate)
+
+    def expired(self, number: int) -> None:
+        """It is known that it executes never more: its events are signed anew, with the same secrets."""
+        self._settle(number, lambda _item: (State.WAITING, "", ""))
+
+    def _store_plan(self, number: int, owner: Owner, plan: _Plan, transaction: SignedTransaction | None) -> bool:
+        """Store a step before anything is sent; False: another process stored one meanwhile."""
+        with self._store.write() as session:
+            row = session.get(FoodCapture, number, with_for_update=True)
+            if row is None or not row.is_running or session.get(FoodSubmission, number) is not None:
+                return False
+            if plan.faults:
+                row.is_success = False
+                for position, (code, detail) in plan.faults.items():
+                    _refuse(session, owner, number, position, code, detail)
+            if transaction is None:
+                self._finish_if_idle(session, row)
+                return True
+            table = FoodCaptureItem.__table__
+            session.execute(
+                update(FoodCaptureItem.__table__)  # type: ignore[arg-type]  # a mapped table is a Table
+                .where(table.c.capture == number, table.c.position == bindparam("at"))
+                .values(state=State.SENT, operation=bindparam("index")),
+                [{"at": position, "index": index} for index, position in enumerate(plan.positions)],
+            )
+            session.add(FoodSubmission(capture=number, raw=transaction.raw))
+            return True
+
+    def _settle(self, number: int, fate: Callable[[FoodCaptureItem], tuple[State, str, str] | None]) -> None:
+        """Store a transaction's outcome, once.
+
+        Args:
+            number: The job's.
+            fate: What becomes of each event that was sent; None: it is recorded.
+        """
+        with self._store.write() as session:
+            row = session.get(FoodCapture, number, with_for_update=True)
+            if row is None or session.get(FoodSubmission, number) is None:
+                return
+            owner = load_owner(self._store, session, row.owner_id)
+            assert owner is not None, "a job goes with its owner"
+            query = select(FoodCaptureItem).where(
+                FoodCaptureItem.capture == number, FoodCaptureItem.state == State.SENT
+            )
+            for item in session.scalars(query.order_by(FoodCaptureItem.position)).all():
+                found = fate(item)
+                if found is None:
+                    self._keep(session, owner, item)
+                    item.state, item.content = State.RECORDED, None
+                elif found[0] is State.REFUSED:
+                    row.is_success = False
+                    _refuse(session, owner, number, item.position, found[1], found[2])
+                else:
+                    item.state, item.operation = State.WAITING, None
+            session.execute(delete(FoodSubmission).where(FoodSubmission.capture == number))
+            self._finish_if_idle(session, row)
+
+    def _keep(self, session: Session, owner: Owner, item: FoodCaptureItem) -> None:
+        """An event is on the ledger: from now on it is kept as such."""
+        whole = whole_of(owner, item)
+        event = whole.event
+        event_id = event_id_of(event, whole.context)
+        is_declaration = "errorDeclaration" in event
+        chain_id = id_commitment(event_id, whole.secret)
+        if is_declaration:
+            session.flush()
+            chain_id = find_events(session, owner, [event_id])[event_id]
+        keep(session, owner, event_id, chain_id, whole, self._now(), is_declaration=is_declaration)
+
+    def _finish_if_idle(self, session: Session, row: FoodCapture) -> None:
+        """The job is done when nothing waits."""
+        session.flush()
+        waiting = select(FoodCaptureItem.position).where(
+            FoodCaptureItem.capture == row.number, FoodCaptureItem.state == State.WAITING
+        )
+        if session.scalars(waiting.limit(1)).first() is None:
+            row.is_running, row.finished_ms = False, self._now()
+
+
+def _plan(session: Session, owner: Owner, row: FoodCapture, unit_of: UnitOf) -> _Plan:
+    """The next events of a job, projected, as many as go into one transaction."""
+    plan = _Plan()
+    limit = row.events if row.is_rollback else BATCH_EVENTS_MAX
+    items = session.scalars(
+        select(FoodCaptureItem)
+        .where(FoodCaptureItem.capture == row.number, FoodCaptureItem.state == State.WAITING)
+        .order_by(FoodCaptureItem.position)
+        .limit(limit)
+    ).all()
+    for item in items:
+        projected = _projected(session, owner, item, plan, unit_of)
+        if projected is None:
+            continue
+        (operation,) = projected.operations
+        size_bytes = plan.size_bytes + len(operation.raw)
+        if plan.operations and size_bytes > TRANSACTION_BYTES_MAX - BYTES_SPARE:
+            break
+        plan.size_bytes = size_bytes
+        plan.positions.append(item.position)
+        plan.operations.append(operation)
+        if projected.message is None:
+            plan.declared.add(projected.event_id)
+        else:
+            plan.names[projected.event_id] = projected.id
+    return plan
+
+
+def _projected(session: Session, owner: Owner, item: FoodCaptureItem, plan: _Plan, unit_of: UnitOf) -> Projected | None:
+    """What is recorded of an event; None: nothing, and the plan says why."""
+    whole = whole_of(owner, item)
+    event = whole.event
+
+    def id_of(event_id: str) -> bytes | None:
+        return plan.names.get(event_id) or find_events(session, owner, [event_id]).get(event_id)
+
+    try:
+        projected = project(
+            event,
+            context=whole.context,
+            actor=owner.gln,
+            secret=whole.secret,
+            unit_of=unit_of,
+            id_of=id_of,
+            carrier=carrier_of(event),
+        )
+    except Unrecordable as error:
+        plan.faults[item.position] = (UNRECORDABLE, str(error))
+        return None
+    is_declaration = projected.message is None
+    name = projected.event_id
+    is_taken = name in (plan.declared if is_declaration else plan.names)
+    if is_taken or find_events(session, owner, [name], is_declaration=is_declaration):
+        reason = f"{name} was captured before; what corrects it is an error declaration, and then another event"
+        plan.faults[item.position] = (DUPLICATE, reason)
+        return None
+    return projected
+
+
+def _refuse(session: Session, owner: Owner, capture: int, position: int, code: str, detail: str) -> None:
+    """An event is not recorded: its content goes, its error stays."""
+    item = session.get(FoodCaptureItem, (capture, position))
+    assert item is not None, "events of a job stay"
+    item.state, item.content, item.code = State.REFUSED, None, code[:64]
+    item.fault = sealed_fault(owner, capture, position, detail)

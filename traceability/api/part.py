@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""EPCIS 2.0 as a part of the service of food records: capture and query, and the worker behind them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from fastapi import FastAPI
+
+from chain.transaction import Operation, SignedTransaction
+from client.signing import sign_transaction
+from service.app import Part
+from service.errors import KeyFileError
+from traceability.api.capture_document import BODY_BYTES_MAX
+from traceability.api.capture_http import capture_router, event_router
+from traceability.api.capture_jobs import Jobs
+from traceability.api.capture_runner import Runner
+from traceability.api.capture_steps import Sign, Steps
+from traceability.api.context import TraceContext
+from traceability.api.epcis_binding import PREFIX
+from traceability.api.paging import Pages
+from traceability.api.problems import KINDS
+from traceability.api.trace_records import Records
+from traceability.projection import UnitOf
+
+
+def epcis_part(context: TraceContext, *, sign: Sign | None = None) -> Part:
+    """Capture and query of EPCIS 2.0 under `/epcis`.
+
+    Args:
+        context: What it stands on.
+        sign: Where a test has a clock of its own.
+    """
+    jobs = Jobs(context.store, context.now)
+    steps = Steps(context.store, context.now, signing(context) if sign is None else sign)
+    runner = Runner(jobs, steps, context.door, lambda: _units(context))
+    pages = Pages(context.store.secret("food/pages"), context.origin, context.now)
+
+    async def start(_app: FastAPI) -> None:
+        runner.start()
+
+    async def stop(_app: FastAPI) -> None:
+        await runner.stop()
+
+    return Part(
+        "epcis",
+        [capture_router(context, jobs, runner, pages), event_router(context, jobs, runner)],
+        start=start,
+        stop=stop,
+        problems=KINDS,
+        body_limits={f"{PREFIX}/": BODY_BYTES_MAX},
+        machine_paths=[f"{PREFIX}/"],
+        uri_paths=[f"{PREFIX}/"],
+    )
+
+
+@contextmanager
+def _units(context: TraceContext) -> Iterator[UnitOf]:
+    """The products of the index."""
+    with context.reading() as connection:
+        yield Records(connection).unit_of
+
+
+def signing(context: TraceContext) -> Sign:
+    """Signs captured events: with the participant's own key, and the service's beside it."""
+
+    def sign(operations: Sequence[Operation], gln: str) -> SignedTransaction:
+        trader = context.trader_signer(gln)
+        if trader is None or context.submit_key is None:
+            raise KeyFileError(f"there is no ledger key of {gln} in trace.trader_keys, or none in signing.submit_key")
+        return sign_transaction(operations, [trader, context.submit_key], context.door.network)
+
+    return sign
