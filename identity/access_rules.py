@@ -96,7 +96,7 @@ def record_accesses(context: Context, message: pb.RecordAccesses) -> None:
         Refused: Not one registrar or verifier signs, the batch has another size or order, or a slot is taken. Then none
             of its entries is written.
     """
-    writer = registrar_digest(_writer(context))
+    writer = registrar_digest(writing_organisation(context))
     entries = message.entries
     if len(entries) not in BATCH_SIZES:
         raise Refused(f"a batch has one of the sizes {BATCH_SIZES}; fill it with decoys", "identity.batch-size")
@@ -166,8 +166,8 @@ def join_sealed(context: Context, message: pb.JoinSealed) -> None:
 # ---------------------------------------------------------------- who signs
 
 
-def _writer(context: Context) -> str:
-    """The id of the one organisation that writes entries and signs, with a key that submits.
+def writing_organisation(context: Context) -> str:
+    """The id of the one registrar or verifier that signs, with a key that submits.
 
     Raises:
         Refused: None does, several do, or it is suspended.

@@ -7,7 +7,7 @@ remembers for good that it was bound, so that none comes back, here or elsewhere
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from chain.codec import encode
 from chain.errors import Refused
@@ -17,6 +17,8 @@ from chain.types import sha256
 from identity.commitments import check_commitment, check_record_id
 from identity.officers import Officer
 from identity.pb import identity_pb2 as pb
+
+AnyProposal: TypeAlias = pb.Proposal | pb.LegalPersonProposal | pb.RelyingProposal
 
 KEYS_MAX: Final = 16
 """Control keys of one person: three on each card, cards that overlap when one is replaced, and some phones."""
@@ -96,7 +98,7 @@ def counting_key(record: pb.PersonRecord | None, commitment: bytes, time_ms: int
     return None
 
 
-def proposal_digest(proposal: pb.Proposal | pb.LegalPersonProposal) -> bytes:
+def proposal_digest(proposal: AnyProposal) -> bytes:
     """What a second officer confirms: SHA-256 of the proposal as it stands in state."""
     return sha256(encode(proposal))
 
@@ -194,9 +196,7 @@ def propose(context: Context, record: pb.PersonRecord, officer: Officer, change:
     record.proposal.CopyFrom(pb.Proposal(change=change, officer=officer.number, since_ms=time_ms))
 
 
-def check_confirming(
-    context: Context, proposal: pb.Proposal | pb.LegalPersonProposal, officer: Officer, digest: bytes
-) -> None:
+def check_confirming(context: Context, proposal: AnyProposal, officer: Officer, digest: bytes) -> None:
     """Check that this officer may confirm what is proposed, and saw it.
 
     Raises:

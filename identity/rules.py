@@ -10,6 +10,7 @@ from typing import Final
 
 from chain.module import Context, Domain, rule
 from identity.access_rules import join_sealed, record_accesses, seal_access
+from identity.consents import end_consent, give_consent
 from identity.issuing import check_attestation, issuer_of
 from identity.legal_persons import (
     confirm_legal_person,
@@ -21,6 +22,12 @@ from identity.mandates import accept_mandate, end_mandate, grant_mandate
 from identity.officers import appoint_officer, dismiss_officer
 from identity.pb import identity_pb2 as pb
 from identity.persons import confirm, enrol, propose_change, recover, set_person_status, withdraw
+from identity.relying_rules import (
+    confirm_relying_party,
+    propose_relying_party,
+    set_relying_party_status,
+    withdraw_relying_party,
+)
 from identity.status import STATUS_PREFIX, set_status
 from identity.uniqueness import register_tag, release_tag, retag, rotate_tag_key
 
@@ -63,6 +70,12 @@ _RULES: Final = (
     rule(pb.RecordAccesses, record_accesses),
     rule(pb.SealAccess, seal_access),
     rule(pb.JoinSealed, join_sealed),
+    rule(pb.ProposeRelyingParty, propose_relying_party),
+    rule(pb.ConfirmRelyingParty, confirm_relying_party),
+    rule(pb.WithdrawRelyingParty, withdraw_relying_party),
+    rule(pb.SetRelyingPartyStatus, set_relying_party_status),
+    rule(pb.GiveConsent, give_consent),
+    rule(pb.EndConsent, end_consent),
 )
 
 

@@ -79,7 +79,7 @@ def answer(i: int = 0) -> bytes:
         organisation="bank",
         at_ms=1_800_000_000_000 + i,
         purpose=7,
-        attributes=["natural-person.age_over_18", "natural-person.family_name"],
+        attributes=["natural-person/age_over_18", "natural-person/family_name"],
         evidence=hidden(f"evidence {i}"),
     )
     return encode_content(content)

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from chain.pb import ledger_pb2
 from chain.signing import Scheme, Signer
+from chain.strict_json import Json
 from chain.transaction import Operation, SignedTransaction
 from chain.types import sha256
 from identity.commitments import anchor_of
@@ -67,9 +68,9 @@ def new_key(what: object, purpose: int = pb.CONTROL_PURPOSE_SIGN) -> pb.NewKey:
 
 
 class IdentityRig(Rig):
-    """A network whose officers are appointed and whose uniqueness service has its first key."""
+    """A network whose officers are appointed and whose uniqueness service has its first key; `others` are in it too."""
 
-    def __init__(self) -> None:
+    def __init__(self, *others: dict[str, Json]) -> None:
         officers = {
             name: tuple(key_section(key_of(key), "attest") for owner, key, _, _ in OFFICERS if owner == name)
             for name in ("org-r", "org-s")
@@ -83,6 +84,7 @@ class IdentityRig(Rig):
                     organisation("org-r", roles=("registrar",), extra=officers["org-r"] + spare + submits),
                     organisation("org-s", roles=("registrar",), extra=officers["org-s"]),
                     organisation("org-u", roles=("uniqueness",)),
+                    *others,
                 ],
                 [("v0", "org-a")],
             )

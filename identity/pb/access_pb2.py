@@ -24,21 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18identity/pb/access.proto\x12\x0fzhixin.identity\"\xda\x01\n\rAccessContent\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.zhixin.identity.AccessKind\x12\x14\n\x0corganisation\x18\x02 \x01(\t\x12\r\n\x05\x61t_ms\x18\x03 \x01(\x04\x12-\n\x06reason\x18\x04 \x01(\x0e\x32\x1d.zhixin.identity.LookUpReason\x12\x0f\n\x07purpose\x18\x05 \x01(\r\x12\x12\n\nattributes\x18\x06 \x03(\t\x12\x10\n\x08\x65vidence\x18\x07 \x01(\x0c\x12\x13\n\x0bthird_party\x18\x08 \x01(\x08\"\\\n\rAccessOpening\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_salt\x18\x02 \x01(\x0c\x12\x11\n\tnext_slot\x18\x03 \x01(\x0c\x12\x11\n\tnext_salt\x18\x04 \x01(\x0c\"Q\n\x0c\x41\x63\x63\x65ssReport\x12\x0f\n\x07receipt\x18\x01 \x01(\x0c\x12\x30\n\x08openings\x18\x02 \x03(\x0b\x32\x1e.zhixin.identity.AccessOpening*|\n\nAccessKind\x12\x1b\n\x17\x41\x43\x43\x45SS_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41\x43\x43\x45SS_KIND_LOOK_UP\x10\x01\x12\x16\n\x12\x41\x43\x43\x45SS_KIND_ANSWER\x10\x02\x12 \n\x1c\x41\x43\x43\x45SS_KIND_EMERGENCY_ANSWER\x10\x03*\xfa\x01\n\x0cLookUpReason\x12\x1e\n\x1aLOOK_UP_REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16LOOK_UP_REASON_COUNTER\x10\x01\x12\x1c\n\x18LOOK_UP_REASON_TELEPHONE\x10\x02\x12\x17\n\x13LOOK_UP_REASON_CASE\x10\x03\x12\x1d\n\x19LOOK_UP_REASON_CORRECTION\x10\x04\x12\x1c\n\x18LOOK_UP_REASON_COMPLAINT\x10\x05\x12\x18\n\x14LOOK_UP_REASON_AUDIT\x10\x06\x12 \n\x1cLOOK_UP_REASON_INVESTIGATION\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18identity/pb/access.proto\x12\x0fzhixin.identity\"\xda\x01\n\rAccessContent\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.zhixin.identity.AccessKind\x12\x14\n\x0corganisation\x18\x02 \x01(\t\x12\r\n\x05\x61t_ms\x18\x03 \x01(\x04\x12-\n\x06reason\x18\x04 \x01(\x0e\x32\x1d.zhixin.identity.LookUpReason\x12\x0f\n\x07purpose\x18\x05 \x01(\r\x12\x12\n\nattributes\x18\x06 \x03(\t\x12\x10\n\x08\x65vidence\x18\x07 \x01(\x0c\x12\x13\n\x0bthird_party\x18\x08 \x01(\x08\"\\\n\rAccessOpening\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_salt\x18\x02 \x01(\x0c\x12\x11\n\tnext_slot\x18\x03 \x01(\x0c\x12\x11\n\tnext_salt\x18\x04 \x01(\x0c\"Q\n\x0c\x41\x63\x63\x65ssReport\x12\x0f\n\x07receipt\x18\x01 \x01(\x0c\x12\x30\n\x08openings\x18\x02 \x03(\x0b\x32\x1e.zhixin.identity.AccessOpening\"\x98\x01\n\x0e\x43onsentContent\x12\x14\n\x0corganisation\x18\x01 \x01(\t\x12\x0f\n\x07purpose\x18\x02 \x01(\r\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\x12\n\nattributes\x18\x04 \x03(\t\x12\x13\n\x0bgiven_at_ms\x18\x05 \x01(\x04\x12\x14\n\x0cvalid_to_day\x18\x06 \x01(\r\x12\x0f\n\x07subject\x18\x07 \x01(\x0c*|\n\nAccessKind\x12\x1b\n\x17\x41\x43\x43\x45SS_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41\x43\x43\x45SS_KIND_LOOK_UP\x10\x01\x12\x16\n\x12\x41\x43\x43\x45SS_KIND_ANSWER\x10\x02\x12 \n\x1c\x41\x43\x43\x45SS_KIND_EMERGENCY_ANSWER\x10\x03*\xfa\x01\n\x0cLookUpReason\x12\x1e\n\x1aLOOK_UP_REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16LOOK_UP_REASON_COUNTER\x10\x01\x12\x1c\n\x18LOOK_UP_REASON_TELEPHONE\x10\x02\x12\x17\n\x13LOOK_UP_REASON_CASE\x10\x03\x12\x1d\n\x19LOOK_UP_REASON_CORRECTION\x10\x04\x12\x1c\n\x18LOOK_UP_REASON_COMPLAINT\x10\x05\x12\x18\n\x14LOOK_UP_REASON_AUDIT\x10\x06\x12 \n\x1cLOOK_UP_REASON_INVESTIGATION\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'identity.pb.access_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACCESSKIND']._serialized_start=443
-  _globals['_ACCESSKIND']._serialized_end=567
-  _globals['_LOOKUPREASON']._serialized_start=570
-  _globals['_LOOKUPREASON']._serialized_end=820
+  _globals['_ACCESSKIND']._serialized_start=598
+  _globals['_ACCESSKIND']._serialized_end=722
+  _globals['_LOOKUPREASON']._serialized_start=725
+  _globals['_LOOKUPREASON']._serialized_end=975
   _globals['_ACCESSCONTENT']._serialized_start=46
   _globals['_ACCESSCONTENT']._serialized_end=264
   _globals['_ACCESSOPENING']._serialized_start=266
   _globals['_ACCESSOPENING']._serialized_end=358
   _globals['_ACCESSREPORT']._serialized_start=360
   _globals['_ACCESSREPORT']._serialized_end=441
+  _globals['_CONSENTCONTENT']._serialized_start=444
+  _globals['_CONSENTCONTENT']._serialized_end=596
 # @@protoc_insertion_point(module_scope)

@@ -8,7 +8,9 @@ said of companies, which are public.
 Registered operations: Attest, SetStatus, whose issuer is the organisation whose `attest` key signs the transaction;
 AppointOfficer, DismissOfficer; RotateTagKey, RegisterTag, Retag, ReleaseTag; Enrol, ProposeChange, Confirm, Withdraw,
 SetPersonStatus, Recover; ProposeLegalPerson, ConfirmLegalPerson, WithdrawLegalPerson, SetLegalPersonStatus;
-GrantMandate, AcceptMandate, EndMandate; RecordAccesses, SealAccess, JoinSealed. Who signs them: docs/identity.md.
+GrantMandate, AcceptMandate, EndMandate; RecordAccesses, SealAccess, JoinSealed; ProposeRelyingParty,
+ConfirmRelyingParty, WithdrawRelyingParty, SetRelyingPartyStatus; GiveConsent, EndConsent. Who signs them:
+docs/identity.md.
 """
 
 from chain.pb import ledger_pb2 as _ledger_pb2
@@ -1618,3 +1620,360 @@ class SealCounts(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SealCounts: _TypeAlias = SealCounts  # noqa: Y015
+
+@_typing.final
+class RelyingPurpose(_message.Message):
+    """---------------------------------------------------------------- relying parties, which are public
+
+    For what a relying party may ask, and on which terms.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    NAME_ZH_FIELD_NUMBER: _builtins.int
+    NAME_EN_FIELD_NUMBER: _builtins.int
+    LEGAL_BASIS_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    STATUS_AGE_S_MAX_FIELD_NUMBER: _builtins.int
+    NEEDS_CONSENT_FIELD_NUMBER: _builtins.int
+    EMERGENCY_FIELD_NUMBER: _builtins.int
+    PER_SECOND_MAX_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """1..65535; keeps its meaning for good"""
+    name_zh: _builtins.str
+    """what it is for, as people are told; one of the two at least"""
+    name_en: _builtins.str
+    legal_basis: _builtins.str
+    """law and article, or contract; at most 192 bytes"""
+    status_age_s_max: _builtins.int
+    """how old a status list may be; 0: an older one counts, and the answer says its age"""
+    needs_consent: _builtins.bool
+    """an answer rests on a consent that counts"""
+    emergency: _builtins.bool
+    """an answer may go out before its access entry, while the ledger is out of reach"""
+    per_second_max: _builtins.int
+    """quota; 1..1000"""
+    @_builtins.property
+    def attributes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """"natural-person/birthdate": type and claim; ascending, each once; 1 to 32"""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        name_zh: _builtins.str = ...,
+        name_en: _builtins.str = ...,
+        legal_basis: _builtins.str = ...,
+        attributes: _abc.Iterable[_builtins.str] | None = ...,
+        status_age_s_max: _builtins.int = ...,
+        needs_consent: _builtins.bool = ...,
+        emergency: _builtins.bool = ...,
+        per_second_max: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "emergency", b"emergency", "legal_basis", b"legal_basis", "name_en", b"name_en", "name_zh", b"name_zh", "needs_consent", b"needs_consent", "number", b"number", "per_second_max", b"per_second_max", "status_age_s_max", b"status_age_s_max"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RelyingPurpose: _TypeAlias = RelyingPurpose  # noqa: Y015
+
+@_typing.final
+class RelyingTerms(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURPOSES_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    VALID_FROM_MS_FIELD_NUMBER: _builtins.int
+    VALID_TO_MS_FIELD_NUMBER: _builtins.int
+    valid_from_ms: _builtins.int
+    valid_to_ms: _builtins.int
+    """exclusive; at most three years after"""
+    @_builtins.property
+    def purposes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RelyingPurpose]:
+        """ascending by number; 1 to 16"""
+
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """P-256, 33 bytes: sign its requests; ascending, each once; at most 8"""
+
+    def __init__(
+        self,
+        *,
+        purposes: _abc.Iterable[Global___RelyingPurpose] | None = ...,
+        keys: _abc.Iterable[_builtins.bytes] | None = ...,
+        valid_from_ms: _builtins.int = ...,
+        valid_to_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "purposes", b"purposes", "valid_from_ms", b"valid_from_ms", "valid_to_ms", b"valid_to_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RelyingTerms: _TypeAlias = RelyingTerms  # noqa: Y015
+
+@_typing.final
+class ProposeRelyingParty(_message.Message):
+    """Propose an organisation of the network as a relying party, or other terms for one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    organisation: _builtins.str
+    @_builtins.property
+    def terms(self) -> Global___RelyingTerms: ...
+    def __init__(
+        self,
+        *,
+        organisation: _builtins.str = ...,
+        terms: Global___RelyingTerms | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["organisation", b"organisation", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProposeRelyingParty: _TypeAlias = ProposeRelyingParty  # noqa: Y015
+
+@_typing.final
+class ConfirmRelyingParty(_message.Message):
+    """Confirm what another officer proposed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    organisation: _builtins.str
+    digest: _builtins.bytes
+    """SHA-256 of the RelyingProposal as it stands in state"""
+    def __init__(
+        self,
+        *,
+        organisation: _builtins.str = ...,
+        digest: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "organisation", b"organisation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmRelyingParty: _TypeAlias = ConfirmRelyingParty  # noqa: Y015
+
+@_typing.final
+class WithdrawRelyingParty(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    organisation: _builtins.str
+    def __init__(
+        self,
+        *,
+        organisation: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["organisation", b"organisation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawRelyingParty: _TypeAlias = WithdrawRelyingParty  # noqa: Y015
+
+@_typing.final
+class SetRelyingPartyStatus(_message.Message):
+    """Suspend, reinstate or end (revoked). One that was ended can be proposed anew."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    organisation: _builtins.str
+    status: Global___Status.ValueType
+    reason: Global___Reason.ValueType
+    def __init__(
+        self,
+        *,
+        organisation: _builtins.str = ...,
+        status: Global___Status.ValueType = ...,
+        reason: Global___Reason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["organisation", b"organisation", "reason", b"reason", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetRelyingPartyStatus: _TypeAlias = SetRelyingPartyStatus  # noqa: Y015
+
+@_typing.final
+class RelyingProposal(_message.Message):
+    """Under identity/relying-proposal/<organisation>."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGISTRAR_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    OFFICER_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    registrar: _builtins.str
+    officer: _builtins.bytes
+    since_ms: _builtins.int
+    @_builtins.property
+    def terms(self) -> Global___RelyingTerms: ...
+    def __init__(
+        self,
+        *,
+        registrar: _builtins.str = ...,
+        terms: Global___RelyingTerms | None = ...,
+        officer: _builtins.bytes = ...,
+        since_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["officer", b"officer", "registrar", b"registrar", "since_ms", b"since_ms", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RelyingProposal: _TypeAlias = RelyingProposal  # noqa: Y015
+
+@_typing.final
+class RelyingPartyRecord(_message.Message):
+    """Under identity/relying-party/<organisation>."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGISTRAR_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    registrar: _builtins.str
+    status: Global___PersonStatus.ValueType
+    """active, suspended or revoked"""
+    since_ms: _builtins.int
+    version: _builtins.int
+    """of the terms, first 1"""
+    reason: Global___Reason.ValueType
+    """of a suspension or revocation"""
+    @_builtins.property
+    def terms(self) -> Global___RelyingTerms:
+        """none if revoked"""
+
+    def __init__(
+        self,
+        *,
+        registrar: _builtins.str = ...,
+        status: Global___PersonStatus.ValueType = ...,
+        since_ms: _builtins.int = ...,
+        version: _builtins.int = ...,
+        terms: Global___RelyingTerms | None = ...,
+        reason: Global___Reason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "registrar", b"registrar", "since_ms", b"since_ms", "status", b"status", "terms", b"terms", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RelyingPartyRecord: _TypeAlias = RelyingPartyRecord  # noqa: Y015
+
+@_typing.final
+class GiveConsent(_message.Message):
+    """---------------------------------------------------------------- consents
+
+    A person has consented. Signed by a registrar or a verifier, with a key that submits.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMITMENT_FIELD_NUMBER: _builtins.int
+    PERSON_ANCHOR_FIELD_NUMBER: _builtins.int
+    PARTY_ANCHOR_FIELD_NUMBER: _builtins.int
+    VALID_TO_DAY_FIELD_NUMBER: _builtins.int
+    commitment: _builtins.bytes
+    """32 bytes, salted: to whom, for what (identity.consents.consent_commitment)"""
+    person_anchor: _builtins.bytes
+    """32 bytes, the hash of what this side keeps secret"""
+    party_anchor: _builtins.bytes
+    valid_to_day: _builtins.int
+    """first day on which it counts no longer, in days since 1970-01-01"""
+    def __init__(
+        self,
+        *,
+        commitment: _builtins.bytes = ...,
+        person_anchor: _builtins.bytes = ...,
+        party_anchor: _builtins.bytes = ...,
+        valid_to_day: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commitment", b"commitment", "party_anchor", b"party_anchor", "person_anchor", b"person_anchor", "valid_to_day", b"valid_to_day"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GiveConsent: _TypeAlias = GiveConsent  # noqa: Y015
+
+@_typing.final
+class EndConsent(_message.Message):
+    """End a consent, by revealing what hashes to a side's anchor. Anyone known submits it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMITMENT_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
+    commitment: _builtins.bytes
+    proof: _builtins.bytes
+    """32 bytes"""
+    def __init__(
+        self,
+        *,
+        commitment: _builtins.bytes = ...,
+        proof: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commitment", b"commitment", "proof", b"proof"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndConsent: _TypeAlias = EndConsent  # noqa: Y015
+
+@_typing.final
+class ConsentRecord(_message.Message):
+    """Under identity/consent/<commitment in hex>; a commitment is used once, for good."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    ENDED_AT_MS_FIELD_NUMBER: _builtins.int
+    VALID_TO_DAY_FIELD_NUMBER: _builtins.int
+    PERSON_ANCHOR_FIELD_NUMBER: _builtins.int
+    PARTY_ANCHOR_FIELD_NUMBER: _builtins.int
+    since_ms: _builtins.int
+    ended_at_ms: _builtins.int
+    """0: not ended; else nothing below is left"""
+    valid_to_day: _builtins.int
+    person_anchor: _builtins.bytes
+    party_anchor: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        since_ms: _builtins.int = ...,
+        ended_at_ms: _builtins.int = ...,
+        valid_to_day: _builtins.int = ...,
+        person_anchor: _builtins.bytes = ...,
+        party_anchor: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_at_ms", b"ended_at_ms", "party_anchor", b"party_anchor", "person_anchor", b"person_anchor", "since_ms", b"since_ms", "valid_to_day", b"valid_to_day"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsentRecord: _TypeAlias = ConsentRecord  # noqa: Y015

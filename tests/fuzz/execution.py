@@ -218,7 +218,7 @@ def operation_samples() -> list[bytes]:
 
 
 def _identity_samples(key: pb.Signer) -> list[bytes]:
-    """At least one of each operation on officers, tags, persons, companies, mandates and accesses."""
+    """At least one of each operation on officers, tags, persons, companies, mandates, accesses, relying parties."""
     i = identity_pb2
     one, commitment, uscc = bytes(16), b"\x01" * 32, "91110000600037341L"
     binds = [i.NewKey(purpose=i.CONTROL_PURPOSE_SIGN, commitment=commitment)]
@@ -235,6 +235,9 @@ def _identity_samples(key: pb.Signer) -> list[bytes]:
         valid_to_ms=TIME_MS + 1_000_000,
         principal_anchor=commitment,
         agent_anchor=bytes(32),
+    )
+    purpose = i.RelyingPurpose(
+        number=1, name_zh="开户", legal_basis="反洗钱法", attributes=["natural-person/birthdate"], per_second_max=1
     )
     messages: list[Message] = [
         i.AppointOfficer(key=key, officer=one, duties=[i.DUTY_ENROL]),
@@ -261,6 +264,12 @@ def _identity_samples(key: pb.Signer) -> list[bytes]:
         ),
         i.SealAccess(seal=commitment, due_day=20_000),
         i.JoinSealed(seal=commitment, slot=commitment, salt=commitment),
+        i.ProposeRelyingParty(organisation="bank", terms=i.RelyingTerms(purposes=[purpose], valid_to_ms=TIME_MS + 1)),
+        i.ConfirmRelyingParty(organisation="bank", digest=commitment),
+        i.WithdrawRelyingParty(organisation="bank"),
+        i.SetRelyingPartyStatus(organisation="bank", status=i.STATUS_SUSPENDED, reason=i.REASON_NO_LONGER_TRUE),
+        i.GiveConsent(commitment=commitment, person_anchor=commitment, party_anchor=bytes(32), valid_to_day=20_000),
+        i.EndConsent(commitment=commitment, proof=commitment),
     ]
     return [_bodies(message) for message in messages]
 

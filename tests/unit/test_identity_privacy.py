@@ -8,11 +8,15 @@ import pytest
 from google.protobuf.message import Message
 
 from chain.types import sha256
+from identity.access import AccessList, make_batch, make_entry
+from identity.access_rules import load_access
 from identity.commitments import anchor_of, holder_commitment
+from identity.consents import consent_commitment
 from identity.mandates import load_mandate
 from identity.officers import registrar_digest
 from identity.pb import identity_pb2 as pb
 from identity.uniqueness import load_tag
+from tests.access_rig import look_up
 from tests.identity_rig import (
     OFFICERS,
     IdentityRig,
@@ -31,6 +35,7 @@ from tests.rig import START_MS
 
 PERSON, SALT = random_id("registration"), hidden("salt of the tag's holder")
 PUBLIC = {registrar_digest("org-r"), *(number(person) for _, _, person, _ in OFFICERS)}
+CONSENT = b"to whom and for what"
 BYTES_MIN = 16
 """Shorter values are enumerations' and numbers' business."""
 
@@ -97,7 +102,30 @@ def records() -> dict[str, set[bytes]]:
     assert rig.code("org-r:submit", ending["given"][0]) == ""
     assert rig.code("org-r:attest", attestation, revoked) == ""
     assert rig.code("org-u:attest", pb.RotateTagKey(key_version=2), moved) == ""
+    seen: list[pb.AccessEntry] = []
+    listed = AccessList(hidden("first slot"))
+    for content in (look_up(1), look_up(2)):
+        handed, salt = listed.hand_out(), hidden(f"salt of {len(seen)}")
+        seen.append(make_entry(handed.slot, handed.link, content, salt))
+        listed = listed.took(handed, content, salt)
+        assert rig.code("org-r:submit", make_batch(seen[-1:])) == ""
+    consents = [
+        pb.GiveConsent(
+            commitment=consent_commitment(CONSENT, hidden(f"salt of consent {i}")),
+            person_anchor=anchor_of(hidden(f"person's secret {i}")),
+            party_anchor=anchor_of(hidden(f"party's secret {i}")),
+            valid_to_day=rig.time_ms // 86_400_000 + 9,
+        )
+        for i in range(2)
+    ]
+    assert rig.code("org-r:submit", *consents) == ""
+    withdrawn = pb.EndConsent(commitment=consents[0].commitment, proof=hidden("person's secret 0"))
+    assert rig.code("org-r:submit", withdrawn) == ""
     found = {
+        "access 1": values([seen[0], load_access(rig.state.get, seen[0].slot)]),
+        "access 2": values([seen[1], load_access(rig.state.get, seen[1].slot)]),
+        "consent withdrawn": values([consents[0], withdrawn]),
+        "consent to the same, for the same": values([consents[1]]),
         "tag": values([tag, moved, load_tag(rig.state.get, 2, moved.tag)]),
         "registration": values([*registration, rig.person(PERSON)]),
         "mandate given": values([given, *accepting["given"], *ending["given"]]),
