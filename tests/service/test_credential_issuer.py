@@ -7,17 +7,15 @@ import hashlib
 import itertools
 
 import pytest
-from issuer_rig import CONFIGURATION, DATA, DAY_S, OPENING, ORIGIN, PERSON_KEY, SALT, Office, Wallet, claims
+from issuer_rig import CONFIGURATION, DATA, DAY_S, ORIGIN, PERSON_KEY, SALT, Office, Wallet, claims
 from sqlalchemy import select
 from store_rig import Rig
 
 from client.errors import TransportError
-from identity import offline_qr, status_list
+from identity import status_list
 from identity.api.issuer import lists, publishing
 from identity.api.issuer.confirmed import Opening
-from identity.api.issuer.denied import Denied
-from identity.api.issuer.issuing import issue_for_codes
-from identity.api.issuer.offers import OFFER_MS, TOKEN_MS, TRIES_MAX, Content
+from identity.api.issuer.offers import OFFER_MS, TOKEN_MS, TRIES_MAX
 from identity.api.issuer.proofs import NONCE_MS
 from identity.api.issuer.publishing import Ticker
 from identity.api.issuer.tables import IssuerCopy, IssuerList, IssuerOffer, IssuerPlace
@@ -615,36 +613,6 @@ async def test_nothing_is_issued_while_the_ledger_cannot_be_asked(office):
         assert (response.status_code, error(response)) == (503, "temporarily_unavailable")
         office.ledger.error = None
         assert (await wallet.ask(token, [wallet.proof(await wallet.nonce(), wallet.key())])).status_code == 200
-
-
-async def test_tokens_for_offline_codes_are_one_for_each_key_and_end_with_their_records(office):
-    async with office.wallet() as wallet:
-        holders = [wallet.key() for _ in range(3)]
-        content = Content(claims(), (PERSON_KEY,), OPENING)
-        issuer, reading = office.app.state.issuer, await office.ledger.read([PERSON_KEY])
-        keys = [holder.public_key for holder in holders]
-        with office.store.write() as session:
-            tokens = issue_for_codes(issuer, session, office.person, content, keys, 3 * DAY_S, reading)
-        now_s = office.now_s
-        codes = [
-            offline_qr.verify(
-                offline_qr.show(token, holder, now_s=now_s), lambda key_id: office.trust.key_of_id(key_id, now_s), now_s
-            )
-            for token, holder in zip(tokens, holders, strict=True)
-        ]
-        assert codes[0].claims == {
-            "family_name": "李",
-            "given_name": "小明",
-            "age_over_18": True,
-            "assurance_level": "high",
-        }
-        assert len({code.status.index for code in codes}) == len({code.token_id for code in codes}) == 3
-        office.ledger.statuses[PERSON_KEY] = Status.INVALID
-        await office.tick()
-        listed = status_list.decode((await wallet.http.get(codes[0].status.uri)).text)
-        assert [listed.get(code.status.index) for code in codes] == [Status.INVALID] * 3
-        with pytest.raises(Denied), office.store.write() as session:
-            issue_for_codes(issuer, session, office.person, content, keys[:1], DAY_S, reading)
 
 
 async def test_what_has_ended_is_forgotten(office):

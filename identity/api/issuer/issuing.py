@@ -11,7 +11,6 @@ before the commit issues nothing; after it, the wallet that never got the answer
 import asyncio
 import hmac
 import json
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,19 +20,19 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from chain.strict_json import Json
-from identity import offline_qr, sd_jwt
+from chain.types import sha256
+from identity import sd_jwt
 from identity.api.issuer import lists, offers
 from identity.api.issuer.confirmed import NotConfirmed, check_confirmed
 from identity.api.issuer.denied import Denied, Error
 from identity.api.issuer.lists import Subjects
 from identity.api.issuer.metadata import configuration_id
-from identity.api.issuer.offers import COPIES_MAX, Content
-from identity.api.issuer.proofs import verify_proofs
+from identity.api.issuer.offers import Content
+from identity.api.issuer.proofs import Proven, verify_proofs
 from identity.api.issuer.tables import USED, IssuerCopy, IssuerList, IssuerNonce
 from identity.credentials import DECOYS, Claims, refreshed
 from identity.issuer_keys import IssuingKey, KeySet
 from identity.jose import InvalidToken
-from identity.offline_qr import CLAIMS, ID_BYTES, PREFIX
 from identity.sd_jwt import StatusReference
 from identity.standing import Reading, Standing
 from identity.status_list import Status
@@ -125,12 +124,9 @@ def answer_wallet(
         if not 1 <= len(proofs) <= offer.copies:
             raise Denied(Error.INVALID_CREDENTIAL_REQUEST, "more proofs than copies were offered, or none")
         proven = verify_proofs(proofs, issuer.origin, issuer.store.secret("issuer/nonce"), issuer.now_ms())
-        session.execute(delete(IssuerNonce).where(IssuerNonce.expires_ms <= issuer.now_ms()))
-        if not insert_new(session, IssuerNonce(digest=proven.nonce, expires_ms=proven.nonce_ends_ms)):
-            raise Denied(Error.INVALID_NONCE, "the nonce was used before")
+        use_up(issuer, session, proven)
         _check_content(content, reading)
-        if not lists.is_fresh(session, issuer.now_s):
-            raise Denied(Error.TEMPORARILY_UNAVAILABLE, "status lists are not published at this time")
+        check_published(issuer, session)
         if offer.copies == 1:
             _end_before(issuer.store, session, offer.person_id, content.claims.vct, proven.keys[0])
         issued = [_issue(issuer, session, offer.person_id, content, one, key, offer.lifetime_s) for one in proven.keys]
@@ -139,54 +135,35 @@ def answer_wallet(
     return issued
 
 
-def issue_for_codes(
-    issuer: Issuer,
-    session: Session,
-    person_id: str,
-    content: Content,
-    holder_keys: Sequence[bytes],
-    lifetime_s: int,
-    reading: Reading,
-) -> list[bytes]:
-    """Issue one-time tokens for offline codes, one for each key that was seen proven; in the caller's transaction.
-
-    Args:
-        issuer: Of this store.
-        session: A transaction that writes.
-        person_id: Whose they are.
-        content: Of its claims, those that a code can say are said (`offline_qr.CLAIMS`).
-        holder_keys: 33 bytes each; as many as a batch has at most.
-        lifetime_s: How long each counts; at most 7 days.
-        reading: The records of which they speak, read just now.
+def use_up(issuer: Issuer, session: Session, proven: Proven) -> None:
+    """Use up the nonce of a request's proofs, in the transaction that issues.
 
     Raises:
-        Denied: No issuing key signs now, a key has a token already, or the records do not bear the claims out.
+        Denied: It was used before.
     """
-    _check_content(content, reading)
-    assert 1 <= len(holder_keys) <= COPIES_MAX, "a batch is bounded"
-    key, now_s = issuer.current_key(), issuer.now_s
-    assert key.signer is not None, "the current key signs"
-    claims = refreshed(content.claims, datetime.fromtimestamp(now_s, UTC).date()).claims
-    said = {name: value for name, value in claims.items() if name in CLAIMS.values() and isinstance(value, str | bool)}
-    tokens: list[bytes] = []
-    for holder_key in holder_keys:
-        reference = _place(
-            issuer, session, person_id, content, f"{PREFIX}{content.claims.vct}", holder_key, now_s + lifetime_s
-        )
-        tokens.append(
-            offline_qr.issue(
-                dict(said),
-                key.signer,
-                key.key_id,
-                holder_key,
-                token_id=secrets.token_bytes(ID_BYTES),
-                issued_s=now_s,
-                expires_s=now_s + lifetime_s,
-                status=reference,
-            )
-        )
-    issuer.store.record(session, Act("system", "credential.issued", person_id))
-    return tokens
+    session.execute(delete(IssuerNonce).where(IssuerNonce.expires_ms <= issuer.now_ms()))
+    if not insert_new(session, IssuerNonce(digest=sha256(proven.nonce.encode()), expires_ms=proven.nonce_ends_ms)):
+        raise Denied(Error.INVALID_NONCE, "the nonce was used before")
+
+
+def check_published(issuer: Issuer, session: Session) -> None:
+    """See that a verifier can check what is about to be issued.
+
+    Raises:
+        Denied: Lists are too old.
+    """
+    if not lists.is_fresh(session, issuer.now_s):
+        raise Denied(Error.TEMPORARILY_UNAVAILABLE, "status lists are not published at this time")
+
+
+def check_counts(subjects: Sequence[bytes], reading: Reading) -> None:
+    """See that the records of which a credential speaks count.
+
+    Raises:
+        Denied: One does not.
+    """
+    if reading.standing(subjects).of(subjects) is not Status.VALID:
+        raise Denied(Error.CREDENTIAL_REQUEST_DENIED, "a record of which the credential speaks does not count now")
 
 
 def _check_content(content: Content, reading: Reading) -> None:
@@ -195,8 +172,7 @@ def _check_content(content: Content, reading: Reading) -> None:
     Raises:
         Denied: They don't.
     """
-    if reading.standing(content.subjects).of(content.subjects) is not Status.VALID:
-        raise Denied(Error.CREDENTIAL_REQUEST_DENIED, "a record of which the credential speaks does not count now")
+    check_counts(content.subjects, reading)
     try:
         check_confirmed(content.claims, content.subjects, content.opening, reading.values)
     except NotConfirmed as error:
@@ -207,7 +183,7 @@ def _check_content(content: Content, reading: Reading) -> None:
 def _end_before(store: Store, session: Session, person_id: str, vct: str, holder_key: bytes) -> None:
     """End the credential that the one key of a card has already: a new year, or a new name."""
     query = select(IssuerCopy).where(
-        IssuerCopy.key_digest == _key_digest(store, vct, holder_key), IssuerCopy.person_id == person_id
+        IssuerCopy.key_digest == key_digest(store, vct, holder_key), IssuerCopy.person_id == person_id
     )
     before = session.scalar(query.with_for_update())
     if before is not None:
@@ -227,7 +203,13 @@ def _issue(
     """One credential with a place of its own; checked as a verifier will, before anybody gets it."""
     now_s = issuer.now_s
     expires_s = min(now_s + lifetime_s, key.ends_s) // DAY_S * DAY_S
-    reference = _place(issuer, session, person_id, content, content.claims.vct, holder_key, expires_s)
+    digest = key_digest(issuer.store, content.claims.vct, holder_key)
+    reference = enter_copy(
+        issuer,
+        session,
+        IssuerCopy(person_id=person_id, key_digest=digest, expires_s=expires_s, is_code=False),
+        content.subjects,
+    )
     claims = refreshed(content.claims, datetime.fromtimestamp(now_s, UTC).date())
     assert key.signer is not None, "the current key signs"
     token = sd_jwt.issue(
@@ -256,28 +238,31 @@ def _begins_s(claims: Claims) -> int:
     return begins_s
 
 
-def _place(
-    issuer: Issuer, session: Session, person_id: str, content: Content, kind: str, holder_key: bytes, expires_s: int
-) -> StatusReference:
-    """Enter a copy, and draw its place in a status list.
+def enter_copy(issuer: Issuer, session: Session, copy: IssuerCopy, subjects: Sequence[bytes]) -> StatusReference:
+    """Enter what is about to be issued, and draw its place in a status list.
+
+    Args:
+        issuer: Of this service.
+        session: A transaction that writes.
+        copy: Whose, for which key, until when.
+        subjects: State keys of the records of which it speaks.
 
     Raises:
-        Denied: The key has a copy of this kind already.
+        Denied: The key has one of this kind already.
     """
     store = issuer.store
-    digest = _key_digest(store, kind, holder_key)
-    copy = IssuerCopy(person_id=person_id, key_digest=digest, issued_ms=issuer.now_ms(), expires_s=expires_s)
-    place = lists.take_place(session, copy.id, issuer.current_key(), issuer.origin, expires_s, issuer.now_s)
+    copy.issued_ms = issuer.now_ms()
+    place = lists.take_place(session, copy.id, issuer.current_key(), issuer.origin, copy.expires_s, issuer.now_s)
     copy.list_number, copy.place = place.list_number, place.place
     if not insert_new(session, copy):
         raise Denied(Error.INVALID_PROOF, "a key has a credential of this type already; each copy is for a fresh one")
     kept, named = session.get(IssuerCopy, copy.id), session.get(IssuerList, place.list_number)
     assert kept is not None, "it was inserted just now"
     assert named is not None, "the place is on it"
-    store.people.seal(session, kept, IssuerCopy.subjects, json.dumps([one.decode("ascii") for one in content.subjects]))
+    store.people.seal(session, kept, IssuerCopy.subjects, json.dumps([one.decode("ascii") for one in subjects]))
     return StatusReference(lists.list_uri(issuer.origin, named.name), place.place)
 
 
-def _key_digest(store: Store, kind: str, holder_key: bytes) -> bytes:
+def key_digest(store: Store, kind: str, holder_key: bytes) -> bytes:
     """Keyed: tells that a key was used before, to this store alone."""
     return hmac.digest(store.secret("issuer/holder-key"), kind.encode() + b"\x00" + holder_key, "sha256")

@@ -17,7 +17,8 @@ from chain.errors import InvalidMessage, LedgerError
 from chain.strict_json import Json, parse
 from chain.types import sha256
 from client.errors import TransportError
-from identity.api.issuer import lists, metadata, offers
+from identity.api.issuer import codes, lists, metadata, offers
+from identity.api.issuer.codes import Asked
 from identity.api.issuer.denied import Denied, Error
 from identity.api.issuer.issuing import Issuer, answer_wallet, subjects_of
 from identity.api.issuer.lists import TICK_S
@@ -25,7 +26,8 @@ from identity.api.issuer.offers import COPIES_MAX, GRANT
 from identity.api.issuer.proofs import PROOF_CHARACTERS_MAX, make_nonce
 from identity.api.issuer.publishing import Source
 from identity.credentials import type_metadata
-from identity.jose import JsonObject
+from identity.jose import JsonObject, encode_base64url
+from identity.sd_jwt import TOKEN_CHARACTERS_MAX
 from identity.standing import Reading
 from identity.status_list import MEDIA_TYPE
 from service import problems
@@ -33,8 +35,8 @@ from service.problems import Problem
 
 MACHINE_PATH = "/oid4vci/"
 """Wallets are no browsers: no origin, no form token, no cookie."""
-BODY_BYTES_MAX = COPIES_MAX * PROOF_CHARACTERS_MAX + 4_096
-"""A full batch of proofs."""
+BODY_BYTES_MAX = COPIES_MAX * PROOF_CHARACTERS_MAX + TOKEN_CHARACTERS_MAX
+"""A full batch of proofs, and a presentation."""
 FORM_FIELDS_MAX = 10
 """A token request has three."""
 
@@ -51,6 +53,7 @@ def issuer_router(issuer: Issuer, source: Source) -> APIRouter:
     router = APIRouter(tags=["issuer"])
     _describe(router, issuer)
     _exchange(router, issuer, source)
+    _give_codes(router, issuer, source)
     _serve_lists(router, issuer)
     return router
 
@@ -111,6 +114,20 @@ def _exchange(router: APIRouter, issuer: Issuer, source: Source) -> None:
         return await run_in_threadpool(_answered, lambda: _credential(issuer, token, body, reading))
 
 
+def _give_codes(router: APIRouter, issuer: Issuer, source: Source) -> None:
+    @router.post("/oid4vci/codes", operation_id="postCodes", summary="Tokens for offline codes, for proven keys")
+    async def given(request: Request) -> Response:
+        body = await request.body()
+        try:
+            asked = await run_in_threadpool(_asked_codes, issuer, body)
+            reading = await source.read(asked.subjects)
+        except Denied as denied:
+            return _refused(denied)
+        except (TransportError, LedgerError):
+            return _refused(Denied(Error.TEMPORARILY_UNAVAILABLE, "the ledger cannot be asked at this time"))
+        return await run_in_threadpool(_answered, lambda: _codes(issuer, asked, reading))
+
+
 def _serve_lists(router: APIRouter, issuer: Issuer) -> None:
     @router.get("/status/{name}", operation_id="getStatusList", summary="Which credentials count no longer")
     def status(name: str, request: Request) -> Response:
@@ -162,15 +179,30 @@ def _bearer(request: Request) -> str:
 
 
 def _credential(issuer: Issuer, token: str, body: bytes, reading: Reading) -> JsonObject:
+    asked = _object(body)
+    issued = answer_wallet(issuer, token, asked.get("credential_configuration_id"), _proofs(asked), reading)
+    credentials: list[Json] = [{"credential": one} for one in issued]
+    return {"credentials": credentials}
+
+
+def _asked_codes(issuer: Issuer, body: bytes) -> Asked:
+    asked = _object(body)
+    return codes.check_request(issuer, asked.get("presentation"), _proofs(asked))
+
+
+def _codes(issuer: Issuer, asked: Asked, reading: Reading) -> JsonObject:
+    tokens: list[Json] = [encode_base64url(token) for token in codes.answer(issuer, asked, reading)]
+    return {"tokens": tokens, "expires_in": codes.LIFETIME_S}
+
+
+def _object(body: bytes) -> JsonObject:
     try:
         asked = parse(body, size_max=BODY_BYTES_MAX, depth_max=6)
     except InvalidMessage:
         raise Denied(Error.INVALID_CREDENTIAL_REQUEST, "the request is no JSON") from None
     if not isinstance(asked, dict):
         raise Denied(Error.INVALID_CREDENTIAL_REQUEST, "the request is no JSON object")
-    issued = answer_wallet(issuer, token, asked.get("credential_configuration_id"), _proofs(asked), reading)
-    credentials: list[Json] = [{"credential": one} for one in issued]
-    return {"credentials": credentials}
+    return asked
 
 
 def _proofs(asked: JsonObject) -> list[Json]:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from chain.strict_json import Json
-from chain.types import sha256
 from identity.api.issuer.denied import Denied, Error
 from identity.jose import (
     InvalidToken,
@@ -45,12 +44,12 @@ class Proven:
 
     Attributes:
         keys: Public keys, 33 bytes each, all different, in the order of the proofs.
-        nonce: Digest of the nonce that all of them used.
+        nonce: The nonce that all of them used.
         nonce_ends_ms: When it counts no longer.
     """
 
     keys: tuple[bytes, ...]
-    nonce: bytes
+    nonce: str
     nonce_ends_ms: int
 
 
@@ -89,7 +88,7 @@ def verify_proofs(proofs: Sequence[Json], issuer: str, secret: bytes, now_ms: in
     if len(nonces) != 1:
         raise Denied(Error.INVALID_NONCE, "all proofs of a request use the same nonce")
     nonce = nonces.pop()
-    return Proven(tuple(keys), sha256(nonce.encode()), _nonce_ends_ms(nonce, secret, now_ms))
+    return Proven(tuple(keys), nonce, _nonce_ends_ms(nonce, secret, now_ms))
 
 
 def _verify(proof: Json, issuer: str, now_ms: int) -> tuple[bytes, str]:

@@ -7,7 +7,7 @@ lists are no person's rows: they outlive whoever is erased, and say then that th
 
 from pathlib import Path
 
-from sqlalchemy import BigInteger, Integer, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.store import Base, PersonalRow, sealed
@@ -42,7 +42,7 @@ class IssuerOffer(PersonalRow):
 
 
 class IssuerCopy(PersonalRow):
-    """One credential that was issued. `subjects` are the state keys of which it speaks, as JSON.
+    """One credential, or token for an offline code, that was issued. `subjects` are the state keys of which it speaks.
 
     `key_digest` is keyed: it tells that a holder's key was used before, and nobody without the store's key which.
     """
@@ -54,6 +54,7 @@ class IssuerCopy(PersonalRow):
     key_digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
     issued_ms: Mapped[int] = mapped_column(BigInteger)
     expires_s: Mapped[int] = mapped_column(BigInteger, index=True)
+    is_code: Mapped[bool] = mapped_column(Boolean, default=False)
     subjects: Mapped[bytes | None] = sealed()
 
     __table_args__ = (UniqueConstraint("list_number", "place"),)
