@@ -15,7 +15,9 @@ import identity.api.desk.tables  # every store has all tables, whichever command
 import identity.api.issuer.tables
 import identity.api.tagging.tables  # noqa: F401 - likewise
 import service.sign_in.tables
-import traceability.api.tables  # noqa: F401 - likewise
+import traceability.api.regulator.tables
+import traceability.api.tables
+import traceability.api.trader.tables  # noqa: F401 - likewise
 from cli.errors import InputError, WorldError
 from service.app import Part
 from service.errors import ConfigError, KeyFileError, ListenError, StorageError

@@ -14,6 +14,7 @@ export const SHELL = ["shell.css", "shell.js"];
 export const PAGES = {
   "sign-in": ["sign-in.js"],
   desk: ["sign-in.js", "desk.js"],
+  "trader and food office": ["sign-in.js", "trade.js", "trade.css"],
   "style page": ["htmx.js", "style-page.js"],
   "explorer: network": ["explorer-network.js"],
   "explorer: record": ["explorer-record.js", "verifier.js"],
@@ -26,6 +27,8 @@ export const ENTRIES = {
   "htmx.js": { from: "pages/htmx.ts", kbMax: 16 },
   "sign-in.js": { from: "pages/sign-in.ts", kbMax: 4 },
   "desk.js": { from: "pages/desk.ts", kbMax: 4 },
+  "trade.js": { from: "pages/trade.ts", kbMax: 10 },
+  "trade.css": { from: "styles/trade.css", kbMax: 3 },
   "style-page.js": { from: "pages/style-page.ts", kbMax: 10 },
   "explorer-network.js": { from: "pages/explorer-network.ts", kbMax: 6 },
   "explorer-record.js": { from: "pages/explorer-record.ts", kbMax: 12 },

@@ -59,7 +59,7 @@ def story() -> list[TraceEvent]:
 
 
 def names(language: str = "en") -> Names:
-    company = pb.ParticipantRecord(name_zh="南庄农场", name_en="Nanzhuang Farm")
+    company = pb.RecordParticipant(name_zh="南庄农场", name_en="Nanzhuang Farm")
     place = pb.RecordPlace(gln=FIELD, district="440604", name_zh="南庄菜地")
     goods = [
         product(CABBAGE, pb.UNIT_KILOGRAM, 1_000_000, "菜心", name_en="Choy sum"),

@@ -20,6 +20,7 @@ from service.sign_in.door import Door
 from service.store import Store
 from service.store.engine import make_engine
 from traceability.api.trace_index import FoodTables
+from traceability.api.trader.trade_index import TradeTables
 
 TRACE_SITE: Final = Site("food.title", home="/", layout="workplace")
 """The service as its sign-in pages name it; pages of shoppers, traders and regulators have sites of their own."""
@@ -83,7 +84,9 @@ def food_index(settings: Settings, genesis: Genesis) -> RunningIndex:
         KeyFileError: See `food_engine`.
         StorageError: See `food_engine`.
     """
-    return RunningIndex(food_engine(settings, genesis), [FoodTables()], from_height=settings.index.from_height)
+    return RunningIndex(
+        food_engine(settings, genesis), [FoodTables(), TradeTables()], from_height=settings.index.from_height
+    )
 
 
 def ground_part(context: TraceContext) -> Part:

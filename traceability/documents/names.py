@@ -32,7 +32,7 @@ class Names:
         language: "zh-CN", or else English.
     """
 
-    participants: Mapping[str, pb.ParticipantRecord] = field(default_factory=dict)
+    participants: Mapping[str, pb.RecordParticipant] = field(default_factory=dict)
     places: Mapping[str, pb.RecordPlace] = field(default_factory=dict)
     products: Mapping[str, pb.RecordProduct] = field(default_factory=dict)
     language: str = "zh-CN"
