@@ -2,12 +2,13 @@
 """Puts the credential issuer together from a process's settings: its keys, the network, whose key anchors lists."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fastapi import FastAPI
 
 from cli.staffing import signer_of
+from identity.api.accesses.part import accesses_part
 from identity.api.issuer.key_files import Opened, load_keys
 from identity.api.issuer.part import issuer_part
 from identity.api.issuer.publishing import LedgerAnchor, LedgerSource
@@ -40,16 +41,21 @@ def issuer_parts(ground: Ground, address: Address) -> Sequence[Part]:
     async def stop(_app: FastAPI) -> None:
         await door.close()
 
+    source = LedgerSource(lambda: door.session)
+
+    async def read(keys: Sequence[bytes]) -> Mapping[bytes, bytes | None]:
+        return (await source.read(keys)).values
+
     part = issuer_part(
         ground.store,
         opened_keys(settings.issuing).keys,
         address.public_origin,
-        source=LedgerSource(lambda: door.session),
+        source=source,
         anchor=None if own is None else LedgerAnchor(lambda: door.session, own),
         start=start,
         stop=stop,
     )
-    return [part]
+    return [part, accesses_part(ground.store, lambda: read)]
 
 
 def opened_keys(settings: IssuingSettings) -> Opened:

@@ -7,14 +7,16 @@ A service's own package stays unimported until it is built, but for tables that 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import identity.api.accesses.tables
 import identity.api.desk.batch_tables
 import identity.api.desk.card_status_tables
 import identity.api.desk.cards_tables
 import identity.api.desk.legal_tables
 import identity.api.desk.tables  # every store has all tables, whichever command opens it
 import identity.api.issuer.tables
-import identity.api.tagging.tables  # noqa: F401 - likewise
-import service.sign_in.tables
+import identity.api.tagging.tables
+import identity.api.verifier.tables  # noqa: F401 - likewise
+import service.sign_in.tables  # noqa: F401 - likewise
 import traceability.api.regulator.tables
 import traceability.api.tables
 import traceability.api.trader.tables  # noqa: F401 - likewise
@@ -72,6 +74,12 @@ def _trace(ground: Ground, address: Address) -> Sequence[Part]:
     return trace_parts(ground, address)
 
 
+def _verifier(ground: Ground, address: Address) -> Sequence[Part]:
+    from cli.verifier import verifier_parts  # noqa: PLC0415 - a command about the store needs no network
+
+    return verifier_parts(ground, address)
+
+
 SERVICES: tuple[Service, ...] = (
     Service("styles", BASE_PORT, needs_store=False, build=_styles),
     Service("explorer", BASE_PORT + 1, needs_store=False, build=_explorer),
@@ -80,6 +88,7 @@ SERVICES: tuple[Service, ...] = (
     Service("issuer", BASE_PORT + 4, needs_store=True, build=_issuer, own_setting="issuing.folder"),
     Service("uniqueness", BASE_PORT + 5, needs_store=True, build=_uniqueness, own_setting="uniqueness.signing_key"),
     Service("trace", BASE_PORT + 6, needs_store=True, build=_trace, own_setting="ledger.genesis"),
+    Service("verifier", BASE_PORT + 7, needs_store=True, build=_verifier, own_setting="verifier.keys"),
 )
 
 

@@ -112,6 +112,7 @@ def natural_person(
     proofing: Proofing,
     as_of: date,
     access_slot: str | None = None,
+    pairwise_seed: str | None = None,
 ) -> Claims:
     """Claims of a natural person.
 
@@ -125,6 +126,8 @@ def natural_person(
         proofing: How the identity was established.
         as_of: The day on which `age_over_18` holds.
         access_slot: Where the person's own list of accesses begins; None if there is none.
+        pairwise_seed: Of which a verifier makes the person's pseudonym at each relying party: base64url of 32 bytes,
+            the same in each credential of the person; None if there is none.
     """
     claims: JsonObject = {
         "family_name": family_name,
@@ -142,9 +145,10 @@ def natural_person(
     }
     disclosable: list[Path] = [(name,) for name in claims if name != "assurance_level"]
     disclosable += [("address", "region"), ("address", "locality")]
-    if access_slot is not None:
-        claims["access_slot"] = access_slot
-        disclosable.append(("access_slot",))
+    for name, value in (("access_slot", access_slot), ("pairwise_seed", pairwise_seed)):
+        if value is not None:
+            claims[name] = value
+            disclosable.append((name,))
     return Claims(NATURAL_PERSON, claims, tuple(disclosable))
 
 
@@ -277,6 +281,7 @@ _NATURAL_PERSON: tuple[_Described, ...] = (
     (("assurance_level",), "never", "认证等级", "Assurance level"),
     (("proofing",), "always", "身份核验", "Proof of identity"),
     (("access_slot",), "always", "查询记录起点", "Start of the access record"),
+    (("pairwise_seed",), "always", "化名种子", "Seed of pseudonyms"),
 )
 _LEGAL_PERSON: tuple[_Described, ...] = (
     (("legal_name",), "never", "名称", "Name"),

@@ -178,9 +178,8 @@ class VerifierSettings:
         default=(), metadata={"why": "origins in private networks that may be asked for lists and sent notices"}
     )
     list_keeper: str = field(
-        default="", metadata={"why": "where people's lists of accesses are kept, https://…; empty: nothing is recorded"}
+        default="", metadata={"why": "who keeps people's lists of accesses, its issuer's origin; empty: no answers"}
     )
-    list_key_file: str = field(default="", metadata={"why": "holds the verifier's key to that service; mode 0600"})
     client_certificates: bool = field(
         default=False, metadata={"why": "the proxy sets Client-Cert (RFC 9440) and removes it from what callers send"}
     )

@@ -18,6 +18,7 @@ from identity.api.desk.cards_problems import CARD_KINDS  # noqa: E402 - likewise
 from identity.api.desk.legal_problems import LEGAL_KINDS  # noqa: E402 - likewise
 from identity.api.desk.problems import KINDS as DESK_KINDS  # noqa: E402 - after the path is set
 from identity.api.tagging.problems import KINDS as TAGGING_KINDS  # noqa: E402 - likewise
+from identity.api.verifier.problems import KINDS as VERIFIER_KINDS  # noqa: E402 - likewise
 from service.explorer.problems import KINDS as EXPLORER_KINDS  # noqa: E402 - after the path is set
 from service.language import translate  # noqa: E402 - after the path is set
 from service.problems import KINDS  # noqa: E402 - likewise
@@ -51,6 +52,7 @@ def codes() -> str:
             *FOOD_KINDS,
             *SIGN_IN_KINDS,
             *TAGGING_KINDS,
+            *VERIFIER_KINDS,
         ),
         key=lambda kind: kind.code,
     ):

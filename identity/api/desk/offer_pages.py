@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI, Request
 from markupsafe import Markup
 from starlette.responses import Response
 
+from identity.api.accesses.lists import own_claims
 from identity.api.desk import persons
 from identity.api.desk.base import Clerk, DeskContext, desk_of, show
 from identity.api.desk.forms import today_at
@@ -63,6 +64,7 @@ def offer(desk: DeskContext, officer: Officer, person_id: str, issuer: str, requ
             office=officer.organisation,
             officer_role=Role.CLERK,
             as_of=today_at(desk.now()),
+            **own_claims(session, desk.store, person_id, desk.now()),
         )
         return create_offer(
             session,

@@ -59,7 +59,15 @@ _HAN = re.compile(r"[\u3400-\u9fff\U00020000-\U000323af]{2,4}")
 
 
 def offered(
-    details: Details, salt: bytes, *, proofed_on: date, office: str, officer_role: str, as_of: date
+    details: Details,
+    salt: bytes,
+    *,
+    proofed_on: date,
+    office: str,
+    officer_role: str,
+    as_of: date,
+    access_slot: str | None = None,
+    pairwise_seed: str | None = None,
 ) -> tuple[Claims, Opening]:
     """What `offers.create_offer` takes for a registered person.
 
@@ -70,6 +78,8 @@ def offered(
         office: Where.
         officer_role: Of who saw them; no name.
         as_of: Today.
+        access_slot: See `identity.api.accesses.lists.own_claims`, which makes both.
+        pairwise_seed: Likewise.
     """
     family_name, given_name = split_name(details.name)
     region, locality = split_address(details.address)
@@ -82,6 +92,8 @@ def offered(
         assurance_level=_level(details),
         proofing=Proofing(str(details.method), proofed_on, office, officer_role),
         as_of=as_of,
+        access_slot=access_slot,
+        pairwise_seed=pairwise_seed,
     )
     return claims, Opening(details.claims(), salt)
 

@@ -72,6 +72,7 @@ def verifier_part(
         problems=KINDS,
         body_limits=limits,
         machine_paths=[MACHINE_PATH, API_PATH],
+        open_paths=[MACHINE_PATH, "/.well-known/"],  # a wallet may be a page of another origin; the interface never is
     )
 
 

@@ -70,6 +70,20 @@ class Verification(Base):
     __table_args__ = (Index(None, "entry"), Index(None, "notice_due_ms"))
 
 
+class VerifierEntry(Base):
+    """An access entry on its way to the ledger, and to whoever keeps the list.
+
+    `drawn` is all that makes it (`recording.Drawn`) with the start of its list, sealed.
+    """
+
+    __tablename__ = "verifier_entry"
+
+    id: Mapped[str] = mapped_column(String(ID_CHARACTERS), primary_key=True)
+    drawn: Mapped[bytes] = mapped_column(LargeBinary)
+    is_recorded: Mapped[bool] = mapped_column(Boolean, index=True)
+    made_ms: Mapped[int] = mapped_column(BigInteger)
+
+
 class VerifierLogin(Base):
     """One log-in through OpenID Connect; codes and tokens stand here as digests alone.
 

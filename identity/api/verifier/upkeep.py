@@ -18,6 +18,7 @@ from client.errors import TransportError
 from identity.api.verifier import clients
 from identity.api.verifier.answers import sign_notice
 from identity.api.verifier.outbound import NotReached
+from identity.api.verifier.registered import Access
 from identity.api.verifier.tables import Verification
 from identity.api.verifier.verifier import TICK_ROWS_MAX, Verifier
 from identity.jose import JsonObject
@@ -43,12 +44,16 @@ async def tick(verifier: Verifier) -> None:
     Raises:
         StorageError: The store failed; the next tick begins anew.
     """
-    for identifier, client_id, access in await run_in_threadpool(verifier.unfinished):
-        client = await run_in_threadpool(clients.by_id, verifier.store, client_id)
-        if client is not None and verifier.realm_of(client).recorder is not None:
-            await verifier.finish(identifier, access, client)
+    waiting = await run_in_threadpool(verifier.unfinished)
+    await asyncio.gather(*(_finish(verifier, *one) for one in waiting))
     for identifier in await run_in_threadpool(_due, verifier):
         await _notify(verifier, identifier)
+
+
+async def _finish(verifier: Verifier, identifier: str, client_id: str, access: Access) -> None:
+    client = await run_in_threadpool(clients.by_id, verifier.store, client_id)
+    if client is not None and verifier.realm_of(client).recorder is not None:
+        await verifier.finish(identifier, access, client)
 
 
 class Upkeep:

@@ -10,6 +10,7 @@ on with it; nobody is told before. An entry that is written twice stands once. A
 first, and its entry is written as soon as the ledger takes it.
 """
 
+import asyncio
 import json
 import secrets
 from collections.abc import Callable, Mapping
@@ -79,6 +80,8 @@ CALLERS_MAX: Final = 4_096
 """Programs whose rate is remembered."""
 TICK_ROWS_MAX: Final = 100
 """Entries and notices that one tick looks after."""
+ENTRY_S_MAX: Final = 15
+"""For how long a wallet waits for an entry; the answer itself waits on."""
 UNFINISHED_MS: Final = 10_000
 """An answer that has waited so long for its entry lost whoever wrote it."""
 
@@ -399,7 +402,11 @@ class Verifier:
         recorder = self.realm_of(client).recorder
         assert recorder is not None, "it was there when the entry became due"
         try:
-            recorded = await recorder.record(access)
+            async with asyncio.timeout(ENTRY_S_MAX):
+                recorded = await recorder.record(access)
+        except TimeoutError:
+            log.warning("verifier.entry-waits", code="timeout")
+            return False
         except (TransportError, LedgerError) as error:
             log.warning("verifier.entry-waits", code=error.code)
             return False

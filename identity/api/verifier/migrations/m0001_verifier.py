@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs of relying parties, verifications, log-ins."""
+"""Programs of relying parties, verifications, their access entries, log-ins."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -45,6 +45,15 @@ def upgrade() -> None:
     )
     for name in ("client_id", "gone_ms", "entry", "notice_due_ms"):
         op.create_index(f"ix_verifier_verification_{name}", "verifier_verification", [name])
+    op.create_table(
+        "verifier_entry",
+        _text("id", 32),
+        sa.Column("drawn", sa.LargeBinary(), nullable=False),
+        sa.Column("is_recorded", sa.Boolean(), nullable=False),
+        _moment("made_ms"),
+        sa.PrimaryKeyConstraint("id", name="pk_verifier_entry"),
+    )
+    op.create_index("ix_verifier_entry_is_recorded", "verifier_entry", ["is_recorded"])
     op.create_table(
         "verifier_login",
         *(_text(name, 32) for name in ("id", "client_id", "verification_id")),

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lists of accesses over HTTP: verifiers ask for the free slot, and tell what they wrote there.
+
+Who knows where a list begins has it from the person's credential, and may ask; that is all the permission there is, for
+only organisations with a writer's role can write, and nothing here reads a list.
+"""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from identity.access_content import CONTENT_BYTES_MAX
+from identity.api.accesses import lists
+from identity.api.accesses.lists import Exhausted, Read, UnknownList
+from service import problems
+from service.app import Part
+from service.problems import Problem
+from service.store import Store
+
+PREFIX = "/access-lists/"
+BODY_BYTES_MAX = 3 * CONTENT_BYTES_MAX
+Slot = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Asked(BaseModel):
+    """Of which list."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, strict=True)
+
+    access_slot: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$", description="As the credential says it.")]
+
+
+class HandedOut(BaseModel):
+    """A free slot, and the commitment to the one after."""
+
+    slot: Slot
+    link: Slot
+
+
+class Told(Asked):
+    """What was written."""
+
+    slot: Slot
+    content: Annotated[str, Field(pattern=r"^([0-9a-f]{2})*$", max_length=2 * CONTENT_BYTES_MAX)]
+    salt: Slot
+
+
+def accesses_part(store: Store, read: Callable[[], Read]) -> Part:
+    """What a registrar's service takes along that keeps lists of accesses.
+
+    Args:
+        store: Of the registrar, where people are.
+        read: Reads the ledger, once the service runs.
+    """
+    router = APIRouter(tags=["accesses"], prefix="/access-lists")
+
+    @router.post("/slots", operation_id="postSlot", summary="The free slot of a list")
+    async def slot(body: Asked) -> HandedOut:
+        try:
+            handed = await lists.hand_out(store, read(), body.access_slot)
+        except (UnknownList, Exhausted):
+            raise Problem(problems.NOT_FOUND) from None
+        return HandedOut(slot=handed.slot.hex(), link=handed.link.hex())
+
+    @router.post("/entries", operation_id="postEntry", summary="What an entry says", status_code=204)
+    async def entry(body: Told) -> Response:
+        content, salt, taken = bytes.fromhex(body.content), bytes.fromhex(body.salt), bytes.fromhex(body.slot)
+        try:
+            await lists.hand_out(store, read(), body.access_slot)  # catches up with what stands on the ledger
+            await lists.tell(store, read(), taken, content, salt)
+        except (UnknownList, Exhausted):
+            raise Problem(problems.NOT_FOUND) from None
+        return Response(status_code=204)
+
+    return Part("accesses", [router], body_limits={PREFIX: BODY_BYTES_MAX}, machine_paths=[PREFIX])

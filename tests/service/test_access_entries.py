@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Access entries from an answer to a person's list, by the ledger's own rules: none is left out, none is lost."""
+
+import asyncio
+from collections.abc import Sequence
+
+import httpx
+import pytest
+from verifier_rig import BANK, LOGIN
+
+from chain.codec import encode
+from chain.errors import Refused
+from client.errors import TransportError
+from identity.access import slot_of_claim
+from identity.access_rules import access_key
+from identity.api.accesses import lists
+from identity.api.accesses.part import accesses_part
+from identity.api.accesses.tables import AccessOpeningRow
+from identity.api.verifier.ledger import Proven
+from identity.api.verifier.outbound import Outbound
+from identity.api.verifier.recording import HttpKeeper, SlotRecorder
+from identity.api.verifier.registered import Access
+from identity.pb import access_pb2, identity_pb2
+from service.app import create_app
+from service.settings import Address, Settings
+from service.store import new_id
+
+KEEPER = "https://issuer.example.org"
+
+
+class Ledger:
+    """Slots as the rules keep them: a batch is taken whole, or not at all."""
+
+    def __init__(self) -> None:
+        self.values: dict[bytes, bytes] = {}
+        self.batches: list[int] = []
+        self.fail: Exception | None = None
+        self.lose_answer = False
+
+    async def submit(self, batch: identity_pb2.RecordAccesses) -> None:
+        if self.fail is not None:
+            raise self.fail
+        if any(access_key(entry.slot) in self.values for entry in batch.entries):
+            raise Refused("a slot is taken", "identity.slot-taken")
+        self.batches.append(len(batch.entries))
+        for entry in batch.entries:
+            self.put(entry)
+        if self.lose_answer:
+            self.lose_answer = False
+            raise TransportError("no answer", "submission.unknown")
+
+    def put(self, entry: identity_pb2.AccessEntry) -> None:
+        record = identity_pb2.AccessRecord(content=entry.content, next=entry.next, writer=bytes(32), time_ms=5)
+        self.values[access_key(entry.slot)] = encode(record)
+
+    async def read(self, keys: Sequence[bytes], *, height: int = 0) -> Proven:
+        return Proven(height, 1, {key: self.values.get(key) for key in keys}, {key: b"r" + key for key in keys})
+
+    async def values_of(self, keys: Sequence[bytes]) -> dict[bytes, bytes | None]:
+        return dict((await self.read(keys)).values)
+
+
+class City:
+    """A registrar that keeps lists, and a verifier's recorder, with a store each."""
+
+    def __init__(self, rig) -> None:
+        self.rig = rig
+        self.registrar = rig.open(rig.settings(keys="registrar-keys"))
+        self.own = rig.open(rig.settings(keys="verifier-keys"))
+        self.ledger = Ledger()
+        app = create_app(
+            [accesses_part(self.registrar, lambda: self.ledger.values_of)],
+            Settings(),
+            Address("issuer", "127.0.0.1:8804", KEEPER),
+        )
+
+        async def resolve(_host: str, _port: int) -> list[str]:
+            return ["93.184.216.34"]
+
+        self.outbound = Outbound(resolve=resolve, transport=httpx.ASGITransport(app, client=("198.51.100.9", 1)))
+
+    def recorder(self) -> SlotRecorder:
+        keeper = HttpKeeper(KEEPER, self.outbound)
+        return SlotRecorder(self.own, keeper, self.ledger, self.ledger.submit, self.rig.now, tick_s=0.01)
+
+    def person(self) -> dict[str, str]:
+        with self.registrar.write() as session:
+            person = self.registrar.people.add(session)
+            return {"id": person, **lists.own_claims(session, self.registrar, person, self.rig.clock_ms)}
+
+    def told(self) -> list[access_pb2.AccessOpening]:
+        with self.registrar.read() as session:
+            rows = session.query(AccessOpeningRow).order_by(AccessOpeningRow.number).all()
+            texts = [self.registrar.people.open(session, row, AccessOpeningRow.opening) for row in rows]
+        return [access_pb2.AccessOpening.FromString(bytes.fromhex(text or "")) for text in texts]
+
+
+def access(slot: str) -> Access:
+    return Access(new_id(), slot, BANK, LOGIN, ("natural-person/age_over_18",), 1_700_000_000_000, is_emergency=False)
+
+
+@pytest.fixture
+async def city(sqlite_rig):
+    made = City(sqlite_rig)
+    yield made
+    await made.outbound.close()
+
+
+async def eventually(check) -> None:
+    async with asyncio.timeout(5):
+        while not check():  # noqa: ASYNC110 - what is waited for is in a database
+            await asyncio.sleep(0.01)
+
+
+async def test_claims_of_a_person_are_the_same_in_each_credential_and_others_in_another_persons(city):
+    one = city.person()
+    with city.registrar.write() as session:
+        again = lists.own_claims(session, city.registrar, one["id"], 5)
+    assert again == {name: one[name] for name in ("access_slot", "pairwise_seed")}
+    assert not set(again.values()) & set(city.person().values())
+
+
+async def test_entries_of_many_people_go_out_among_decoys_and_the_keeper_hears_what_they_say(city):
+    people = [city.person() for _ in range(5)]
+    recorder = city.recorder()
+    recorder.start()
+    recorded = await asyncio.gather(*(recorder.record(access(one["access_slot"])) for one in people))
+    await eventually(lambda: len([one for one in city.told() if one.content]) == 5)
+    await recorder.stop()
+    assert all(size in {4, 16} for size in city.ledger.batches)
+    assert {one.slot for one in recorded} == {slot_of_claim(one["access_slot"]) for one in people}
+    content = access_pb2.AccessContent.FromString(city.told()[0].content)
+    assert (content.organisation, content.purpose, list(content.attributes)) == (
+        BANK,
+        LOGIN,
+        ["natural-person/age_over_18"],
+    )
+
+
+async def test_two_accesses_of_one_person_stand_one_after_the_other_in_one_list(city):
+    one = city.person()
+    recorder = city.recorder()
+    recorder.start()
+    first, second = await asyncio.gather(*(recorder.record(access(one["access_slot"])) for _ in range(2)))
+    await eventually(lambda: len([each for each in city.told() if each.content]) == 2)
+    await recorder.stop()
+    openings = city.told()
+    slots = {slot_of_claim(one["access_slot"]), openings[0].next_slot}
+    assert {first.slot, second.slot} == slots
+
+
+async def test_slot_that_another_writer_took_gives_way_to_the_next_one_and_no_entry_is_lost(city):
+    one = city.person()
+    handed = await lists.hand_out(city.registrar, city.ledger.values_of, one["access_slot"])
+    recorder = city.recorder()
+    asked = access(one["access_slot"])
+    drawn = await recorder._drawn(asked)
+    assert drawn.slot == handed.slot
+    city.ledger.put(identity_pb2.AccessEntry(slot=handed.slot, content=bytes(32), next=handed.link))
+    recorder.start()
+    recorded = await recorder.record(asked)
+    await recorder.stop()
+    assert recorded.slot == handed.next_slot
+
+
+async def test_entry_whose_answer_was_lost_is_found_on_the_ledger_and_not_written_twice(city):
+    one = city.person()
+    city.ledger.lose_answer = True
+    asked = access(one["access_slot"])
+    recorder = city.recorder()
+    recorder.start()
+    with pytest.raises(TransportError):
+        await recorder.record(asked)
+    await recorder.stop()
+    again = city.recorder()  # as after a restart
+    again.start()
+    recorded = await again.record(asked)
+    await eventually(lambda: city.told() and city.told()[0].content)
+    await again.stop()
+    assert recorded.slot == slot_of_claim(one["access_slot"])
+    assert len(city.told()) == 1
+
+
+async def test_while_the_ledger_is_down_nothing_is_recorded_and_whoever_waits_is_told(city):
+    city.ledger.fail = TransportError("down", "ledger.down")
+    recorder = city.recorder()
+    recorder.start()
+    with pytest.raises(TransportError):
+        await recorder.record(access(city.person()["access_slot"]))
+    await recorder.stop()
+
+
+@pytest.mark.parametrize("slot", ["A" * 43, "no slot", ""])
+async def test_unknown_list_is_not_found(city, slot):
+    recorder = city.recorder()
+    recorder.start()
+    with pytest.raises(TransportError):
+        await recorder.record(access(slot))
+    await recorder.stop()
+
+
+async def test_keeper_takes_no_content_but_what_the_ledger_commits_to(city):
+    one = city.person()
+    recorder = city.recorder()
+    recorder.start()
+    recorded = await recorder.record(access(one["access_slot"]))
+    await recorder.stop()
+    with pytest.raises(lists.UnknownList):
+        await lists.tell(city.registrar, city.ledger.values_of, recorded.slot, b"made up", bytes(32))
