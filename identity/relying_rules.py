@@ -33,7 +33,8 @@ KEYS_MAX: Final = 8
 """Request-signing keys: one for each machine or branch, and those that overlap when one is replaced."""
 PER_SECOND_MAX: Final = 1_000
 STATUS_AGE_S_MAX: Final = 366 * 86_400
-LIFETIME_MS_MAX: Final = 3 * 366 * 86_400_000
+DAY_MS: Final = 86_400_000
+LIFETIME_MS_MAX: Final = 3 * 366 * DAY_MS
 """Three years: then somebody looks again whether the purpose and its basis still stand."""
 
 ATTRIBUTE: Final = re.compile(r"[a-z][a-z0-9-]*/[a-z][a-z0-9_]*", re.ASCII)
@@ -193,7 +194,9 @@ def check_terms(terms: pb.RelyingTerms) -> None:
     if not terms.valid_from_ms < terms.valid_to_ms:
         raise Refused("the validity ends before it begins", "identity.invalid-validity")
     if terms.valid_to_ms - terms.valid_from_ms > LIFETIME_MS_MAX:
-        raise Refused(f"a relying party is registered for at most {LIFETIME_MS_MAX} ms", "identity.validity-too-long")
+        raise Refused(
+            f"a relying party is registered for at most {LIFETIME_MS_MAX // DAY_MS} days", "identity.validity-too-long"
+        )
 
 
 def _check_purpose(purpose: pb.RelyingPurpose) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import cli.main
 from chain import receipt
 from chain.transaction import Operation
 from cli.devnet import process
@@ -102,6 +103,51 @@ def test_members_vote_an_organisation_in(home: str, tmp_path: Path) -> None:
         zhixin("proposal", "approve", made["proposal"], "--home", home, "--key", name)
     assert zhixin("org", "show", "new-body", "--home", home)["name_zh"] == "新机构"
     zhixin("proposal", "show", made["proposal"], "--home", home, code=Exit.MISSING)
+
+
+async def add_key(home: Home, name: str, public_key: str) -> None:
+    """Make a key file's key one of the registrar's that attests; the registrar governs, and the key itself agrees."""
+    grant = {"key": {"scheme": "SCHEME_P256", "public_key": public_key}, "purposes": ["PURPOSE_ATTEST"]}
+    operation = operation_of("membership.AddKey", {"key": grant})
+    async with home.session() as session:
+        signers = [home.signer("registrar"), home.signer(name)]
+        assert (await session.submit_one(session.sign([operation], signers))).failed is None
+
+
+def test_two_officers_register_a_relying_party_and_one_stops_it(
+    home: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def zhixin(*argv: str, code: int = 0) -> dict:
+        """In this process, which is quicker than a process for each of these."""
+        assert cli.main.run([*argv, "--json", "--lang", "en"]) == code, (argv, capsys.readouterr())
+        return json.loads(capsys.readouterr().out)
+
+    for name, duty in (("ann", "enrol"), ("bob", "confirm")):
+        key = zhixin("keys", "new", name, "--algorithm", "p256", "--plain", "--home", home)["public_key"]
+        asyncio.run(add_key(Home(Path(home)), name, key))
+        zhixin("registrar", "appoint", f"card:{key}", "--duty", duty, "--home", home, "--key", "registrar")
+    terms = tmp_path / "terms.toml"
+    page = (ROOT / "docs" / "identity.md").read_text("utf-8")
+    terms.write_text(re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[0], "utf-8")
+    party = ("registrar", "party")
+    zhixin(*party, "show", "agriculture", "--home", home, code=Exit.MISSING)
+    zhixin(*party, "propose", "agriculture", str(terms), "--home", home, "--key", "ann")
+    shown = zhixin(*party, "show", "agriculture", "--home", home)
+    assert shown["counts"] is False
+    approve = (*party, "approve", "agriculture", shown["proposal"]["digest"], "--home", home, "--key")
+    assert zhixin(*approve, "ann", code=Exit.REFUSED)["error"]["code"] == "identity.not-on-duty"
+    zhixin(*approve, "bob")
+    shown = zhixin(*party, "show", "agriculture", "--home", home)
+    assert shown["registration"]["version"] == 1
+    assert "proposal" not in shown
+    zhixin(*party, "suspend", "agriculture", "--home", home, "--key", "ann")
+    shown = zhixin(*party, "show", "agriculture", "--home", home)
+    assert (shown["counts"], shown["registration"]["reason"]) == (False, "REASON_UNDER_INVESTIGATION")
+    zhixin(*party, "reinstate", "agriculture", "--home", home, "--key", "bob")
+    zhixin(*party, "end", "agriculture", "--home", home, "--key", "bob")
+    zhixin(*party, "suspend", "agriculture", "--home", home, "--key", "ann", code=Exit.REFUSED)
+    proven = zhixin("state", "get", "identity/relying-party/agriculture", "--home", home)
+    assert proven["value"]["status"] == "PERSON_STATUS_REVOKED"
 
 
 def test_import_from_a_table_and_its_rerun(home: str, tmp_path: Path) -> None:
