@@ -60,6 +60,7 @@ class Part:
         problems: Kinds of its own; their words stand in the catalogues.
         body_limits: Path prefixes that take larger bodies, in bytes.
         machine_paths: Path prefixes for callers that are no browsers: no origin, no form token, and no cookie.
+        open_paths: Path prefixes that pages of any origin may ask and read; no cookie is read there.
         uri_paths: Path prefixes below which one segment may be a whole URI, escaped; their text is the part's to check.
         permissions: Browser features that its pages use, such as "camera".
         error_page: Shows a problem to a person; one part of a service at most has it.
@@ -73,6 +74,7 @@ class Part:
     problems: Sequence[ProblemKind] = ()
     body_limits: Mapping[str, int] = field(default_factory=dict)
     machine_paths: Sequence[str] = ()
+    open_paths: Sequence[str] = ()
     uri_paths: Sequence[str] = ()
     permissions: frozenset[str] = frozenset()
     error_page: ErrorPage | None = None
@@ -125,6 +127,7 @@ def create_app(
         body_limits={path: size for part in parts for path, size in part.body_limits.items()},
         machine_paths=tuple(path for part in parts for path in part.machine_paths),
         uri_paths=tuple(path for part in parts for path in part.uri_paths),
+        open_paths=tuple(path for part in parts for path in part.open_paths),
     )
     app.add_middleware(
         Envelope,

@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import problems
@@ -52,6 +53,8 @@ class Gate:
         machine_paths: Path prefixes for callers that are no browsers; cookies are taken away there, so that a
             browser which another site sends there acts in nobody's name.
         uri_paths: Path prefixes below which a segment may be an escaped URI.
+        open_paths: Path prefixes that pages of any origin may ask and read, as a wallet in a browser does; cookies are
+            taken away there too, so that such a page reads what anybody could.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Gate:
         body_limits: Mapping[str, int],
         machine_paths: tuple[str, ...],
         uri_paths: tuple[str, ...] = (),
+        open_paths: tuple[str, ...] = (),
     ) -> None:
         limits = settings.limits
         self._app = app
@@ -74,6 +78,7 @@ class Gate:
         self._body_limits = body_limits
         self._machine_paths = machine_paths
         self._uri_paths = uri_paths
+        self._open_paths = open_paths
         self._addresses = Buckets(limits.address_per_second, limits.address_burst, limits.callers_max)
         self._sessions = Buckets(limits.session_per_second, limits.session_burst, limits.callers_max)
         self._under_way: Counter[str] = Counter()
@@ -83,6 +88,9 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        is_open = scope["path"].startswith(self._open_paths) if self._open_paths else False
+        if is_open:
+            send = _readable_anywhere(send)
         client = scope.get("client")
         caller = caller_of(client[0] if client else "")
         self._under_way[caller] += 1
@@ -91,6 +99,9 @@ class Gate:
                 receive = await self._admit(scope, receive, caller)
             except Problem as problem:
                 await refuse(problem, scope, receive, send)
+                return
+            if is_open and scope["method"] == "OPTIONS":
+                await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, send)
                 return
             await self._app(scope, receive, send)
         finally:
@@ -114,9 +125,9 @@ class Gate:
         self._check_rate(caller, cookies)
         changes = scope["method"] not in SAFE_METHODS
         is_machine = scope["path"].startswith(self._machine_paths)
-        if is_machine:
+        if is_machine or (self._open_paths and scope["path"].startswith(self._open_paths)):
             scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"cookie"]
-        elif changes and not is_own_origin(headers, self._origins):
+        if changes and not is_machine and not is_own_origin(headers, self._origins):
             raise Problem(problems.CROSS_SITE)
         if not changes and not _has_body(headers):
             return receive
@@ -182,6 +193,25 @@ class Gate:
                         return b"".join(chunks)
         except TimeoutError:
             raise Problem(problems.TOO_SLOW, headers={"Connection": "close"}) from None
+
+
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "authorization, content-type",
+    "Access-Control-Max-Age": "600",
+}
+"""What a page elsewhere may send. Never with credentials: a browser then adds nothing of its own."""
+
+
+def _readable_anywhere(send: Send) -> Send:
+    async def opened(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(raw=message.setdefault("headers", []))
+            headers["Access-Control-Allow-Origin"] = "*"
+            headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        await send(message)
+
+    return opened
 
 
 def _leave_out_disguised_cookies(scope: Scope) -> None:

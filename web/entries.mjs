@@ -12,13 +12,19 @@ export const SHELL = ["shell.css", "shell.js"];
 
 /** What each kind of page loads beside the shell, the verifier included where it checks something. */
 export const PAGES = {
-  "sign-in": ["sign-in.js"],
-  desk: ["sign-in.js", "desk.js"],
+  "sign-in": ["sign-in.js", "sign-in-card.js"],
+  desk: ["sign-in.js", "sign-in-card.js", "desk.js"],
   "trader and food office": ["sign-in.js", "trade.js", "trade.css"],
   "style page": ["htmx.js", "style-page.js"],
   "explorer: network": ["explorer-network.js"],
   "explorer: record": ["explorer-record.js", "verifier.js"],
   "explorer: check": ["check.js", "verifier.js"],
+  wallet: ["wallet.css", "wallet.js"], // the verifier is loaded when somebody asks for something
+};
+
+/** Pages that do without the shell's script, with all that they load. */
+export const BARE_PAGES = {
+  "food: journey": ["shell.css", "trace.css", "trace.js", "trace-worker.js"],
 };
 
 export const ENTRIES = {
@@ -26,6 +32,7 @@ export const ENTRIES = {
   "shell.js": { from: "pages/shell.ts", kbMax: 6 },
   "htmx.js": { from: "pages/htmx.ts", kbMax: 16 },
   "sign-in.js": { from: "pages/sign-in.ts", kbMax: 4 },
+  "sign-in-card.js": { from: "pages/sign-in-card.ts", kbMax: 4 },
   "desk.js": { from: "pages/desk.ts", kbMax: 4 },
   "trade.js": { from: "pages/trade.ts", kbMax: 10 },
   "trade.css": { from: "styles/trade.css", kbMax: 3 },
@@ -35,6 +42,12 @@ export const ENTRIES = {
   "check.js": { from: "pages/check.ts", kbMax: 12 },
   "check-offline.js": { from: "pages/check-offline.ts", kbMax: 2, classic: true },
   "qr-reader.js": { from: "pages/qr-reader.ts", kbMax: 50, classic: true }, // loaded once a picture was chosen
+  "trace.css": { from: "trace/trace.css", kbMax: 4 },
+  "trace.js": { from: "trace/trace.ts", kbMax: 5 },
+  "trace-worker.js": { from: "trace/worker.ts", kbMax: 52, classic: true },
+  "trace-offline.js": { from: "trace/trace-offline.ts", kbMax: 2, classic: true },
+  "wallet.css": { from: "styles/wallet.css", kbMax: 2 },
+  "wallet.js": { from: "pages/wallet.ts", kbMax: 40 },
   "verifier.js": { from: "verify/src/script.ts", kbMax: 45, classic: true },
   "mark.svg": { from: "images/mark.svg", kbMax: 2 },
 };

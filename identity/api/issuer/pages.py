@@ -147,7 +147,6 @@ def _list_response(request: Request, token: str, issued_s: int, now_s: int) -> R
         "cache-control": f"public, max-age={left_s}, must-revalidate",
         "etag": f'"{sha256(token.encode()).hex()[:32]}"',
         "vary": "accept-encoding",
-        "access-control-allow-origin": "*",  # a verifier's page may fetch it; there is nothing of the visitor in it
     }
     if headers["etag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)

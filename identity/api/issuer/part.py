@@ -71,4 +71,5 @@ def issuer_part(
         checks={"published": is_published},
         body_limits={MACHINE_PATH: BODY_BYTES_MAX},
         machine_paths=[MACHINE_PATH],
+        open_paths=[MACHINE_PATH, "/.well-known/", "/types/", "/status/"],  # a wallet may be a page of another origin
     )

@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: Apache-2.0
+// The wallet's page: what is held, taking what a desk offers, and showing what somebody asks for, claim by claim.
+//
+// Everything happens on this device. The service that served the page is never asked anything about its visitor.
+
+import { fromHex } from "../verify/src/bytes.js";
+import { openVerifier, type PageVerifier } from "../verify/src/client.js";
+import { accept, isOffer, readOffer, type Offer } from "../wallet/receive.js";
+import { beyond, registered, type Registered } from "../wallet/registration.js";
+import { disclosed, isRequest, match, readRequest, type Asked, type Wanted } from "../wallet/request.js";
+import { decline, respond } from "../wallet/respond.js";
+import { isAlwaysShown, isObject, present, read, type Held, type Json, type Path } from "../wallet/sd-jwt.js";
+import { WalletStore, type Card, type Copy, type Shown } from "../wallet/store.js";
+import { Failed, type Fault } from "../wallet/web.js";
+import { all, element } from "./elements.js";
+import { text } from "./messages.js";
+
+/** Claims that a verifier asks for itself: where the person's record of accesses begins, and of what pseudonyms are made. */
+const OWN = new Set(["access_slot", "pairwise_seed"]);
+const ANCHOR = "zhixin-anchor-";
+
+interface Label {
+  readonly name: string;
+  readonly claims: Readonly<Record<string, string>>;
+}
+
+type View = "home" | "offer" | "ask" | "done" | "card" | "failed";
+
+const isChinese = document.documentElement.lang.startsWith("zh");
+const root = found("#wallet");
+const types = JSON.parse(found("#types").textContent ?? "{}") as Readonly<Record<string, Label>>;
+
+function found(selector: string, within: ParentNode = document): HTMLElement {
+  const one = within.querySelector<HTMLElement>(selector);
+  if (one === null) throw new Error(`the page has no ${selector}`);
+  return one;
+}
+
+const view = (name: View): HTMLElement => found(`[data-view="${name}"]`);
+const inView = (name: View, selector: string): HTMLElement => found(selector, view(name));
+
+function open(name: View): void {
+  for (const one of all<HTMLElement>("[data-view]", root)) one.hidden = one.dataset["view"] !== name;
+  root.hidden = false;
+  inView(name, "h1").focus({ preventScroll: true });
+  window.scrollTo(0, 0);
+}
+
+function say(name: View, words: string): void {
+  inView(name, "[data-standing]").textContent = words;
+}
+
+/** What a type and its claims are called; a wallet may hold types that it has no words for. */
+const typeName = (type: string): string => types[type]?.name ?? type;
+const claimName = (type: string, path: Path): string => types[type]?.claims[path.join(".")] ?? path.join(" / ");
+
+function valueOf(claims: Readonly<Record<string, Json>>, path: Path): Json {
+  let value: Json = claims;
+  for (const name of path) value = isObject(value) ? (value[name] ?? null) : null;
+  return value;
+}
+
+/** A claim's value as its holder reads it. */
+function shownValue(name: string, value: Json): string {
+  if (OWN.has(name)) return text("script.wallet.for-the-record");
+  if (value === true) return text("script.wallet.yes");
+  if (value === false) return text("script.wallet.no");
+  if (Array.isArray(value)) return value.map((one: Json) => shownValue(name, one)).join(", ");
+  if (isObject(value)) return Object.values(value).map((one) => shownValue(name, one)).join(isChinese ? "" : ", ");
+  return String(value);
+}
+
+function day(ms: number): string {
+  return new Date(ms).toLocaleDateString(document.documentElement.lang, { dateStyle: "long" });
+}
+
+function moment(ms: number): string {
+  return new Date(ms).toLocaleString(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
+}
+
+const FAULTS: Readonly<Record<Fault, readonly [string, string]>> = {
+  address: ["script.wallet.no-address", "script.wallet.no-address-about"],
+  offline: ["script.wallet.offline", "script.wallet.offline-about"],
+  refused: ["script.wallet.refused", "script.wallet.refused-about"],
+  malformed: ["script.wallet.malformed", "script.wallet.malformed-about"],
+  expired: ["script.wallet.expired", "script.wallet.expired-about"],
+  untrusted: ["script.wallet.untrusted", "script.wallet.untrusted-about"],
+  digits: ["script.wallet.refused", "script.wallet.digits-about"],
+  used: ["script.wallet.lacking", "script.wallet.lacking-about"],
+};
+
+class Wallet {
+  readonly #store: WalletStore;
+  #verifier: Promise<PageVerifier> | undefined;
+  #offer: Offer | undefined;
+  #asked: Asked | undefined;
+  #who: Registered | undefined;
+  #wanted: ReadonlyMap<string, Wanted> = new Map();
+  #card: Card | undefined;
+
+  constructor(store: WalletStore) {
+    this.#store = store;
+  }
+
+  start(): void {
+    for (const button of all("[data-home]", root)) button.addEventListener("click", () => void this.home());
+    this.#on("#link-form", "home", () => this.take((found("#link") as HTMLInputElement).value.trim()));
+    this.#on("#offer-form", "offer", () => this.accept());
+    this.#on("#ask-form", "ask", () => this.show());
+    found("[data-decline]").addEventListener("click", () => void this.#guard(() => this.sayNo()));
+    const photo = found("#photo") as HTMLInputElement;
+    photo.addEventListener("change", () => void this.#guard(() => this.scan(photo)));
+    const dialog = found("#forget-dialog") as HTMLDialogElement;
+    found("[data-forget]").addEventListener("click", () => dialog.showModal());
+    dialog.addEventListener("close", () => {
+      if (dialog.returnValue === "yes") void this.#guard(() => this.forget());
+      dialog.returnValue = "";
+    });
+    window.addEventListener("hashchange", () => void this.#fromAddress());
+    void this.#fromAddress();
+  }
+
+  /** A link may stand behind the # of this page's address: that part never leaves the device. */
+  async #fromAddress(): Promise<void> {
+    const link = decodeURIComponent(location.hash.slice(1));
+    if (link === "") return this.home();
+    history.replaceState(null, "", location.pathname + location.search);
+    return this.#guard(() => this.take(link));
+  }
+
+  #on(form: string, name: View, act: () => Promise<void>): void {
+    const place = found(form) as HTMLFormElement;
+    place.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const button = found("button:not([type])", place) as HTMLButtonElement;
+      if (button.getAttribute("aria-busy") === "true") return;
+      button.setAttribute("aria-busy", "true");
+      say(name, "");
+      void this.#guard(act).finally(() => button.removeAttribute("aria-busy"));
+    });
+  }
+
+  async #guard(act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      this.#fail(error instanceof Failed ? error.fault : "malformed");
+      if (!(error instanceof Failed)) console.warn("wallet: unexpected", (error as Error).name);
+    }
+  }
+
+  #fail(fault: Fault): void {
+    const [title, about] = FAULTS[fault];
+    inView("failed", "[data-failed-title]").textContent = text(title);
+    inView("failed", "[data-failed-about]").textContent = text(about);
+    open("failed");
+  }
+
+  async home(): Promise<void> {
+    this.#offer = this.#asked = this.#who = this.#card = undefined;
+    this.#wanted = new Map();
+    (found("#digits") as HTMLInputElement).value = (found("#link") as HTMLInputElement).value = "";
+    const cards = await this.#store.cards();
+    inView("home", "[data-evicted]").hidden = !(await this.#store.wasEvicted());
+    inView("home", "[data-empty]").hidden = cards.length > 0;
+    const rows = await Promise.all(cards.map((card) => this.#row(card)));
+    inView("home", "[data-cards]").replaceChildren(...rows);
+    await this.#history();
+    open("home");
+  }
+
+  async #row(card: Card): Promise<HTMLElement> {
+    const copies = await this.#store.copies(card.id);
+    const fresh = copies.filter(({ shown }) => shown === 0).length;
+    const ends = text("script.wallet.until", { day: day(card.expiresS * 1000) });
+    const left = copies.length > 1 ? text("script.wallet.fresh", { count: fresh }) : "";
+    const button = element(
+      "button",
+      { type: "button", class: "wallet-card" },
+      element("b", {}, typeName(card.type)),
+      element("span", {}, titleOf(card)),
+      element("span", {}, [ends, left].filter((one) => one !== "").join(" · ")),
+    );
+    button.addEventListener("click", () => this.openCard(card));
+    return element("li", {}, button);
+  }
+
+  async #history(): Promise<void> {
+    const entries = await this.#store.history();
+    inView("home", "[data-history-none]").hidden = entries.length > 0;
+    const words: Record<Shown["outcome"], string> = {
+      shown: text("script.wallet.was-shown"),
+      declined: text("script.wallet.was-declined"),
+      failed: text("script.wallet.was-lost"),
+    };
+    const rows = entries.map((one) =>
+      element(
+        "li",
+        {},
+        element("b", {}, isChinese ? one.nameZh : one.nameEn),
+        element("span", { class: "small muted" }, moment(one.atMs)),
+        element("span", {}, `${words[one.outcome]} ${one.purpose}`),
+        element("span", { class: "small muted" }, one.claims.join(", ")),
+      ),
+    );
+    inView("home", "[data-history]").replaceChildren(...rows);
+  }
+
+  openCard(card: Card): void {
+    this.#card = card;
+    inView("card", "[data-card-title]").textContent = typeName(card.type);
+    inView("card", "[data-card-about]").textContent = text("script.wallet.received", {
+      day: day(card.receivedMs),
+      issuer: new URL(card.issuer).host,
+    });
+    const claims = JSON.parse(card.claims) as Record<string, Json>;
+    const rows = Object.entries(claims)
+      .filter(([name]) => types[card.type]?.claims[name] !== undefined)
+      .map(([name, value]) => pair(claimName(card.type, [name]), shownValue(name, value)));
+    inView("card", "[data-card-claims]").replaceChildren(...rows);
+    open("card");
+  }
+
+  async forget(): Promise<void> {
+    if (this.#card !== undefined) await this.#store.forget(this.#card.id);
+    await this.home();
+  }
+
+  async scan(input: HTMLInputElement): Promise<void> {
+    const photo = input.files?.[0];
+    if (photo === undefined) return;
+    say("home", text("script.wallet.reading"));
+    const { readPhoto } = await import("./qr-photo.js");
+    const words = await readPhoto(photo, root.dataset["reader"] ?? "").catch(() => undefined);
+    input.value = "";
+    if (words === undefined) {
+      say("home", text("script.wallet.no-code"));
+      return;
+    }
+    await this.take(words.trim());
+  }
+
+  /** Whatever was scanned, pasted or opened. */
+  async take(link: string): Promise<void> {
+    if (link === "") return;
+    say("home", text("script.wallet.asking"));
+    if (isOffer(link)) return this.#takeOffer(link);
+    if (isRequest(link)) return this.#takeRequest(link);
+    throw new Failed("address");
+  }
+
+  async #takeOffer(link: string): Promise<void> {
+    const offer = (this.#offer = await readOffer(link));
+    inView("offer", "[data-offer-type]").textContent = typeName(offer.type);
+    inView("offer", "[data-offer-issuer]").textContent = new URL(offer.issuer).host;
+    const digits = found("#digits") as HTMLInputElement;
+    inView("offer", "[data-digits]").hidden = offer.digits === 0;
+    digits.maxLength = offer.digits;
+    digits.required = offer.digits > 0;
+    open("offer");
+    if (offer.digits > 0) digits.focus();
+  }
+
+  async accept(): Promise<void> {
+    const offer = this.#offer;
+    if (offer === undefined) return;
+    const digits = (found("#digits") as HTMLInputElement).value.replace(/\s/g, "");
+    say("offer", text("script.wallet.taking"));
+    try {
+      if (digits.length !== offer.digits || /\D/.test(digits)) throw new Failed("digits");
+      const { card, copies } = await accept(offer, digits, Date.now());
+      await this.#store.keep(card, copies);
+      this.#done("script.wallet.taken", text("script.wallet.taken-about", { count: copies.length }));
+    } catch (error) {
+      if (!(error instanceof Failed) || error.fault !== "digits") throw error;
+      say("offer", text("script.wallet.digits-about"));
+      found("#digits").focus();
+    }
+  }
+
+  async #takeRequest(link: string): Promise<void> {
+    const asked = await readRequest(link, Date.now());
+    const verifier = await this.#open();
+    const who = await registered(asked, verifier, Date.now());
+    localStorage.setItem(ANCHOR + (root.dataset["network"] ?? ""), verifier.anchor); // a network that goes back is noticed
+    const held = new Map<string, Held>();
+    for (const card of await this.#store.cards()) {
+      const [copy] = await this.#store.copies(card.id);
+      if (copy !== undefined && card.expiresS * 1000 > Date.now()) held.set(card.id, await read(copy.token));
+    }
+    const wanted = match(asked.query, held);
+    if (wanted === undefined) throw new Failed("used");
+    if (beyond(who, wanted.values(), OWN).length > 0) throw new Failed("untrusted", "asks for more than it may");
+    [this.#asked, this.#who, this.#wanted] = [asked, who, wanted];
+    inView("ask", "[data-asker]").textContent = isChinese ? who.nameZh : who.nameEn;
+    inView("ask", "[data-purpose]").textContent = isChinese ? who.purposeZh : who.purposeEn;
+    inView("ask", "[data-basis]").textContent = who.basis;
+    inView("ask", "[data-origin]").textContent = new URL(asked.responseUri).host;
+    inView("ask", "[data-proven-at]").textContent = moment(who.atMs);
+    const rows: HTMLElement[] = [];
+    let again = false;
+    for (const one of wanted.values()) {
+      const held_ = held.get(one.id);
+      if (held_ === undefined) continue;
+      again ||= (await this.#store.copies(one.id))[0]?.shown !== 0;
+      for (const path of disclosed(held_, one.paths)) {
+        const always = isAlwaysShown(held_, path) ? ` ${text("script.wallet.always")}` : "";
+        rows.push(pair(claimName(one.type, path) + always, shownValue(path[0] ?? "", valueOf(held_.claims, path))));
+      }
+    }
+    inView("ask", "[data-claims]").replaceChildren(...rows);
+    inView("ask", "[data-again]").hidden = !again;
+    open("ask");
+  }
+
+  async show(): Promise<void> {
+    const [asked, who] = [this.#asked, this.#who];
+    if (asked === undefined || who === undefined) return;
+    say("ask", text("script.wallet.sending"));
+    const presented = new Map<string, string>();
+    const used: Copy[] = [];
+    const names: string[] = [];
+    for (const [id, one] of this.#wanted) {
+      const [copy] = await this.#store.copies(one.id);
+      if (copy === undefined) throw new Failed("used");
+      const held = await read(copy.token);
+      const nowS = Math.floor(Date.now() / 1000);
+      presented.set(id, await present(held, one.paths, copy.key, asked.audience, asked.nonce, nowS));
+      names.push(...disclosed(held, one.paths).map((path) => claimName(one.type, path)));
+      used.push(copy);
+    }
+    await this.#store.use(used.map(({ id }) => id));
+    let target: string | undefined;
+    try {
+      target = await respond(asked, presented);
+    } catch (error) {
+      await this.#remember("failed", names);
+      throw error;
+    }
+    await this.#remember("shown", names);
+    this.#done("script.wallet.was-sent", text("script.wallet.was-sent-about"), target);
+  }
+
+  async sayNo(): Promise<void> {
+    const asked = this.#asked;
+    if (asked === undefined) return;
+    await this.#remember("declined", []);
+    const target = await decline(asked).catch(() => undefined); // they learn it by hearing nothing, too
+    this.#done("script.wallet.said-no", text("script.wallet.said-no-about"), target);
+  }
+
+  async #remember(outcome: Shown["outcome"], claims: readonly string[]): Promise<void> {
+    const [asked, who] = [this.#asked, this.#who];
+    if (asked === undefined || who === undefined) return;
+    await this.#store.remember({
+      atMs: Date.now(),
+      party: who.party,
+      nameZh: who.nameZh,
+      nameEn: who.nameEn,
+      purpose: isChinese ? who.purposeZh : who.purposeEn,
+      basis: who.basis,
+      claims,
+      origin: new URL(asked.responseUri).origin,
+      outcome,
+    });
+  }
+
+  #done(title: string, about: string, target?: string): void {
+    inView("done", "[data-done-title]").textContent = text(title);
+    inView("done", "[data-done-about]").textContent = about;
+    const back = inView("done", "[data-return]");
+    back.hidden = target === undefined;
+    if (target !== undefined) back.setAttribute("href", target);
+    open("done");
+  }
+
+  /** The verifier of this network, started when it is first needed. */
+  #open(): Promise<PageVerifier> {
+    this.#verifier ??= openFromGenesis().catch((error: unknown) => {
+      this.#verifier = undefined;
+      throw error instanceof Failed ? error : new Failed("offline");
+    });
+    return this.#verifier;
+  }
+}
+
+/** From what this device knows of the network, else from its genesis file. */
+async function openFromGenesis(): Promise<PageVerifier> {
+  const { genesis = "", network: name = "" } = root.dataset;
+  const scriptUrl = new URL(root.dataset["verifier"] ?? "", location.href).href;
+  const network = fromHex(name);
+  if (network === null) throw new Error("the page names no network");
+  const kept = localStorage.getItem(ANCHOR + name);
+  if (kept !== null) {
+    try {
+      return await openVerifier({ scriptUrl, network, anchor: kept });
+    } catch {
+      localStorage.removeItem(ANCHOR + name); // damaged: begin anew
+    }
+  }
+  const answer = await fetch(genesis, { credentials: "omit" });
+  if (!answer.ok) throw new Failed("offline");
+  return openVerifier({ scriptUrl, network, genesis: new Uint8Array(await answer.arrayBuffer()) });
+}
+
+function pair(name: string, value: string): HTMLElement {
+  return element("div", {}, element("dt", {}, name), element("dd", {}, value));
+}
+
+/** What tells one credential from another of its type: names, or the first thing that it says. */
+function titleOf(card: Card): string {
+  const claims = JSON.parse(card.claims) as Record<string, Json>;
+  const names = ["family_name", "given_name", "legal_name", "principal"].map((name) => claims[name]).filter(isText);
+  return names.join(isChinese ? "" : " ");
+}
+
+const isText = (value: Json | undefined): value is string => typeof value === "string";
+
+/** Keep the page on this device, so that it opens without a connection. */
+async function keep(address: string): Promise<void> {
+  try {
+    await navigator.serviceWorker.register(address, { scope: "/", updateViaCache: "none" });
+    if ((await navigator.serviceWorker.ready).active !== null) document.documentElement.dataset["kept"] = "yes";
+  } catch {
+    // No workers here (an in-app browser): the wallet works while the page stays open.
+  }
+}
+
+async function begin(): Promise<void> {
+  try {
+    new Wallet(await WalletStore.open()).start();
+  } catch {
+    inView("failed", "[data-failed-title]").textContent = text("script.wallet.no-storage");
+    inView("failed", "[data-failed-about]").textContent = text("script.wallet.no-storage-about");
+    open("failed");
+    return;
+  }
+  await keep(root.dataset["offline"] ?? "");
+}
+
+void begin();
+
