@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from cli.staff_cards import staff_cards
 from cli.staffing import office_ledger
 from cli.uniqueness import tagger_of
 from identity.api.desk.card_keys import CardKeys, load_card_authority
@@ -38,7 +39,7 @@ def desk_parts(ground: Ground, address: Address) -> Sequence[Part]:
     desk = desk_part(ground.store, tagger=tagger, service_key=own, retention=ground.settings.retention)
     keys = card_keys(ground.settings.cards, log_into(ground.store))
     return [
-        *staffed_parts(ground.store, address, DESK_SITE, ledger),
+        *staffed_parts(ground.store, address, DESK_SITE, ledger, cards=staff_cards(ground.settings.staff)),
         desk,
         cards_part(None if keys is None else card_shop(ground.settings.cards, keys)),
         *([] if keys is None else [card_status_part(keys)]),

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from chain.ed25519 import Ed25519Signer
 from chain.p256 import P256Signer
 from chain.signing import TransactionSigner
+from cli.staff_cards import staff_cards
 from node import errors as node_errors
 from node.keys import Algorithm, Purpose, load_key, load_passphrase
 from service.app import Part
@@ -31,12 +32,12 @@ def staffed(ground: Ground, address: Address, site: Site, *, role: str = "", nee
         needs_ledger: Whether the service is of no use without a network.
 
     Raises:
-        ConfigError: No network is named although one is needed, or what is named can't be read.
+        ConfigError: No network is named although one is needed, or what is named (cards' authority, too) can't be read.
         KeyFileError: A key file can't be read or opened.
     """
     assert ground.store is not None, "the service says that it needs one"
     ledger = office_ledger(ground.settings, role) if needs_ledger or ground.settings.ledger.genesis else None
-    return staffed_parts(ground.store, address, site, ledger)
+    return staffed_parts(ground.store, address, site, ledger, cards=staff_cards(ground.settings.staff))
 
 
 def office_ledger(settings: Settings, role: str) -> OfficeLedger:

@@ -132,6 +132,19 @@ class CardSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class StaffSettings:
+    """Staff cards, with which officers sign in and sign acts beside passkeys."""
+
+    card_chain: str = field(
+        default="", metadata={"why": "chain.pem of the authority whose cards count; empty: passkeys alone"}
+    )
+    card_agent: str = field(
+        default="http://127.0.0.1:8820", metadata={"why": "where `zhixin card agent` answers on each officer's machine"}
+    )
+    emulated_cards: bool = field(default=False, metadata={"why": "emulated cards count, too: for tests alone"})
+
+
+@dataclass(frozen=True, slots=True)
 class UniquenessSettings:
     """The uniqueness service, and how a registrar's desk asks it."""
 
@@ -288,6 +301,7 @@ class Settings:
     signing: SigningSettings = field(default_factory=SigningSettings)
     issuing: IssuingSettings = field(default_factory=IssuingSettings)
     cards: CardSettings = field(default_factory=CardSettings)
+    staff: StaffSettings = field(default_factory=StaffSettings)
     uniqueness: UniquenessSettings = field(default_factory=UniquenessSettings)
     verifier: VerifierSettings = field(default_factory=VerifierSettings)
     index: IndexSettings = field(default_factory=IndexSettings)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`zhixin card`: look at a card, verify it, make one from a blank; an authority for cards, and an emulated card."""
+"""`zhixin card`: look at a card, verify it, make one from a blank; an authority, an agent, an emulated card."""
 
 import asyncio
 import os
@@ -14,6 +14,7 @@ from cryptography import x509
 from cli import output
 from cli.cards import FileJournal, FileOption, ReaderOption, card_explained, card_in, load_emulated
 from cli.command import command, group
+from cli.commands.card_agent import agent
 from cli.errors import InputError, StoppedError, UsageError
 from cli.home import read_file
 from cli.language import t
@@ -44,6 +45,7 @@ CARD_DAYS = 5 * 365
 PIN_VARIABLE = "ZHIXIN_CARD_PIN"
 
 app = group(t("help.card"))
+command(app, "agent", t("card.agent.help"))(agent)
 
 AuthorityOption = Annotated[Path, typer.Option("--authority", help=t("card.option.authority"))]
 JournalOption = Annotated[Path, typer.Option("--journal", help=t("card.option.journal"))]

@@ -8,6 +8,7 @@ Source: RFC 5280, section 6 (as far as our own profile goes: one issuing certifi
 """
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -123,16 +124,13 @@ def verify_card(
     chuid = piv.chuid()
     if chuid is None:
         raise InvalidCardCertificate("the card is blank: it has no identifier")
-    now = seconds(now_s)
-    for name, certificate in (("root", chain.root), ("issuing certificate", chain.issuing)):
-        _check_time(f"the {name}", certificate, now)
-    certificates: dict[Slot, x509.Certificate] = {}
+    read: dict[Slot, bytes] = {}
     for slot in Slot:
         raw = piv.certificate(slot)
         if raw is None:
             raise InvalidCardCertificate(f"the card has no certificate in slot {slot:02X}")
-        certificates[slot] = load_certificate(raw)
-        _check(slot, certificates[slot], chain, now, revoked)
+        read[slot] = raw
+    certificates = verify_certificates(read, chain, now_s, revoked=revoked)
     _check_guid(certificates[Slot.CARD], chuid)
     emulated = {is_emulated(certificate) for certificate in certificates.values()}
     if len(emulated) != 1:
@@ -144,6 +142,30 @@ def verify_card(
     if pin is not None:
         piv.log_out()
     return VerifiedCard(chuid, certificates, emulated.pop(), proven)
+
+
+def verify_certificates(
+    read: Mapping[Slot, bytes], chain: Chain, now_s: int, *, revoked: x509.CertificateRevocationList | None = None
+) -> dict[Slot, x509.Certificate]:
+    """Verify certificates that somebody says are a card's; whether it holds their keys, only the card can show.
+
+    Args:
+        read: DER by slot.
+        chain: Whom one trusts.
+        now_s: Seconds since 1970.
+        revoked: The authority's list; None asks nobody.
+
+    Raises:
+        InvalidCardCertificate: One does not hold; the reason says which and what.
+    """
+    now = seconds(now_s)
+    for name, certificate in (("root", chain.root), ("issuing certificate", chain.issuing)):
+        _check_time(f"the {name}", certificate, now)
+    certificates: dict[Slot, x509.Certificate] = {}
+    for slot, raw in read.items():
+        certificates[slot] = load_certificate(raw)
+        _check(slot, certificates[slot], chain, now, revoked)
+    return certificates
 
 
 def is_emulated(certificate: x509.Certificate) -> bool:

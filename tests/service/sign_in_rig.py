@@ -26,6 +26,7 @@ from service.sign_in.part import OFFICE_SITE, sign_in_part
 from service.sign_in.people import first_link, invite, look_at_link
 from service.sign_in.roles import Role
 from service.sign_in.sessions import Officer, resolve
+from service.sign_in.staff_cards import StaffCards
 from service.store import Store
 from service.store.models import AuditEntry
 
@@ -180,9 +181,9 @@ class Browser:
         return (await self.web.get("/sessions", headers={"accept": "application/json"})).status_code == 200
 
 
-def desk_of(rig: Rig) -> Desk:
+def desk_of(rig: Rig, cards: StaffCards | None = None) -> Desk:
     store = rig.open(rig.settings())
-    office = Office.of(store, ADDRESS, rig.now)
+    office = Office.of(store, ADDRESS, rig.now, cards=cards)
     parts = [shell_part(OFFICE_SITE), sign_in_part(store, ADDRESS, OFFICE_SITE, office=office)]
     app = create_app(parts, GENEROUS, ADDRESS, secret=store.secret("http/desk"), replays=store.replays())
     app.state.office, app.state.caller = office, session_of

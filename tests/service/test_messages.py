@@ -15,7 +15,7 @@ import pytest
 from service.language import LANGUAGES, Text, places, read_messages
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("service", "identity", "credit", "traceability", "cli/explorer")
+PACKAGES = ("service", "identity", "credit", "traceability", "cli/explorer", "cli/card_agent")
 COMPOSED = ("problem.",)
 """`problem.<code>.title` and `.detail`: put together from the table of problems."""
 
@@ -37,7 +37,7 @@ def sources() -> Iterator[tuple[Path, str]]:
         for pattern in ("*.py", "*.html"):
             for path in sorted((ROOT / package).rglob(pattern)):
                 yield path, path.read_text(encoding="utf-8")
-    for path in sorted((ROOT / "web").glob("pages/**/*.ts")):
+    for path in sorted([*(ROOT / "web").glob("pages/**/*.ts"), *(ROOT / "web").glob("trace/**/*.ts")]):
         yield path, path.read_text(encoding="utf-8")
 
 
