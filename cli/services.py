@@ -18,6 +18,7 @@ import identity.api.tagging.tables
 import identity.api.verifier.tables  # noqa: F401 - likewise
 import service.sign_in.tables  # noqa: F401 - likewise
 import traceability.api.regulator.tables
+import traceability.api.shopper.tables
 import traceability.api.tables
 import traceability.api.trader.tables  # noqa: F401 - likewise
 from cli.errors import InputError, WorldError

@@ -42,7 +42,7 @@ def key_of(name: str) -> Ed25519Signer:
     return Ed25519Signer(sha256(b"certified ledger " + name.encode()))
 
 
-def make_genesis() -> bytes:
+def make_genesis(time_ms: Millis = START_MS) -> bytes:
     """The genesis file of the four bodies and the registrar."""
     organisations = [
         organisation_section(
@@ -55,7 +55,7 @@ def make_genesis() -> bytes:
     ]
     draft = genesis_file.build(
         name="certified",
-        time_ms=START_MS,
+        time_ms=time_ms,
         founders=[
             Founder(name, secret_of(name).public_key(), b"", tls_certificate_of(name), f"127.0.0.1:{7000 + place}")
             for place, name in enumerate(BODIES)
@@ -71,9 +71,9 @@ def make_genesis() -> bytes:
 class CertifiedLedger:
     """Orders, executes, certifies and stores blocks one after the other."""
 
-    def __init__(self, database: Database, *, block_ms: int = BLOCK_MS) -> None:
+    def __init__(self, database: Database, *, block_ms: int = BLOCK_MS, time_ms: Millis = START_MS) -> None:
         self.database = database
-        self.genesis_bytes = make_genesis()
+        self.genesis_bytes = make_genesis(time_ms)
         self.genesis = genesis_file.load(self.genesis_bytes)
         self.block_ms = block_ms
         self.salt = 0

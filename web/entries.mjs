@@ -48,6 +48,10 @@ export const ENTRIES = {
   "trace-offline.js": { from: "trace/trace-offline.ts", kbMax: 2, classic: true },
   "wallet.css": { from: "styles/wallet.css", kbMax: 2 },
   "wallet.js": { from: "pages/wallet.ts", kbMax: 40 },
+  "trace.css": { from: "trace/trace.css", kbMax: 4 },
+  "trace.js": { from: "trace/trace.ts", kbMax: 5 },
+  "trace-worker.js": { from: "trace/worker.ts", kbMax: 52, classic: true },
+  "trace-offline.js": { from: "trace/trace-offline.ts", kbMax: 2, classic: true },
   "verifier.js": { from: "verify/src/script.ts", kbMax: 45, classic: true },
   "mark.svg": { from: "images/mark.svg", kbMax: 2 },
 };

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The journey page and its proof: written by the server from what was proven, whole without scripts, checked with them.
+
+Opening a page of a serial counts a scan; see `scans`. The page itself sets no cookie.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fastapi import APIRouter
+from markupsafe import Markup
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from service.language import Language, language_of, translate
+from service.pages import Site, render
+from service.problems import Problem
+from service.rates import caller_of
+from service.wording import day, instant
+from traceability.api.context import TraceContext
+from traceability.api.problems import NO_LINK
+from traceability.api.shopper.bundle import bundle_of
+from traceability.api.shopper.code import code_document, code_files
+from traceability.api.shopper.districts import district_name
+from traceability.api.shopper.evidence import Evidence, Evidences
+from traceability.api.shopper.offline import GENESIS, SCRIPT, Offline
+from traceability.api.shopper.pictures import curve, route
+from traceability.api.shopper.places import FOOD, items_named
+from traceability.api.shopper.scans import NONE, Hints, Scans
+from traceability.api.shopper.telling import READINGS_SHOWN_MAX, Told, tell
+from traceability.api.shopper.words import Wording
+from traceability.items import is_product
+from traceability.pb import traceability_pb2 as pb
+from traceability.products import product_key
+from traceability.recalls import recall_key
+
+BUNDLES: Final = "/v1/journeys/"
+CODE: Final = "/v1/journey-code"
+EPOCH_MAX: Final = 1 << 40
+_FOREVER: Final = "public, max-age=31536000, immutable"
+_BRIEFLY: Final = {"cache-control": "public, max-age=5", "access-control-allow-origin": "*"}
+
+
+def shopper_site(item: str) -> Site:
+    """The page's name, leading back to itself: a shopper came by a label and has nowhere else to go."""
+    return Site("shopper.title", home=FOOD + item)
+
+
+class Pages:
+    """Pages of items.
+
+    Args:
+        context: Of the service.
+        evidences: Gathers proofs.
+        scans: Counts scans.
+        offline: The plan for devices that keep pages.
+    """
+
+    def __init__(self, context: TraceContext, evidences: Evidences, scans: Scans, offline: Offline) -> None:
+        self._context = context
+        self._evidences = evidences
+        self._scans = scans
+        self._offline = offline
+
+    def router(self) -> APIRouter:
+        """All of their routes."""
+        router = APIRouter()
+        router.add_api_route(SCRIPT, self._offline.serve, methods=["GET"], include_in_schema=False)
+        router.add_api_route(FOOD + "{rest:path}", self.show, methods=["GET"], include_in_schema=False)
+        for path, answer, name, about in (
+            (BUNDLES + "{rest:path}", self.bundle, "getJourney", "The proof of an item's journey, from genesis on"),
+            (GENESIS, self.genesis, "getJourneyGenesis", "The network's genesis file"),
+            (CODE, self.code, "getJourneyCode", "The files of the journey page with their digests"),
+        ):
+            router.add_api_route(path, answer, methods=["GET"], operation_id=name, summary=about, tags=["shopper"])
+        return router
+
+    async def found(self, request: Request, prefix: str) -> tuple[str, Evidence]:
+        """The item that an address names, with its proof.
+
+        Raises:
+            Problem: The address names none, or nothing is known of it.
+        """
+        items = items_named(request, prefix)
+        for item in items:
+            evidence = None if is_product(item) else await self._evidences.of(item)
+            if evidence is not None:
+                return item, evidence
+        raise Problem(NO_LINK)
+
+    async def show(self, request: Request) -> Response:
+        """The page of an item, or of a product."""
+        items = items_named(request, FOOD)
+        if is_product(items[0]):
+            return await self._product(request, items[0])
+        item, evidence = await self.found(request, FOOD)
+        if request.url.path != FOOD + item and request.scope["raw_path"].decode() != FOOD + item:
+            query = f"?{request.url.query}" if request.url.query else ""
+            return RedirectResponse(FOOD + item + query, 307)
+        hints = await self._scanned(request, item)
+        told = await run_in_threadpool(tell, evidence, language_of(request))
+        return render(
+            request, "shopper/journey.html", site=shopper_site(item), **self._words(request, evidence, told, hints)
+        )
+
+    async def bundle(self, request: Request, epoch: int = 0) -> Response:
+        """The proof of an item's journey; `epoch`: the newest one that the caller knows."""
+        _, evidence = await self.found(request, BUNDLES)
+        content = await run_in_threadpool(bundle_of, evidence, min(max(epoch, 0), EPOCH_MAX))
+        return Response(content, headers=_BRIEFLY, media_type="application/json")
+
+    async def genesis(self, network: str = "") -> Response:
+        """The genesis file; the network in the address keeps caches of two networks apart."""
+        if network != self._context.genesis.network.hex():
+            raise Problem(NO_LINK)
+        return Response(self._context.genesis_raw, headers={"cache-control": _FOREVER}, media_type="application/json")
+
+    async def code(self) -> Response:
+        """What the journey page's program consists of."""
+        return Response(code_document(), headers=_BRIEFLY, media_type="application/json")
+
+    # ------------------------------------------------------------ parts of a page
+
+    async def _scanned(self, request: Request, item: str) -> Hints:
+        """Count this scan, unless a browser fetches the page ahead or keeps it; what all scans hint at."""
+        headers = request.headers
+        is_opened = headers.get("sec-fetch-dest", "document") == "document"
+        if is_opened and "prefetch" not in headers.get("sec-purpose", headers.get("purpose", "")):
+            caller = caller_of(request.client.host if request.client else "")
+            await run_in_threadpool(self._scans.note, item, caller, self._context.now())
+        return await run_in_threadpool(self._scans.hints, item, self._context.now())
+
+    def _words(self, request: Request, evidence: Evidence, told: Told, hints: Hints) -> Mapping[str, Any]:
+        language, item = language_of(request), evidence.journey.item
+        words = Wording(language, evidence.states, evidence.checkpoint.time_ms)
+        readings = told.readings
+        return {
+            "told": told,
+            "item": item,
+            "evidence": evidence,
+            "words": words,
+            "hints": hints,
+            "hint_lines": hint_lines(language, told, hints),
+            "network": self._context.genesis.network.hex(),
+            "network_name": self._context.genesis.name,
+            "origin": self._context.origin,
+            "bundle": BUNDLES + item,
+            "genesis": self._offline.genesis_address,
+            "offline": SCRIPT,
+            "version": self._offline.version,
+            "code": " ".join(code_files()),
+            "code_path": CODE,
+            "districts": districts_of(language, evidence),
+            "route": route(told.stops, translate(language, "shopper.route")),
+            "curve": _curve(words, told),
+            "readings": readings[:READINGS_SHOWN_MAX],
+            "as_of": instant(evidence.checkpoint.time_ms),
+            "shown_count": len(told.events),
+        }
+
+    async def _product(self, request: Request, item: str) -> Response:
+        """What a whole product is, and whether all of it is recalled."""
+        gtin = item.removeprefix("01/")
+        session = self._context.door.session
+        product, recall = await session.read_many([product_key(gtin), recall_key(item)])
+        if product.value is None:
+            raise Problem(NO_LINK)
+        record = pb.RecordProduct.FromString(product.value)
+        words = Wording(language_of(request), {product_key(gtin): product.value}, product.checkpoint.time_ms)
+        lot = f"01/{gtin}/10/0"
+        return render(
+            request,
+            "shopper/product.html",
+            site=shopper_site(item),
+            heading=words.name(lot),
+            gtin=gtin,
+            mass="" if record.unit == pb.UNIT_KILOGRAM else f"{record.mass_mg / 1000:g} g",
+            limits=record.temperature if record.HasField("temperature") else None,
+            degrees=words.degrees,
+            is_recalled=recall.value is not None,
+        )
+
+
+def hint_lines(language: Language, told: Told, hints: Hints = NONE) -> list[str]:
+    """What hints at a copied label, one sentence each."""
+    lines: list[str] = []
+    if told.sold_ms:
+        lines.append(translate(language, "shopper.copied-sold", day=day(language, instant(told.sold_ms))))
+    if hints.travel is not None:
+        hours, km = hints.travel
+        lines.append(translate(language, "shopper.copied-travel", hours=hours, km=km))
+    if hints.burst:
+        lines.append(translate(language, "shopper.copied-burst", count=hints.burst))
+    return lines
+
+
+def districts_of(language: Language, evidence: Evidence) -> dict[str, str]:
+    """Names of the districts that a journey's places lie in, for the phone."""
+    records = (
+        pb.RecordPlace.FromString(raw)
+        for key, raw in evidence.states.items()
+        if raw is not None and key.startswith(b"traceability/place/")
+    )
+    codes = {record.district for record in records if record.district}
+    return {code: district_name(language, code) for code in sorted(codes)}
+
+
+def _curve(words: Wording, told: Told) -> Markup:
+    if not told.readings:
+        return Markup("")
+    low = words.degrees(min(one.low for one in told.readings))
+    high = words.degrees(max(one.high for one in told.readings))
+    return curve(told.readings, told.limits, translate(words.language, "shopper.cold-picture", low=low, high=high))

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shopper's pages as a part of the service of food records, and what they do by themselves: forget, and anchor.
+
+Once an hour scans and complaints whose time is over are deleted. At the start, and once a day, the digest of the page's
+program is put on the ledger where the service has a key and the newest anchor says something else.
+"""
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Final
+
+import structlog
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from chain.errors import LedgerError
+from client.errors import TransportError
+from service.anchors import organisation_of, put_anchor, read_anchor
+from service.app import Part
+from service.errors import ConfigError, StorageError
+from service.language import add_messages
+from service.pages import add_templates
+from service.static_files import static_files
+from traceability.api.context import TraceContext
+from traceability.api.shopper.code import KIND, STREAM, code_digest, code_files
+from traceability.api.shopper.complaints import Complaints
+from traceability.api.shopper.evidence import Evidences
+from traceability.api.shopper.label_pages import LabelPages
+from traceability.api.shopper.offline import Offline
+from traceability.api.shopper.opened import KeptEvents, Opener, StoredEvents
+from traceability.api.shopper.pages import Pages
+from traceability.api.shopper.problems import KINDS
+from traceability.api.shopper.scans import Scans
+from traceability.api.shopper.voices import Voices
+
+add_templates(Path(__file__).parent / "templates")
+add_messages(Path(__file__).parent / "messages")
+
+FORGET_S: Final = 3_600.0
+ANCHOR_S: Final = 86_400.0
+RETRY_S: Final = 60.0
+"""After nodes were silent."""
+
+log = structlog.get_logger(__name__)
+
+
+def shopper_part(context: TraceContext, kept: KeptEvents | None = None) -> Part:
+    """The shopper's pages.
+
+    Args:
+        context: Of the service.
+        kept: Captured events, whose temperatures and certificates are opened; None: those in the store.
+
+    Raises:
+        PagesNotBuilt: The scripts and styles were not built.
+    """
+    scans, complaints = Scans(context.store), Complaints(context.store)
+    evidences = Evidences(context, Opener(StoredEvents(context.store) if kept is None else kept))
+    offline = Offline(context.genesis_raw, context.genesis.network, static_files())
+    pages = Pages(context, evidences, scans, offline)
+    voices = Voices(pages, scans, complaints, context.now)
+    tasks: list[asyncio.Task[None]] = []
+
+    async def start(_app: FastAPI) -> None:
+        tasks.append(asyncio.create_task(forgetting(scans, complaints, context)))
+        if context.submit_key is not None:
+            tasks.append(asyncio.create_task(anchoring(context)))
+
+    async def stop(_app: FastAPI) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    routers = [pages.router(), voices.router(), LabelPages(context, pages).router()]
+    return Part("shopper", routers, start=start, stop=stop, problems=KINDS)
+
+
+async def forgetting(scans: Scans, complaints: Complaints, context: TraceContext) -> None:
+    """Delete what is over, again and again."""
+    while True:
+        try:
+            await run_in_threadpool(scans.forget, context.now())
+            await run_in_threadpool(complaints.forget, context.now())
+        except StorageError as error:
+            log.warning("shopper.forgetting-waits", reason=str(error))
+        await asyncio.sleep(FORGET_S)
+
+
+async def anchoring(context: TraceContext) -> None:
+    """Put the digest of the page's program on the ledger, where another or none stands; again and again."""
+    while True:
+        pause_s = RETRY_S
+        with contextlib.suppress(TransportError):
+            try:
+                await anchor_code(context)
+                pause_s = ANCHOR_S
+            except (LedgerError, ConfigError) as error:
+                log.warning("shopper.code-not-anchored", reason=str(error))
+                pause_s = ANCHOR_S
+        await asyncio.sleep(pause_s)
+
+
+async def anchor_code(context: TraceContext) -> None:
+    """Anchor the digest of the page's program, unless the newest anchor is of it.
+
+    Raises:
+        ConfigError: The service's key does not submit.
+        LedgerError: The rules refuse it.
+        TransportError: No node answers.
+    """
+    session, key = context.door.session, context.submit_key
+    assert key is not None, "only a service with a key anchors"
+    organisation = await organisation_of(session, key.signer)
+    newest = await read_anchor(session, organisation, KIND, STREAM)
+    if newest is None or newest.digest != code_digest():
+        await put_anchor(session, key, KIND, STREAM, code_digest(), len(code_files()))
