@@ -60,6 +60,7 @@ _STATE_RECORDS: tuple[tuple[bytes, type[Message]], ...] = (
     (b"identity/relying-party/", identity_pb2.RelyingPartyRecord),
     (b"identity/relying-proposal/", identity_pb2.RelyingProposal),
     (b"identity/consent/", identity_pb2.ConsentRecord),
+    (b"identity/device/", identity_pb2.DeviceRecord),
     (b"credit/source/", credit_pb2.SourceRecord),
     (b"credit/log/", credit_pb2.LogRecord),
     (b"credit/logs/", credit_pb2.LogsRecord),

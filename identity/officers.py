@@ -77,7 +77,7 @@ def appoint_officer(context: Context, message: pb.AppointOfficer) -> None:
     Raises:
         Refused: The organisation's `govern` key did not sign, or the key cannot be an officer's.
     """
-    organisation = _governing_registrar(context)
+    organisation = governing_registrar(context)
     signer = read_signer(message.key)
     duties = tuple(message.duties)
     if len(message.officer) != OFFICER_BYTES or not duties or duties != tuple(d for d in _DUTIES if d in duties):
@@ -106,7 +106,7 @@ def dismiss_officer(context: Context, message: pb.DismissOfficer) -> None:
     Raises:
         Refused: The organisation's `govern` key did not sign, or it has no such officer's key.
     """
-    organisation = _governing_registrar(context)
+    organisation = governing_registrar(context)
     signer = read_signer(message.key)
     record = load_officer(context.read, signer)
     if record is None or record.organisation != organisation or not record.duties:
@@ -194,7 +194,7 @@ def _signing_officers(context: Context) -> list[Officer]:
     return [Officer(organisation, number, found[organisation, number]) for organisation, number in sorted(found)]
 
 
-def _governing_registrar(context: Context) -> str:
+def governing_registrar(context: Context) -> str:
     """The id of the one active registrar whose `govern` key signs.
 
     Raises:
@@ -202,7 +202,7 @@ def _governing_registrar(context: Context) -> str:
     """
     organisations = signing_organisations(context, membership_pb2.PURPOSE_GOVERN)
     if len(organisations) != 1:
-        raise Refused("officers are appointed with one organisation's govern key", "identity.not-governing")
+        raise Refused("this takes the govern key of exactly one organisation", "identity.not-governing")
     if not organisations[0].is_active:
         raise Refused("the organisation is suspended", "identity.issuer-suspended")
     if REGISTRAR_ROLE not in organisations[0].roles:

@@ -11,6 +11,7 @@ from typing import Final
 from chain.module import Context, Domain, rule
 from identity.access_rules import join_sealed, record_accesses, seal_access
 from identity.consents import end_consent, give_consent
+from identity.devices import register_device, set_device_status
 from identity.issuing import check_attestation, issuer_of
 from identity.legal_persons import (
     confirm_legal_person,
@@ -76,6 +77,8 @@ _RULES: Final = (
     rule(pb.SetRelyingPartyStatus, set_relying_party_status),
     rule(pb.GiveConsent, give_consent),
     rule(pb.EndConsent, end_consent),
+    rule(pb.RegisterDevice, register_device),
+    rule(pb.SetDeviceStatus, set_device_status),
 )
 
 

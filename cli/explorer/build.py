@@ -162,6 +162,8 @@ DESCRIBERS: Describers = {
     "identity.SetRelyingPartyStatus": _named("identity.set-relying-party-status"),
     "identity.GiveConsent": _named("identity.give-consent"),
     "identity.EndConsent": _named("identity.end-consent"),
+    "identity.RegisterDevice": _named("identity.register-device"),
+    "identity.SetDeviceStatus": _named("identity.set-device-status"),
     "traceability.RecordParticipant": _named("traceability.record-participant"),
     "traceability.AddTraderKey": _named("traceability.add-trader-key"),
     "traceability.EndTraderKey": _named("traceability.end-trader-key"),

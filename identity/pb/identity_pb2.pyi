@@ -9,8 +9,8 @@ Registered operations: Attest, SetStatus, whose issuer is the organisation whose
 AppointOfficer, DismissOfficer; RotateTagKey, RegisterTag, Retag, ReleaseTag; Enrol, ProposeChange, Confirm, Withdraw,
 SetPersonStatus, Recover; ProposeLegalPerson, ConfirmLegalPerson, WithdrawLegalPerson, SetLegalPersonStatus;
 GrantMandate, AcceptMandate, EndMandate; RecordAccesses, SealAccess, JoinSealed; ProposeRelyingParty,
-ConfirmRelyingParty, WithdrawRelyingParty, SetRelyingPartyStatus; GiveConsent, EndConsent. Who signs them:
-docs/identity.md.
+ConfirmRelyingParty, WithdrawRelyingParty, SetRelyingPartyStatus; GiveConsent, EndConsent; RegisterDevice,
+SetDeviceStatus. Who signs them: docs/identity.md.
 """
 
 from chain.pb import ledger_pb2 as _ledger_pb2
@@ -323,6 +323,30 @@ SIDE_UNSPECIFIED: Side.ValueType  # 0
 SIDE_PRINCIPAL: Side.ValueType  # 1
 SIDE_AGENT: Side.ValueType  # 2
 Global___Side: _TypeAlias = Side  # noqa: Y015
+
+class _DeviceKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DeviceKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeviceKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DEVICE_KIND_UNSPECIFIED: _DeviceKind.ValueType  # 0
+    DEVICE_KIND_KIOSK: _DeviceKind.ValueType  # 1
+    DEVICE_KIND_DESK: _DeviceKind.ValueType  # 2
+    """a card reader's machine at a counter"""
+    DEVICE_KIND_GATE: _DeviceKind.ValueType  # 3
+    """reads offline codes and shows a light"""
+
+class DeviceKind(_DeviceKind, metaclass=_DeviceKindEnumTypeWrapper):
+    """---------------------------------------------------------------- devices, which are public"""
+
+DEVICE_KIND_UNSPECIFIED: DeviceKind.ValueType  # 0
+DEVICE_KIND_KIOSK: DeviceKind.ValueType  # 1
+DEVICE_KIND_DESK: DeviceKind.ValueType  # 2
+"""a card reader's machine at a counter"""
+DEVICE_KIND_GATE: DeviceKind.ValueType  # 3
+"""reads offline codes and shows a light"""
+Global___DeviceKind: _TypeAlias = DeviceKind  # noqa: Y015
 
 @_typing.final
 class Attest(_message.Message):
@@ -1977,3 +2001,114 @@ class ConsentRecord(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConsentRecord: _TypeAlias = ConsentRecord  # noqa: Y015
+
+@_typing.final
+class RegisterDevice(_message.Message):
+    """Register a machine that deals with citizens. Signed with the registrar's `govern` key and with the device's own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PLACE_ZH_FIELD_NUMBER: _builtins.int
+    PLACE_EN_FIELD_NUMBER: _builtins.int
+    VALID_TO_MS_FIELD_NUMBER: _builtins.int
+    kind: Global___DeviceKind.ValueType
+    place_zh: _builtins.str
+    """where it stands, as people are told; one of the two at least"""
+    place_en: _builtins.str
+    valid_to_ms: _builtins.int
+    """exclusive; at most five years ahead"""
+    @_builtins.property
+    def key(self) -> _ledger_pb2.Signer:
+        """P-256; nobody else's, and never registered before"""
+
+    def __init__(
+        self,
+        *,
+        key: _ledger_pb2.Signer | None = ...,
+        kind: Global___DeviceKind.ValueType = ...,
+        place_zh: _builtins.str = ...,
+        place_en: _builtins.str = ...,
+        valid_to_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "kind", b"kind", "place_en", b"place_en", "place_zh", b"place_zh", "valid_to_ms", b"valid_to_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegisterDevice: _TypeAlias = RegisterDevice  # noqa: Y015
+
+@_typing.final
+class SetDeviceStatus(_message.Message):
+    """Suspend: any key of the registrar. Reinstate, or revoke for good: its `govern` key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    status: Global___Status.ValueType
+    reason: Global___Reason.ValueType
+    @_builtins.property
+    def key(self) -> _ledger_pb2.Signer: ...
+    def __init__(
+        self,
+        *,
+        key: _ledger_pb2.Signer | None = ...,
+        status: Global___Status.ValueType = ...,
+        reason: Global___Reason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "reason", b"reason", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetDeviceStatus: _TypeAlias = SetDeviceStatus  # noqa: Y015
+
+@_typing.final
+class DeviceRecord(_message.Message):
+    """Under identity/device/<scheme number>/<public key in hex>; kept for good."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGISTRAR_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    PLACE_ZH_FIELD_NUMBER: _builtins.int
+    PLACE_EN_FIELD_NUMBER: _builtins.int
+    VALID_TO_MS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    registrar: _builtins.str
+    kind: Global___DeviceKind.ValueType
+    status: Global___PersonStatus.ValueType
+    """active, suspended or revoked"""
+    since_ms: _builtins.int
+    """of this status"""
+    place_zh: _builtins.str
+    place_en: _builtins.str
+    valid_to_ms: _builtins.int
+    reason: Global___Reason.ValueType
+    """of a suspension or revocation"""
+    def __init__(
+        self,
+        *,
+        registrar: _builtins.str = ...,
+        kind: Global___DeviceKind.ValueType = ...,
+        status: Global___PersonStatus.ValueType = ...,
+        since_ms: _builtins.int = ...,
+        place_zh: _builtins.str = ...,
+        place_en: _builtins.str = ...,
+        valid_to_ms: _builtins.int = ...,
+        reason: Global___Reason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "place_en", b"place_en", "place_zh", b"place_zh", "reason", b"reason", "registrar", b"registrar", "since_ms", b"since_ms", "status", b"status", "valid_to_ms", b"valid_to_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceRecord: _TypeAlias = DeviceRecord  # noqa: Y015

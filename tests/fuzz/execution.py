@@ -218,7 +218,7 @@ def operation_samples() -> list[bytes]:
 
 
 def _identity_samples(key: pb.Signer) -> list[bytes]:
-    """At least one of each operation on officers, tags, persons, companies, mandates, accesses, relying parties."""
+    """At least one of each operation of identity but for attestations and their status."""
     i = identity_pb2
     one, commitment, uscc = bytes(16), b"\x01" * 32, "91110000600037341L"
     binds = [i.NewKey(purpose=i.CONTROL_PURPOSE_SIGN, commitment=commitment)]
@@ -270,6 +270,8 @@ def _identity_samples(key: pb.Signer) -> list[bytes]:
         i.SetRelyingPartyStatus(organisation="bank", status=i.STATUS_SUSPENDED, reason=i.REASON_NO_LONGER_TRUE),
         i.GiveConsent(commitment=commitment, person_anchor=commitment, party_anchor=bytes(32), valid_to_day=20_000),
         i.EndConsent(commitment=commitment, proof=commitment),
+        i.RegisterDevice(key=key, kind=i.DEVICE_KIND_KIOSK, place_zh="大厅", valid_to_ms=TIME_MS + 1_000),
+        i.SetDeviceStatus(key=key, status=i.STATUS_SUSPENDED, reason=i.REASON_HOLDER_REQUEST),
     ]
     return [_bodies(message) for message in messages]
 
