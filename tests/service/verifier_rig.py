@@ -3,6 +3,7 @@
 
 import json
 import secrets
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -11,14 +12,18 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi import FastAPI
 from joserfc import jwe
 from joserfc.jwk import ECKey
 from store_rig import Rig
 
+from chain.types import sha256
 from identity import issuer_keys, sd_jwt, status_list
 from identity.api.verifier import clients
+from identity.api.verifier.cards import CardTrust, login_message
 from identity.api.verifier.checking import Judge
 from identity.api.verifier.clients import Client
 from identity.api.verifier.ledger import Issuers, Proven
@@ -27,13 +32,17 @@ from identity.api.verifier.part import verifier_part
 from identity.api.verifier.registered import Access, NotRegistered, Purpose, Recorded
 from identity.api.verifier.status_lists import StatusLists
 from identity.api.verifier.verifier import Realm, Verifier
+from identity.cards.objects import Slot
+from identity.cards.statuses import Ending, Reason, StatusTable
+from identity.cards.verifying import load_chain
 from identity.credentials import LEGAL_PERSON, MANDATE, NATURAL_PERSON, Proofing, legal_person, mandate, natural_person
 from identity.issuer_keys import KeySet, Trust
-from identity.jose import MemorySigner, decode_jws, encode_base64url, load_object
+from identity.jose import MemorySigner, decode_jws, decompress, encode_base64url, load_object
 from identity.sd_jwt import Binding
 from service.app import create_app
 from service.settings import Address, parse_settings
 from service.store import Store
+from tests.cards.authority_rig import new_authority
 
 ORIGIN = "https://verifier.example.org"
 STATUS_URI = "https://issuer.example.org/status/list-1"
@@ -175,7 +184,7 @@ class Office:
             origin,
             Realm(self.directory, more.pop("recorder", self.recorder), judge),
             more.pop("sandbox", None),
-            more.pop("cards", None),
+            more.pop("cards", lambda _office: None)(self),
             outbound,
             30,
             rig.now,
@@ -420,3 +429,55 @@ def code_of(report: Mapping[str, Any], step: str) -> str:
     return next(
         one["code"] for one in report["steps"] if one["step"] == step and one["outcome"] in {"failed", "unknown"}
     )
+
+
+class CardOffice(Office):
+    """An office whose verifier knows an authority of cards."""
+
+    def __init__(self, rig: Rig, **more: Any) -> None:
+        self.card_keys = new_authority(now_s=rig.clock_ms // 1000 // DAY_S * DAY_S)
+        self.chain = load_chain(self.card_keys.chain_pem)
+
+        def trust(office: Office) -> CardTrust:
+            return CardTrust([self.chain], office.fetch_crl, office.states, lambda: office.now_s)
+
+        super().__init__(rig, cards=trust, **more)
+        self.publish()
+
+    def publish(self, *revoked: int) -> None:
+        """Make the revocation list anew."""
+        ended = {serial: Ending(Reason.LOST, self.now_s) for serial in revoked}
+        self.crl = self.card_keys.authority.revocation_list(StatusTable(7, self.now_s, ended))
+
+    def card(self, slot: Slot = Slot.AUTHENTICATE, key: MemorySigner | None = None) -> "HeldCard":
+        """A card's key and certificate."""
+        key = signer(30_000 + secrets.randbelow(2**60)) if key is None else key
+        point = decompress(key.public_key).public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        begin = self.now_s // DAY_S * DAY_S
+        der = self.card_keys.authority.certify(
+            slot, point, secrets.token_bytes(16), begin, begin + 1_800 * DAY_S, emulated=True
+        )
+        return HeldCard(key, der)
+
+
+@dataclass
+class HeldCard:
+    """A key with its certificate."""
+
+    key: MemorySigner
+    certificate: bytes
+
+    @property
+    def serial(self) -> int:
+        return x509.load_der_x509_certificate(self.certificate).serial_number
+
+    def token(self, origin: str, challenge: str, **changes: Any) -> dict[str, Any]:
+        """What the browser hands over."""
+        signature = self.key.sign(sha256(login_message(origin, challenge)))
+        return {
+            "unverifiedCertificate": b64encode(self.certificate).decode(),
+            "algorithm": "ES256",
+            "signature": b64encode(signature).decode(),
+            "format": "web-eid:1.0",
+            "appVersion": "https://web-eid.eu/web-eid-app/releases/2.5.0",
+        } | changes
