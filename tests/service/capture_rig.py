@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The service of food records over the ledger's own rules, executed in memory; faults of the way there on demand."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -128,7 +128,6 @@ class CaptureRig:
     """A service with its store, index and ledger."""
 
     stores: StoreRig
-    folder: Path
     settings: Settings = field(default_factory=lambda: parse_settings("[limits]\naddress_burst = 100000", {}))
 
     def __post_init__(self) -> None:
@@ -239,6 +238,16 @@ class CaptureRig:
             quantityList=[{"epcClass": item or link(), "quantity": amount, "uom": "KGM"}],
             **{mine: [party(mine, who)], other: [party(other, whom)]},
         )
+
+
+async def ended(caller: httpx.AsyncClient, location: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
+    """A job, once it has ended."""
+    for _ in range(400):
+        job: dict[str, Any] = (await caller.get(location, headers=headers)).json()
+        if not job["running"]:
+            return job
+        await asyncio.sleep(0.01)
+    raise AssertionError("the job did not end")
 
 
 def code(response: httpx.Response) -> str:

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Capture over REST: jobs of both behaviours, single events, who may, and crashes at every place."""
 
-import asyncio
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from capture_rig import CaptureRig, code, link
+from capture_rig import CaptureRig, code, ended, link
 from sqlalchemy import select
 from store_rig import Rig
 
@@ -29,9 +27,9 @@ FARM = TRADERS["farm"][0]
 
 
 @pytest.fixture
-def capture(rig: Rig, tmp_path: Path) -> Iterator[CaptureRig]:
+def capture(rig: Rig) -> Iterator[CaptureRig]:
     """A service on a database of each kind."""
-    made = CaptureRig(rig, tmp_path)
+    made = CaptureRig(rig)
     yield made
     made.engine.dispose()
 
@@ -43,12 +41,7 @@ def quantity(lot: str) -> dict[str, Any]:
 async def done(caller: httpx.AsyncClient, answer: httpx.Response) -> dict[str, Any]:
     """The job, once it has ended."""
     assert (answer.status_code, answer.content) == (202, b""), answer.text
-    for _ in range(200):
-        job: dict[str, Any] = (await caller.get(answer.headers["location"])).json()
-        if not job["running"]:
-            return job
-        await asyncio.sleep(0.02)
-    raise AssertionError("the job did not end")
+    return await ended(caller, answer.headers["location"])
 
 
 async def send(caller: httpx.AsyncClient, document: object, behaviour: str = "rollback") -> httpx.Response:
@@ -265,11 +258,7 @@ async def test_job_killed_at_any_place_goes_on_and_records_each_event_once(
     if crash_at == "settled":
         steps.recorded(job.number)
     async with capture.caller() as caller:
-        for _ in range(200):
-            if not (await caller.get(f"/epcis/capture/{job.id}")).json()["running"]:
-                break
-            await asyncio.sleep(0.02)
-        found = (await caller.get(f"/epcis/capture/{job.id}")).json()
+        found = await ended(caller, f"/epcis/capture/{job.id}")
     assert (found["success"], found["zhixin:recorded"], capture.ledger.recorded()) == (True, 2, 2)
     assert len({one.id for one in capture.ledger.submitted}) == 1
 

@@ -86,9 +86,9 @@ def capture_router(context: TraceContext, jobs: Jobs, runner: Runner, pages: Pag
             headers |= pages.next(request, found[per_page - 1].number, client.gln)
         return json_answer([_job(job) for job in found[:per_page]], headers=headers)
 
-    @router.get("/capture/{captureID}", operation_id="getCapture", summary="A capture job and its errors")
-    async def one_capture(captureID: str, client: Participant) -> Response:  # noqa: N803 - as the standard has it
-        job = await run_in_threadpool(jobs.find, client.gln, captureID)
+    @router.get("/capture/{capture_id}", operation_id="getCapture", summary="A capture job and its errors")
+    async def one_capture(capture_id: str, client: Participant) -> Response:
+        job = await run_in_threadpool(jobs.find, client.gln, capture_id)
         if job is None:
             raise Problem(NO_RESOURCE)
         return json_answer(_job(job), headers=CAPTURE_HEADERS)

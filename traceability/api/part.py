@@ -19,6 +19,10 @@ from traceability.api.context import TraceContext
 from traceability.api.epcis_binding import PREFIX
 from traceability.api.paging import Pages
 from traceability.api.problems import KINDS
+from traceability.api.queries import Queries
+from traceability.api.queries_http import queries_router
+from traceability.api.query_http import Answers, query_router
+from traceability.api.query_store import QueryStore
 from traceability.api.trace_records import Records
 from traceability.projection import UnitOf
 
@@ -35,6 +39,9 @@ def epcis_part(context: TraceContext, *, sign: Sign | None = None) -> Part:
     runner = Runner(jobs, steps, context.door, lambda: _units(context))
     pages = Pages(context.store.secret("food/pages"), context.origin, context.now)
 
+    answers = Answers(QueryStore(context), pages)
+    queries = Queries(context.store, context.now)
+
     async def start(_app: FastAPI) -> None:
         runner.start()
 
@@ -43,7 +50,12 @@ def epcis_part(context: TraceContext, *, sign: Sign | None = None) -> Part:
 
     return Part(
         "epcis",
-        [capture_router(context, jobs, runner, pages), event_router(context, jobs, runner)],
+        [
+            capture_router(context, jobs, runner, pages),
+            event_router(context, jobs, runner),
+            query_router(context, answers),
+            queries_router(context, queries, answers),
+        ],
         start=start,
         stop=stop,
         problems=KINDS,

@@ -25,6 +25,13 @@ CAPTURES_WAITING = ProblemKind("food.captures-waiting", 429, "epcisException:Imp
 STILL_RUNNING = ProblemKind("food.still-running", 503, "epcisException:ImplementationException")
 NO_RESOURCE = ProblemKind("food.no-resource", 404, "epcisException:NoSuchResourceException")
 PAGE_TOKEN = ProblemKind("food.page-token", 400, "epcisException:QueryParameterException")
+GOODS_NEEDED = ProblemKind("food.goods-needed", 401, "epcisException:SecurityException")
+QUERY = ProblemKind("food.query", 400, "epcisException:QueryParameterException")
+QUERY_TOO_LARGE = ProblemKind("food.query-too-large", 413, "epcisException:QueryTooLargeException")
+QUERY_TOO_COMPLEX = ProblemKind("food.query-too-complex", 413, "epcisException:QueryTooComplexException")
+SUBSCRIPTION = ProblemKind("food.subscription", 400, "epcisException:SubscriptionControlsException")
+NAME_TAKEN = ProblemKind("food.name-taken", 409, "epcisException:ResourceAlreadyExistsException")
+TOO_MANY_NAMES = ProblemKind("food.too-many-names", 409, "epcisException:ImplementationException")
 NOT_ACCEPTABLE = ProblemKind("food.not-acceptable", 406, "epcisException:NotAcceptableException")
 MEDIA_TYPE = ProblemKind("food.media-type", 415, "epcisException:UnsupportedMediaTypeException")
 
@@ -42,6 +49,13 @@ KINDS: tuple[ProblemKind, ...] = (
     STILL_RUNNING,
     NO_RESOURCE,
     PAGE_TOKEN,
+    GOODS_NEEDED,
+    QUERY,
+    QUERY_TOO_LARGE,
+    QUERY_TOO_COMPLEX,
+    SUBSCRIPTION,
+    NAME_TAKEN,
+    TOO_MANY_NAMES,
     NOT_ACCEPTABLE,
     MEDIA_TYPE,
 )

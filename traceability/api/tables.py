@@ -8,7 +8,18 @@ the chain, or random.
 
 from pathlib import Path
 
-from sqlalchemy import BigInteger, Boolean, ForeignKey, Index, Integer, LargeBinary, String, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.store import Base, PersonalRow, sealed
@@ -19,6 +30,7 @@ add_migrations(Path(__file__).parent / "migrations")
 
 GLN_CHARACTERS = 13
 CODE_CHARACTERS = 64
+NAME_CHARACTERS = 100
 
 
 class FoodOwner(PersonalRow):
@@ -96,3 +108,38 @@ class FoodCaptureItem(Base):
     content: Mapped[bytes | None] = mapped_column(LargeBinary, nullable=True)
     code: Mapped[str] = mapped_column(String(CODE_CHARACTERS))
     fault: Mapped[bytes | None] = mapped_column(LargeBinary, nullable=True)
+
+
+class FoodQuery(Base):
+    """A named query of one owner: a participant, or the regulators together (an empty number)."""
+
+    __tablename__ = "food_query"
+
+    gln: Mapped[str] = mapped_column(String(GLN_CHARACTERS), primary_key=True)
+    name: Mapped[str] = mapped_column(String(NAME_CHARACTERS), primary_key=True)
+    parameters: Mapped[str] = mapped_column(Text)
+    made_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class FoodSubscription(Base):
+    """A receiver of a named query's new events. `place` is the last event that the receiver has acknowledged."""
+
+    __tablename__ = "food_subscription"
+
+    id: Mapped[str] = mapped_column(String(ID_CHARACTERS), primary_key=True)
+    gln: Mapped[str] = mapped_column(String(GLN_CHARACTERS))
+    query: Mapped[str] = mapped_column(String(NAME_CHARACTERS))
+    dest: Mapped[str] = mapped_column(Text)
+    secret: Mapped[bytes] = mapped_column(LargeBinary)
+    schedule: Mapped[str] = mapped_column(Text)
+    report_if_empty: Mapped[bool] = mapped_column(Boolean)
+    place: Mapped[int] = mapped_column(BigInteger)
+    due_ms: Mapped[int] = mapped_column(BigInteger, index=True)
+    failures: Mapped[int] = mapped_column(Integer)
+    made_ms: Mapped[int] = mapped_column(BigInteger)
+    heard_ms: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (
+        ForeignKeyConstraint(["gln", "query"], ["food_query.gln", "food_query.name"], ondelete="CASCADE"),
+        Index(None, "gln", "query"),
+    )

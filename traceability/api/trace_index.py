@@ -58,7 +58,7 @@ events_table = Table(
     metadata,
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("id", LargeBinary(HASH_BYTES), nullable=False, unique=True),
-    Column("time_ms", BigInteger, nullable=False, index=True),
+    Column("time_ms", BigInteger, nullable=False),
     Column("recorded_ms", BigInteger, nullable=False),
     Column("act", Integer, nullable=False),
     Column("actor", String(13), nullable=False),
@@ -74,9 +74,9 @@ events_table = Table(
     Column("declared_ms", BigInteger, nullable=False),
     Index("food_event_by_actor", "actor", "time_ms"),
     Index("food_event_by_place", "place", "time_ms"),
-    Index("food_event_by_counterparty", "counterparty", "time_ms"),
-    Index("food_event_by_step", "step", "time_ms"),
-    Index("food_event_by_disposition", "disposition", "time_ms"),
+    Index("food_event_in_time", "time_ms", "number"),
+    Index("food_event_by_step", "step", "time_ms", "number"),
+    Index("food_event_by_disposition", "disposition", "time_ms", "number"),
 )
 """`number`: its place in the log times 1,024, plus that in its transaction. `time_ms`: the event's own,
 `recorded_ms` its block's. `unpacked`: a projection whose lines are what came out, where the event names none."""
@@ -89,6 +89,17 @@ touches_table = Table(
     sqlite_with_rowid=False,
 )
 """Which events list an item, in the order of recording."""
+
+parties_table = Table(
+    "food_party",
+    metadata,
+    Column("party", String(13), primary_key=True),
+    Column("event", BigInteger, primary_key=True, autoincrement=False),
+    Column("time_ms", BigInteger, nullable=False),
+    Index("food_party_in_time", "party", "time_ms", "event"),
+    sqlite_with_rowid=False,
+)
+"""Whose events they are: of the actor, of the other party of a shipment or receipt, and of a shipment's carrier."""
 
 contents_table = Table(
     "food_content",
@@ -156,6 +167,7 @@ class Rows:
 
     events: list[dict[str, Any]] = field(default_factory=list)
     touches: list[tuple[str, int]] = field(default_factory=list)
+    parties: list[dict[str, Any]] = field(default_factory=list)
     refusals: list[dict[str, Any]] = field(default_factory=list)
     contents: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -164,7 +176,7 @@ class FoodTables:
     """The subscriber that fills these tables."""
 
     name = "food"
-    version = 2
+    version = 3
     metadata = metadata
 
     def apply(self, connection: Connection, blocks: Sequence[ProvenBlock], events: Sequence[Event]) -> None:  # noqa: ARG002 - the protocol's
@@ -217,6 +229,7 @@ def add_events(connection: Connection, recorded: Sequence[Recorded], rows: Rows 
         touches_table,
         [{"item": numbers[item], "event": number} for item, number in rows.touches],
     )
+    _insert(connection, parties_table, rows.parties)
     _insert(connection, refusals_table, rows.refusals)
     for some in chunks(sorted(rows.contents)):
         connection.execute(delete(contents_table).where(contents_table.c.container.in_([numbers[c] for c in some])))
@@ -237,6 +250,10 @@ def _gather(rows: Rows, recorded: Recorded) -> None:
     names += [projection.parent] if projection.parent else []
     names += [process_item(projection.actor, projection.process)] if projection.process else []
     rows.touches += [(item, number) for item in dict.fromkeys(names)]
+    parties = dict.fromkeys((projection.actor, projection.counterparty, projection.carrier))
+    rows.parties += [
+        {"party": party, "event": number, "time_ms": projection.event_time_ms} for party in parties if party
+    ]
     rows.events.append(
         {
             "number": number,

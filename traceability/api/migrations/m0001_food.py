@@ -80,6 +80,38 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("capture", "position", name="pk_food_capture_item"),
         _of_capture("food_capture_item"),
     )
+    op.create_table(
+        "food_query",
+        sa.Column("gln", sa.String(13), nullable=False),
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("parameters", sa.Text, nullable=False),
+        sa.Column("made_ms", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("gln", "name", name="pk_food_query"),
+    )
+    op.create_table(
+        "food_subscription",
+        sa.Column("id", sa.String(32), nullable=False),
+        sa.Column("gln", sa.String(13), nullable=False),
+        sa.Column("query", sa.String(100), nullable=False),
+        sa.Column("dest", sa.Text, nullable=False),
+        sa.Column("secret", sa.LargeBinary, nullable=False),
+        sa.Column("schedule", sa.Text, nullable=False),
+        sa.Column("report_if_empty", sa.Boolean, nullable=False),
+        sa.Column("place", sa.BigInteger, nullable=False),
+        sa.Column("due_ms", sa.BigInteger, nullable=False),
+        sa.Column("failures", sa.Integer, nullable=False),
+        sa.Column("made_ms", sa.BigInteger, nullable=False),
+        sa.Column("heard_ms", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_food_subscription"),
+        sa.ForeignKeyConstraint(
+            ["gln", "query"],
+            ["food_query.gln", "food_query.name"],
+            name="fk_food_subscription_gln_query",
+            ondelete="CASCADE",
+        ),
+    )
+    op.create_index("ix_food_subscription_due_ms", "food_subscription", ["due_ms"])
+    op.create_index("ix_food_subscription_gln_query", "food_subscription", ["gln", "query"])
 
 
 def _owned(table: str) -> sa.ForeignKeyConstraint:
