@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from chain.errors import Refused
+from chain.signing import TransactionSigner
 from chain.transaction import Operation, SignedTransaction
 from chain.types import TransactionId
 from cli import waiting
@@ -28,11 +29,17 @@ def submit(home: Home, operations: Sequence[Operation], key: str | None, *, out:
         TransportError: Nothing is known of it yet.
         StoppedError: Ctrl-C ended the wait.
     """
-    signer = home.signer(key)
+    return submit_as(home, operations, [home.signer(key)], out=out)
+
+
+def submit_as(
+    home: Home, operations: Sequence[Operation], signers: Sequence[TransactionSigner], *, out: Path | None
+) -> dict[str, Json]:
+    """The same with keys that are open already, several where an act takes them."""
 
     async def go() -> ProvenTransaction:
         async with home.session() as session:
-            return await _submit_one(home, session, session.sign(operations, [signer]))
+            return await _submit_one(home, session, session.sign(operations, signers))
 
     return finished(run_async(go()), out=out)
 

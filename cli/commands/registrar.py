@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`zhixin registrar`: whose key is an officer's at a registrar, and for which duties; signed by the governing key.
 
-`zhixin registrar party` stands beside it (`cli.commands.registrar_party`).
+`zhixin registrar party` and `zhixin registrar device` stand beside it, in modules of their own.
 """
 
 import os
@@ -18,7 +18,7 @@ from chain.pb import ledger_pb2
 from chain.transaction import Operation
 from cli import acting
 from cli.command import command, group
-from cli.commands import registrar_party
+from cli.commands import registrar_device, registrar_party
 from cli.errors import InputError
 from cli.home import HomeOption, KeyOption, OutOption, find_home
 from cli.language import t
@@ -36,6 +36,7 @@ from service.store import open_store
 
 app = group(t("help.registrar"))
 app.add_typer(registrar_party.app, name="party")
+app.add_typer(registrar_device.app, name="device")
 
 SettingsOption = Annotated[Path | None, typer.Option("--settings", metavar="TOML", help=t("serve.option.settings"))]
 PasskeyArgument = Annotated[str, typer.Argument(metavar="PUBLIC-KEY", help=t("registrar.option.passkey"))]

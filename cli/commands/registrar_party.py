@@ -34,7 +34,7 @@ PartyArgument = Annotated[str, typer.Argument(metavar="ORGANISATION", help=t("pa
 
 
 class ReasonName(StrEnum):
-    """Why a registration is suspended, reinstated or ended."""
+    """Why something is suspended, reinstated or ended."""
 
     NO_LONGER_TRUE = "no-longer-true"
     UNDER_INVESTIGATION = "under-investigation"
@@ -47,6 +47,11 @@ class ReasonName(StrEnum):
 
 _REASONS: Final = {name: pb.Reason.Value("REASON_" + name.name) for name in ReasonName}
 ReasonOption = Annotated[ReasonName, typer.Option("--reason", help=t("party.option.reason"))]
+
+
+def reason_of(name: ReasonName) -> pb.Reason.ValueType:
+    """A reason by its name on the command line."""
+    return _REASONS[name]
 
 
 @command(app, "propose", t("party.propose.help"))
@@ -146,7 +151,7 @@ def end(
 
 
 def _status(organisation: str, status: pb.Status.ValueType, reason: ReasonName) -> pb.SetRelyingPartyStatus:
-    return pb.SetRelyingPartyStatus(organisation=organisation, status=status, reason=_REASONS[reason])
+    return pb.SetRelyingPartyStatus(organisation=organisation, status=status, reason=reason_of(reason))
 
 
 def _submit(place: Home, message: Message, key: str | None, out: Path | None) -> dict[str, Json]:

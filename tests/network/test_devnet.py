@@ -105,6 +105,31 @@ def test_members_vote_an_organisation_in(home: str, tmp_path: Path) -> None:
     zhixin("proposal", "show", made["proposal"], "--home", home, code=Exit.MISSING)
 
 
+def test_kiosk_is_registered_stopped_and_revoked(home: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def zhixin(*argv: str, code: int = 0) -> dict:
+        """In this process, which is quicker."""
+        assert cli.main.run([*argv, "--home", home, "--json", "--lang", "en"]) == code, (argv, capsys.readouterr())
+        return json.loads(capsys.readouterr().out)
+
+    zhixin("keys", "new", "kiosk-1", "--algorithm", "p256", "--plain")
+    zhixin("keys", "new", "kiosk-2", "--plain")
+    device = ("registrar", "device")
+    admin = ("--key", "registrar")
+    place = ("--place-zh", "办事大厅")
+    refused = zhixin(*device, "register", "kiosk-2", *place, *admin, code=Exit.INPUT)
+    assert "p256" in refused["error"]["reason"]
+    zhixin(*device, "show", "kiosk-1", code=Exit.MISSING)
+    made = zhixin(*device, "register", "kiosk-1", *place, *admin)
+    assert zhixin(*device, "show", made["device"])["place_zh"] == "办事大厅"
+    zhixin(*device, "suspend", "kiosk-1", *admin)
+    assert zhixin(*device, "show", "kiosk-1")["counts"] is False
+    zhixin(*device, "reinstate", "kiosk-1", *admin)
+    assert zhixin(*device, "show", "kiosk-1")["counts"] is True
+    zhixin(*device, "revoke", made["device"], *admin)
+    again = zhixin(*device, "register", "kiosk-1", *place, *admin, code=Exit.REFUSED)
+    assert again["error"]["code"] == "identity.device-key-used"
+
+
 async def add_key(home: Home, name: str, public_key: str) -> None:
     """Make a key file's key one of the registrar's that attests; the registrar governs, and the key itself agrees."""
     grant = {"key": {"scheme": "SCHEME_P256", "public_key": public_key}, "purposes": ["PURPOSE_ATTEST"]}

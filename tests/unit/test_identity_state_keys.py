@@ -18,10 +18,8 @@ def test_page_names_each_operation() -> None:
 
 def test_page_lists_each_state_key_with_its_record() -> None:
     table = PAGE.partition("## State keys")[2]
-    listed = {
-        found[0]: found[1]
-        for found in re.findall(r"^\| `(identity/[a-z-]+|status)/.*?\| `(\w+)` \|", table, re.MULTILINE)
-    }
+    rows = re.findall(r"^\| `(identity/[a-z-]+|status)/.*?\| `(\w+)` \|", table, re.MULTILINE)
+    listed = {found[0]: found[1] for found in rows}
     known = {
         prefix.decode().rstrip("/").removesuffix("/present"): kind.DESCRIPTOR.name
         for prefix, kind in _STATE_RECORDS
