@@ -81,6 +81,18 @@ def _verifier(ground: Ground, address: Address) -> Sequence[Part]:
     return verifier_parts(ground, address)
 
 
+def _citizen(ground: Ground, address: Address) -> Sequence[Part]:
+    from cli.citizen import citizen_parts  # noqa: PLC0415 - needs the built pages
+
+    return citizen_parts(ground, address)
+
+
+def _credit(ground: Ground, address: Address) -> Sequence[Part]:
+    from cli.credit import credit_parts  # noqa: PLC0415 - needs the built pages
+
+    return credit_parts(ground, address)
+
+
 SERVICES: tuple[Service, ...] = (
     Service("styles", BASE_PORT, needs_store=False, build=_styles),
     Service("explorer", BASE_PORT + 1, needs_store=False, build=_explorer),
@@ -90,6 +102,8 @@ SERVICES: tuple[Service, ...] = (
     Service("uniqueness", BASE_PORT + 5, needs_store=True, build=_uniqueness, own_setting="uniqueness.signing_key"),
     Service("trace", BASE_PORT + 6, needs_store=True, build=_trace, own_setting="ledger.genesis"),
     Service("verifier", BASE_PORT + 7, needs_store=True, build=_verifier, own_setting="verifier.keys"),
+    Service("citizen", BASE_PORT + 8, needs_store=False, build=_citizen, own_setting="ledger.genesis"),
+    Service("credit", BASE_PORT + 10, needs_store=True, build=_credit, own_setting="ledger.genesis"),
 )
 
 

@@ -6,7 +6,7 @@ knew. The report's receipt holds, under one certificate, the log's record, each 
 that an event names, and the scorecard; nothing else rides along. Pure functions of bytes.  Source: docs/credit.md.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,7 +39,7 @@ SHOWN_MS_MAX: Final = 5 * 60_000
 DAY_MS: Final = 86_400_000
 
 _SHOWN: Final = b"zhixin/1/credit-report\x00"
-_STATUSES: Final[Mapping[int, Status]] = {
+STATUS_NAMES: Final[Mapping[int, Status]] = {
     pb.EVENT_STATUS_ACTIVE: "active",
     pb.EVENT_STATUS_DISPUTED: "disputed",
     pb.EVENT_STATUS_CORRECTED: "corrected",
@@ -59,21 +59,22 @@ class Entry:
     Attributes:
         record: As it stands on the chain.
         catalogued: The version of its class that it names.
-        content: Opened from its commitment.
+        content: Opened from its commitment; None: withheld, where the verifier allowed that.
     """
 
     slot: bytes
     record: pb.EventRecord
     catalogued: pb.PutClass
-    content: Content
+    content: Content | None
 
     @property
     def event(self) -> Event:
-        """What the score takes from it."""
+        """What the score takes from it; only where its content is shown."""
+        assert self.content is not None, "only who allows withheld content meets it"
         return Event(
             number=class_number(self.record),
             found=self.content.severity,
-            status=_STATUSES[self.record.status],
+            status=STATUS_NAMES[self.record.status],
             document_day=self.content.document_day,
             published_days_max=self.catalogued.publication_days_max,
         )
@@ -180,12 +181,15 @@ def verify(
     *,
     age_ms_max: int | None = None,
     now_ms: int | None = None,
+    allow_withheld: bool = False,
 ) -> VerifiedReport:
     """Verify a report: each slot's inclusion, and that the log ends where the report ends.
 
     Args:
         report: Bytes of `Report`.
         genesis: A genesis file's bytes, the same loaded, or a kept anchor.
+        allow_withheld: Whether an event may keep back what it says beyond its class, source and status. It is counted
+            all the same; who allows it gets no score.
         age_ms_max: The oldest checkpoint that the purpose allows; needs `now_ms`.
         now_ms: The verifier's clock.
 
@@ -223,7 +227,7 @@ def verify(
         record = pb.EventRecord.FromString(raw)
         raw_class = value(class_key(class_number(record), record.class_version))
         assert raw_class is not None, "no event names a version that was never put"
-        entries.append(_open(i, slot, record, pb.PutClass.FromString(raw_class), opening))
+        entries.append(_open(i, slot, record, pb.PutClass.FromString(raw_class), opening, may_withhold=allow_withheld))
         slot = opening.next_slot
     if value(slot_key(slot)) is not None:
         raise InvalidReceipt("the log goes on where the report ends: something is left out", "receipt.incomplete")
@@ -297,24 +301,54 @@ def verify_shown(
     return verify(message.report, genesis, age_ms_max=age_ms_max, now_ms=now_ms)
 
 
-def _open(i: int, slot: bytes, record: pb.EventRecord, catalogued: pb.PutClass, opening: pb.Opening) -> Entry:
+def withhold(report: bytes, shown: Collection[bytes]) -> bytes:
+    """Keep back what a report's events say, but for some; each still stands in it, and that it is complete.
+
+    Args:
+        report: Bytes of `Report`.
+        shown: Slots of the events that are shown.
+    """
+    message = decode(pb.Report, report, REPORT_BYTES_MAX)
+    slot = message.first_slot
+    for opening in message.openings:
+        if slot not in shown:
+            opening.content, opening.content_salt = b"", b""
+        slot = opening.next_slot
+    return encode(message)
+
+
+def _open(
+    i: int,
+    slot: bytes,
+    record: pb.EventRecord,
+    catalogued: pb.PutClass,
+    opening: pb.Opening,
+    *,
+    may_withhold: bool,
+) -> Entry:
     """Check one opening against what stands in its slot.
 
     Raises:
         InvalidReceipt: It opens something else, or is of another form.
     """
-    if len(opening.content_salt) != slots.SALT_BYTES or len(opening.next_salt) != slots.SALT_BYTES:
+    if len(opening.next_salt) != slots.SALT_BYTES:
         raise InvalidReceipt(f"event {i}: a salt has {slots.SALT_BYTES} bytes")
     if len(opening.next_slot) != slots.SLOT_BYTES:
         raise InvalidReceipt(f"event {i}: a slot has {slots.SLOT_BYTES} bytes")
+    if link_commitment(opening.next_slot, opening.next_salt) != record.next:
+        raise InvalidReceipt(f"event {i}: the next slot is not what the chain commits to", "receipt.altered")
+    if not opening.content and not opening.content_salt:
+        if not may_withhold:
+            raise InvalidReceipt(f"event {i}: what it says is withheld", "receipt.withheld")
+        return Entry(slot, record, catalogued, None)
+    if len(opening.content_salt) != slots.SALT_BYTES:
+        raise InvalidReceipt(f"event {i}: a salt has {slots.SALT_BYTES} bytes")
     try:
         content = Content.decode(opening.content)
     except InvalidMessage as error:
         raise InvalidReceipt(f"event {i}: {error.reason}") from None
     if content_commitment(content, opening.content_salt) != record.content:
         raise InvalidReceipt(f"event {i}: its content is not what the chain commits to", "receipt.altered")
-    if link_commitment(opening.next_slot, opening.next_salt) != record.next:
-        raise InvalidReceipt(f"event {i}: the next slot is not what the chain commits to", "receipt.altered")
     if SEVERITIES.index(content.severity) > max(0, catalogued.severity - 1):
         raise InvalidReceipt(f"event {i}: it is said to be more severe than its class allows")
     return Entry(slot, record, catalogued, content)

@@ -13,6 +13,7 @@ GUIDE = ROOT / "docs" / "services.md"
 
 sys.path.insert(0, str(ROOT))
 
+from credit.api.problems import KINDS as CREDIT_KINDS  # noqa: E402 - after the path is set
 from identity.api.desk.batch_problems import BATCH_KINDS  # noqa: E402 - after the path is set
 from identity.api.desk.cards_problems import CARD_KINDS  # noqa: E402 - likewise
 from identity.api.desk.legal_problems import LEGAL_KINDS  # noqa: E402 - likewise
@@ -46,6 +47,7 @@ def codes() -> str:
             *KINDS,
             *BATCH_KINDS,
             *CARD_KINDS,
+            *CREDIT_KINDS,
             *DESK_KINDS,
             *LEGAL_KINDS,
             *EXPLORER_KINDS,

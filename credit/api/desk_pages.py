@@ -1,0 +1,454 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pages of officers: open logs, attest events, import files, answer what people ask, check pledges.
+
+Officers of each organisation see what is theirs. Whoever looks somebody up by number has the look noted where the
+person reads it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Form, Request, UploadFile
+from sqlalchemy import select
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import RedirectResponse, Response
+
+from credit.api import answering, clients, requests, subjects
+from credit.api.answering import Signing, class_name
+from credit.api.base import CreditContext, credit_of, date_of, day_of
+from credit.api.drawing import PREPARED, REFERENCE_CHARACTERS_MAX, Wanted
+from credit.api.events import Event
+from credit.api.holders import make_link
+from credit.api.importing import COLUMNS, FILE_BYTES_MAX, FORM_FAULT, ROWS_MAX, import_events
+from credit.api.problems import CLASS, DATES, KINDS, ROLE
+from credit.api.reading import StoredAccesses
+from credit.api.settling import settle
+from credit.api.subjects import Kind, add_subject, find_subject, name_of, send_open
+from credit.api.tables import CreditBatch, CreditEvent, CreditSubject
+from credit.api.words import (
+    BATCH_KEYS,
+    GRADE_LOOKS,
+    PURPOSE_KEYS,
+    REQUEST_KEYS,
+    REQUEST_STATE_KEYS,
+    SEVERITY_KEYS,
+    STATUS_KEYS,
+)
+from credit.pb import credit_pb2 as pb
+from credit.report import STATUS_NAMES
+from credit.slots import SEVERITIES, Content
+from identity.issuing import REGISTRAR_ROLE
+from service.language import language_of, translate
+from service.pages import Place, Site
+from service.problems import Problem
+from service.sign_in.access import FRESH_MS, Require, office_of
+from service.sign_in.acts import Acts
+from service.sign_in.pages import moment
+from service.sign_in.pages import show as show_page
+from service.sign_in.roles import Permission
+from service.sign_in.sessions import Officer
+
+CREDIT_SITE: Final = Site("credit.title", home="/", layout="workplace")
+LISTED_MAX: Final = 200
+
+Reader = Annotated[Officer, Depends(Require(Permission.READ_RECORDS))]
+Clerk = Annotated[Officer, Depends(Require(Permission.ENROL, fresh_ms=FRESH_MS))]
+Approver = Annotated[Officer, Depends(Require(Permission.APPROVE, fresh_ms=FRESH_MS))]
+Supervisor = Annotated[Officer, Depends(Require(Permission.ADJUDICATE, fresh_ms=FRESH_MS))]
+Text = Annotated[str, Form(max_length=requests.WORDS_CHARACTERS_MAX)]
+Short = Annotated[str, Form(max_length=subjects.NAME_CHARACTERS_MAX)]
+Day = Annotated[str, Form(max_length=10)]
+
+PLACES: Final[Sequence[tuple[str, str, Permission]]] = (
+    ("credit.place-home", "/", Permission.READ_RECORDS),
+    ("credit.place-attest", "/attest", Permission.ENROL),
+    ("credit.place-import", "/import", Permission.ENROL),
+    ("credit.place-requests", "/requests", Permission.READ_RECORDS),
+    ("credit.place-pledges", "/pledges", Permission.READ_RECORDS),
+    ("credit.place-logs", "/logs", Permission.ENROL),
+    ("credit.place-companies", "/companies", Permission.ADJUDICATE),
+    ("credit.place-draws", "/draws", Permission.ADJUDICATE),
+    ("credit.place-clients", "/clients", Permission.ADJUDICATE),
+)
+
+
+def show(request: Request, officer: Officer, name: str, *, status: int = 200, **context: Any) -> Response:
+    """A page for an officer, with the navigation that their role has."""
+    places = tuple(Place(title, path) for title, path, permission in PLACES if officer.may(permission))
+    named = {
+        "status_keys": STATUS_KEYS,
+        "severity_keys": SEVERITY_KEYS,
+        "request_keys": REQUEST_KEYS,
+        "request_state_keys": REQUEST_STATE_KEYS,
+        "purpose_keys": PURPOSE_KEYS,
+        "batch_keys": BATCH_KEYS,
+        "grade_looks": GRADE_LOOKS,
+        "moment_of": moment,
+        "words_max": requests.WORDS_CHARACTERS_MAX,
+        "Permission": Permission,
+    }
+    response = show_page(request, replace(CREDIT_SITE, places=places), officer, f"credit/{name}", **(named | context))
+    response.status_code = status
+    return response
+
+
+def signing_of(request: Request, officer: Officer) -> Signing:
+    """Who signs, and where."""
+    acts = request.app.state.acts
+    assert isinstance(acts, Acts)
+    return Signing(credit_of(request), office_of(request), acts, officer)
+
+
+async def needs_role(request: Request, officer: Officer, role: str) -> None:
+    """Let an officer through whose organisation has a role on the ledger.
+
+    Raises:
+        Problem: It has not.
+    """
+    if not await credit_of(request).ledger.has_role(officer.organisation, role):
+        raise Problem(ROLE)
+
+
+def to_act(act_id: str) -> Response:
+    """To the page on which the officer reads and signs."""
+    return RedirectResponse(f"/acts/{act_id}", 303)
+
+
+def desk_router() -> APIRouter:
+    """The routes."""
+    router = APIRouter(include_in_schema=False)
+    _add_home(router)
+    _add_logs(router)
+    _add_attesting(router)
+    _add_requests(router)
+    _add_pledges(router)
+    _add_clients(router)
+    return router
+
+
+def _add_home(router: APIRouter) -> None:
+    @router.get("/")
+    def home(request: Request, officer: Reader) -> Response:
+        context = credit_of(request)
+        settle(context)
+        requests.follow_requests(context)
+        kinds = (requests.DISPUTE, requests.REPAIR, requests.PLEDGE, requests.BENEFIT)
+        waiting = requests.waiting_for(context, officer.organisation, kinds)
+        query = select(CreditBatch).where(CreditBatch.source == officer.organisation)
+        with context.store.read() as session:
+            batches = session.scalars(query.order_by(CreditBatch.created_ms.desc()).limit(20)).all()
+        today = date_of(context.today)
+        return show(
+            request,
+            officer,
+            "home.html",
+            waiting=len(waiting),
+            overdue=sum(one.row.due_day > 0 and one.due < today for one in waiting),
+            unsigned=sum(one.state == PREPARED and bool(one.act_id) for one in batches),
+            batches=batches,
+            classes=[
+                (number, class_name(one, language_of(request)), one.legal_basis)
+                for number, one in context.index.catalogue().items()
+                if number in context.index.rights(officer.organisation)
+            ],
+        )
+
+
+def _add_logs(router: APIRouter) -> None:
+    @router.get("/logs")
+    async def logs(request: Request, officer: Clerk) -> Response:
+        await needs_role(request, officer, REGISTRAR_ROLE)
+        return show(request, officer, "logs.html", link="", number="")
+
+    @router.post("/logs")
+    async def open_log(
+        request: Request,
+        officer: Clerk,
+        kind: Annotated[Kind, Form()],
+        number: Annotated[str, Form(min_length=4, max_length=subjects.NUMBER_CHARACTERS_MAX)],
+        name: Short,
+    ) -> Response:
+        await needs_role(request, officer, REGISTRAR_ROLE)
+        context = credit_of(request)
+        subject_id = await run_in_threadpool(add_subject, context, officer.person_id, kind, number, name)
+        code = await send_open(context, subject_id)
+        if code:
+            return show(request, officer, "logs.html", link="", number=number, code=code, status=409)
+        return await _link_page(request, officer, subject_id, number)
+
+    @router.post("/logs/link")
+    async def link(
+        request: Request,
+        officer: Clerk,
+        number: Annotated[str, Form(min_length=4, max_length=subjects.NUMBER_CHARACTERS_MAX)],
+    ) -> Response:
+        await needs_role(request, officer, REGISTRAR_ROLE)
+        context = credit_of(request)
+
+        def find() -> str:
+            with context.store.read() as session:
+                return find_subject(context, session, number).id
+
+        return await _link_page(request, officer, await run_in_threadpool(find), number)
+
+    async def _link_page(request: Request, officer: Officer, subject_id: str, number: str) -> Response:
+        context = credit_of(request)
+        token = await run_in_threadpool(make_link, context, officer.person_id, subject_id)
+        link = f"{context.origin}/me/join#{token}"
+        return show(request, officer, "logs.html", link=link, number=number)
+
+
+@dataclass(frozen=True, slots=True)
+class _ClassOption:
+    number: int
+    words: str
+    is_pledge: bool
+
+
+def _options(context: CreditContext, request: Request, officer: Officer) -> list[_ClassOption]:
+    rights, language = context.index.rights(officer.organisation), language_of(request)
+    return [
+        _ClassOption(number, f"{number} · {class_name(one, language)}", one.kind == pb.KIND_PLEDGE)
+        for number, one in context.index.catalogue().items()
+        if number in rights and not one.retired
+    ]
+
+
+def _add_attesting(router: APIRouter) -> None:
+    @router.get("/attest")
+    def page(request: Request, officer: Clerk) -> Response:
+        context = credit_of(request)
+        return show(
+            request,
+            officer,
+            "attest.html",
+            options=_options(context, request, officer),
+            severities=SEVERITIES,
+            today=date_of(context.today).isoformat(),
+        )
+
+    @router.post("/attest")
+    def attest(
+        request: Request,
+        officer: Clerk,
+        number: Short,
+        event_class: Annotated[int, Form()],
+        severity: Annotated[str, Form(max_length=16)],
+        occurred: Day,
+        document: Day,
+        reference: Annotated[str, Form(max_length=REFERENCE_CHARACTERS_MAX, pattern=r"^[A-Za-z0-9._/-]+$")],
+        due: Day = "",
+    ) -> Response:
+        context = credit_of(request)
+        if severity not in SEVERITIES:
+            raise Problem(CLASS)
+        content = Content(severity, _day(occurred), _day(document), _day(due) if due else 0)
+        subject_id, name = _look_up(context, officer, number)
+        wanted = Wanted(subject_id, event_class, content, reference)
+        return to_act(answering.attest(signing_of(request, officer), [wanted], [name]))
+
+    @router.get("/import")
+    def import_page(request: Request, officer: Clerk) -> Response:
+        return show(request, officer, "import.html", done=None, reasons={}, columns=COLUMNS, rows_max=ROWS_MAX)
+
+    @router.post("/import")
+    async def import_file(request: Request, officer: Clerk, file: UploadFile) -> Response:
+        raw = await file.read(FILE_BYTES_MAX + 1)
+        done = await run_in_threadpool(import_events, signing_of(request, officer), raw)
+        language = language_of(request)
+        reasons = {kind.code: kind.title(language) for kind in KINDS}
+        reasons[FORM_FAULT] = translate(language, "credit.csv-line")
+        return show(request, officer, "import.html", done=done, reasons=reasons, columns=COLUMNS, rows_max=ROWS_MAX)
+
+
+def _look_up(context: CreditContext, officer: Officer, number: str) -> tuple[str, str]:
+    """Whom an officer means, by number; that they looked is noted."""
+    with context.store.write() as session:
+        subject = find_subject(context, session, number)
+        StoredAccesses(context).note(session, subject.id, officer.organisation, "attest", "handle", {})
+        context.record(session, officer.person_id, "credit.subject-found", subject.id)
+        return subject.id, name_of(context, session, subject)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A request with what it is about."""
+
+    asked: requests.Asked
+    name: str
+    what: str
+    status: str
+    severity: str
+    occurred: str
+    document: str
+    is_negative: bool
+
+
+def _shown(context: CreditContext, request: Request, asked: requests.Asked) -> _Shown:
+    language, row = language_of(request), asked.row
+    with context.store.read() as session:
+        subject = session.get(CreditSubject, row.subject_id)
+        name = "" if subject is None else name_of(context, session, subject)
+        event = requests.event_of(context, session, row.subject_id, row.event_id)[1] if row.event_id else None
+    if event is None:
+        number = asked.words.get("class")
+        catalogued = context.index.catalogue().get(number) if isinstance(number, int) else None
+        return _Shown(asked, name, class_name(catalogued, language), "", "none", "", "", is_negative=False)
+    slot = context.index.slots([event.slot])[event.slot]
+    catalogued = context.index.class_of(event.number, event.version)
+    content = event.content
+    return _Shown(
+        asked,
+        name,
+        class_name(catalogued, language),
+        STATUS_NAMES[slot.status],
+        content.severity,
+        date_of(content.occurred_day).isoformat(),
+        date_of(content.document_day).isoformat(),
+        is_negative=content.severity != "none",
+    )
+
+
+def _add_requests(router: APIRouter) -> None:
+    @router.get("/requests")
+    def listed(request: Request, officer: Reader) -> Response:
+        context = credit_of(request)
+        settle(context)
+        requests.follow_requests(context)
+        kinds = (requests.DISPUTE, requests.REPAIR, requests.PLEDGE, requests.BENEFIT)
+        waiting = requests.waiting_for(context, officer.organisation, kinds)
+        return show(request, officer, "requests.html", waiting=waiting, today=date_of(context.today))
+
+    @router.get("/requests/{request_id}")
+    def one(request_id: str, request: Request, officer: Reader) -> Response:
+        context = credit_of(request)
+        settle(context)
+        requests.follow_requests(context, request_id)
+        with context.store.write() as session:
+            row = requests.load_request(session, officer.organisation, request_id)
+            asked = requests.read_request(context, session, row)
+            context.record(session, officer.person_id, "credit.request-read", row.id)
+        return show(request, officer, "request.html", shown=_shown(context, request, asked), severities=SEVERITIES[1:])
+
+    @router.post("/requests/{request_id}/answer")
+    def answer(
+        request_id: str,
+        request: Request,
+        officer: Approver,
+        verdict: Annotated[str, Form(max_length=16)],
+        answer: Text,
+        severity: Annotated[str, Form(max_length=16)] = "",
+        occurred: Day = "",
+        document: Day = "",
+    ) -> Response:
+        signing = signing_of(request, officer)
+        content = None
+        if verdict == "correct":
+            if severity not in SEVERITIES:
+                raise Problem(CLASS)
+            content = Content(severity, _day(occurred), _day(document))
+        return to_act(answering.answer_dispute(signing, request_id, verdict, content, answer))
+
+    @router.post("/requests/{request_id}/repair")
+    def repair(request_id: str, request: Request, officer: Approver, answer: Text) -> Response:
+        return to_act(answering.answer_repair(signing_of(request, officer), request_id, answer))
+
+    @router.post("/requests/{request_id}/decline")
+    def decline(request_id: str, request: Request, officer: Approver, answer: Text) -> Response:
+        requests.decline(credit_of(request), officer.person_id, officer.organisation, request_id, answer)
+        return RedirectResponse("/requests", 303)
+
+    @router.post("/requests/{request_id}/record")
+    def record(request_id: str, request: Request, officer: Clerk) -> Response:
+        context = credit_of(request)
+        with context.store.read() as session:
+            row = requests.load_request(session, officer.organisation, request_id)
+            words = requests.read_request(context, session, row).words
+            subject = session.get_one(CreditSubject, row.subject_id)
+            name = name_of(context, session, subject)
+        if row.kind != requests.PLEDGE or row.state not in requests.LIVING:
+            raise Problem(CLASS)
+        content = Content("none", context.today, context.today, _day(words["due"]))
+        wanted = Wanted(row.subject_id, int(words["class"]), content, f"pledge/{row.id}")
+        return to_act(answering.attest(signing_of(request, officer), [wanted], [name], request_id))
+
+    @router.post("/requests/{request_id}/decide")
+    def decide(
+        request_id: str,
+        request: Request,
+        officer: Approver,
+        verdict: Annotated[str, Form(max_length=16)],
+        why: Text = "",
+    ) -> Response:
+        signing = signing_of(request, officer)
+        return to_act(answering.decide_benefit(signing, request_id, grant=verdict == "grant", why=why))
+
+
+def _add_pledges(router: APIRouter) -> None:
+    @router.get("/pledges")
+    def pledges(request: Request, officer: Reader) -> Response:
+        context, language = credit_of(request), language_of(request)
+        settle(context)
+        catalogue = context.index.catalogue()
+        wanted = (CreditEvent.source == officer.organisation) & CreditEvent.position.is_not(None)
+        found = []
+        with context.store.read() as session:
+            for row in session.scalars(select(CreditEvent).where(wanted).order_by(CreditEvent.created_ms.desc())):
+                event = Event.decode(context.store.people.open(session, row, CreditEvent.content) or "")
+                if event.number in catalogue and catalogue[event.number].kind == pb.KIND_PLEDGE:
+                    subject = session.get_one(CreditSubject, row.subject_id)
+                    found.append((row.id, name_of(context, session, subject), event))
+                if len(found) >= LISTED_MAX:
+                    break
+        slots = context.index.slots(event.slot for _, _, event in found)
+        shown = [
+            {
+                "id": row_id,
+                "name": name,
+                "what": class_name(catalogue[event.number], language),
+                "due": date_of(event.content.due_day).isoformat(),
+                "status": STATUS_NAMES[slots[event.slot].status],
+            }
+            for row_id, name, event in found
+        ]
+        return show(request, officer, "pledges.html", pledges=shown)
+
+    @router.post("/pledges/{event_id}")
+    def checked(
+        event_id: str, request: Request, officer: Approver, verdict: Annotated[str, Form(max_length=8)]
+    ) -> Response:
+        return to_act(answering.check_pledge(signing_of(request, officer), event_id, kept=verdict == "kept"))
+
+
+def _add_clients(router: APIRouter) -> None:
+    @router.get("/clients")
+    def listed(request: Request, officer: Supervisor) -> Response:
+        found = clients.clients_of(credit_of(request), officer.organisation)
+        return show(request, officer, "clients.html", clients=found, key="")
+
+    @router.post("/clients")
+    def add(request: Request, officer: Supervisor) -> Response:
+        context = credit_of(request)
+        key = clients.add_client(context, officer.person_id, officer.organisation)
+        return show(
+            request, officer, "clients.html", clients=clients.clients_of(context, officer.organisation), key=key
+        )
+
+    @router.post("/clients/{client_id}/end")
+    def end(client_id: str, request: Request, officer: Supervisor) -> Response:
+        clients.end_client(credit_of(request), officer.person_id, officer.organisation, client_id)
+        return RedirectResponse("/clients", 303)
+
+
+def _day(text: str) -> int:
+    """A date as forms send it, in days since 1970-01-01.
+
+    Raises:
+        Problem: It is none.
+    """
+    try:
+        return day_of(date.fromisoformat(text))
+    except ValueError:
+        raise Problem(DATES) from None

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A report on paper: what it says, what it proves, and by which codes somebody else finds the same on the ledger."""
+
+from chain.types import sha256
+from credit.api.base import CreditContext
+from credit.api.interface import CLAIM_KEY
+from credit.api.reports import Report
+from credit.api.views import lines_of, score_view
+from credit.api.words import SEVERITY_KEYS, STATUS_KEYS
+from service.language import Language, translate
+from service.pdf import Document
+from service.sign_in.pages import moment
+from service.wording import clock
+
+
+def report_pdf(context: CreditContext, report: Report, name: str, language: Language) -> bytes:
+    """A whole report as PDF, A4.
+
+    Args:
+        context: Which service.
+        report: As `make_report` made it.
+        name: Whose it is.
+        language: Of its words.
+
+    Raises:
+        FontsNotBuilt: The fonts were not set up.
+    """
+    verified = report.verified
+    at = moment(verified.checkpoint.time_ms)
+    score, lines = score_view(context, report, language), lines_of(report, language)
+    made = Document(translate(language, "credit.print-title"), language, at)
+    made.heading(translate(language, "credit.print-title"))
+    made.fields(
+        [
+            (translate(language, "credit.name"), name),
+            (translate(language, "credit.print-at"), clock(language, at)),
+            (translate(language, "credit.points"), f"{score.points} / {score.most}"),
+            (translate(language, "credit.grade"), score.grade),
+            (translate(language, "credit.print-events"), str(len(lines))),
+        ]
+    )
+    made.paragraph(translate(language, CLAIM_KEY), bold=True)
+    made.heading(translate(language, "credit.history"), 2)
+    if lines:
+        head = [
+            translate(language, key)
+            for key in ("credit.what", "credit.source", "credit.severity", "credit.document", "credit.status")
+        ]
+        rows = [
+            [
+                line.name,
+                line.source,
+                translate(language, SEVERITY_KEYS[line.severity]),
+                "-" if line.document is None else line.document.isoformat(),
+                translate(language, STATUS_KEYS[line.status][1]),
+            ]
+            for line in lines
+        ]
+        made.table(head, rows, [3, 2.2, 1.4, 1.6, 1.6])
+    else:
+        made.paragraph(translate(language, "credit.no-events"))
+    if score.lost:
+        made.heading(translate(language, "credit.why"), 2)
+        made.table(
+            [translate(language, "credit.what"), translate(language, "credit.points-lost")],
+            [[what, str(points)] for what, points in score.lost],
+            [4, 1],
+        )
+    if score.ahead:
+        made.heading(translate(language, "credit.ahead"), 2)
+        for when, points, grade in score.ahead:
+            text = translate(language, "credit.ahead-line", day=when.isoformat(), points=points, grade=grade)
+            made.paragraph(text)
+    made.heading(translate(language, "credit.print-proof"), 2)
+    checkpoint = verified.checkpoint
+    made.fields(
+        [
+            (translate(language, "credit.print-height"), str(checkpoint.height)),
+            (translate(language, "credit.print-root"), checkpoint.state_root.hex()),
+            (translate(language, "credit.print-scorecard"), sha256(verified.scorecard or b"").hex()),
+            (translate(language, "credit.print-network"), context.ledger.network.hex()),
+        ]
+    )
+    made.paragraph(translate(language, "credit.print-about"), small=True)
+    return made.output(allow_missing=True)

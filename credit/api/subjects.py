@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Subjects and the beginning of their logs: one for each number, and on the ledger one for each living registration.
+
+A subject's row with its log's secrets is durable before `OpenLog` goes anywhere; whether the log was opened, the index
+says. A crash between leaves a row in the state `opening`, which `open_waiting` goes on with.
+"""
+
+import json
+import secrets
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from chain.errors import Refused
+from chain.transaction import build
+from chain.types import SALT_BYTES, Millis
+from client.signing import LIFETIME_MS
+from credit.api.base import CreditContext, load_subject, operation
+from credit.api.problems import SECOND_LOG, UNKNOWN_SUBJECT
+from credit.api.tables import CreditSubject
+from credit.pb import credit_pb2 as pb
+from credit.slots import SALT_BYTES as SLOT_SALT_BYTES
+from credit.slots import SLOT_BYTES, log_commitment
+from service.problems import Problem
+from service.store.audit import SYSTEM
+
+NUMBER_CHARACTERS_MAX: Final = 40
+NAME_CHARACTERS_MAX: Final = 120
+OPENING_MAX: Final = 50
+"""Logs that one round of upkeep goes on with."""
+
+
+class Kind(StrEnum):
+    """What a subject is."""
+
+    PERSON = "person"
+    COMPANY = "company"
+
+
+class State(StrEnum):
+    """Where a subject's log stands."""
+
+    OPENING = "opening"
+    OPEN = "open"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What begins a log; sealed.
+
+    Attributes:
+        key: The holder's public key, 33 bytes; b"": none is bound yet.
+    """
+
+    first_slot: bytes = field(repr=False)
+    log_salt: bytes = field(repr=False)
+    key: bytes = b""
+
+    @property
+    def log(self) -> bytes:
+        """The log's commitment on the chain."""
+        return log_commitment(self.first_slot, self.log_salt)
+
+    def encode(self) -> str:
+        """As it is sealed."""
+        return json.dumps([self.first_slot.hex(), self.log_salt.hex(), self.key.hex()])
+
+    @classmethod
+    def decode(cls, text: str) -> "Secrets":
+        """What `encode` wrote."""
+        return cls(*(bytes.fromhex(part) for part in json.loads(text)))
+
+
+def secrets_of(context: CreditContext, session: Session, row: CreditSubject) -> Secrets:
+    """A subject's secrets."""
+    return Secrets.decode(context.store.people.open(session, row, CreditSubject.secrets) or "")
+
+
+def name_of(context: CreditContext, session: Session, row: CreditSubject) -> str:
+    """What a subject is called."""
+    return context.store.people.open(session, row, CreditSubject.name) or ""
+
+
+def find_subject(context: CreditContext, session: Session, number: str) -> CreditSubject:
+    """The subject with a number, as people write it.
+
+    Raises:
+        Problem: There is none whose log is open.
+    """
+    for row_id in context.store.people.find(session, CreditSubject.number, number):
+        row = session.get(CreditSubject, row_id)
+        if row is not None and row.state == State.OPEN:
+            return row
+    raise Problem(UNKNOWN_SUBJECT)
+
+
+def add_subject(context: CreditContext, actor: str, kind: Kind, number: str, name: str) -> str:
+    """Keep a subject with the secrets of a new log; nothing is on the ledger yet.
+
+    Args:
+        context: Which service.
+        actor: Random id of who asks.
+        kind: Natural or legal person.
+        number: Of the identity document, or the company's code.
+        name: As pages show it.
+
+    Returns:
+        The subject's id, for `send_open`.
+
+    Raises:
+        Problem: Somebody with this number has a log.
+    """
+    people = context.store.people
+    # one at a time per number: whoever comes second waits for the first's audit row and finds the number
+    with context.store.write() as session:
+        row = CreditSubject(
+            person_id=people.add(session), kind=kind, state=State.OPENING, count=0, created_ms=context.now()
+        )
+        context.record(session, actor, "credit.log-opened", row.id)
+        others = (session.get(CreditSubject, other) for other in people.find(session, CreditSubject.number, number))
+        if any(other is not None and other.state != State.REFUSED for other in others):
+            raise Problem(SECOND_LOG)
+        people.seal(session, row, CreditSubject.number, number)
+        people.seal(session, row, CreditSubject.name, name)
+        made = Secrets(secrets.token_bytes(SLOT_BYTES), secrets.token_bytes(SLOT_SALT_BYTES))
+        people.seal(session, row, CreditSubject.secrets, made.encode())
+    return row.id
+
+
+async def send_open(context: CreditContext, subject_id: str) -> str:
+    """Open a subject's log on the ledger.
+
+    Returns:
+        The code of the rule that refused, or "".
+
+    Raises:
+        TransportError: Nothing is known yet; `open_waiting` goes on with it.
+        Problem: No key of the registrar is set up.
+    """
+    with context.store.read() as session:
+        log = secrets_of(context, session, load_subject(session, subject_id)).log
+    if not context.index.has_log(log):
+        expires = Millis(context.now() + LIFETIME_MS)
+        operations = [operation(pb.OpenLog(log=log))]
+        signed = build(operations, [context.own_key], expires, secrets.token_bytes(SALT_BYTES), context.ledger.network)
+        try:
+            proven = await context.ledger.submit_one(signed)
+        except Refused as refused:
+            return _settle(context, subject_id, refused.code)
+        # a crash here leaves the state `opening`; the index has the log then
+        if proven.failed is not None and proven.failed.code != "credit.log-used":
+            return _settle(context, subject_id, proven.failed.code)
+    return _settle(context, subject_id, "")
+
+
+async def open_waiting(context: CreditContext) -> int:
+    """Go on with logs whose opening broke off; how many there were.
+
+    Raises:
+        TransportError: The ledger does not answer.
+    """
+    with context.store.read() as session:
+        waiting = select(CreditSubject.id).where(CreditSubject.state == State.OPENING).limit(OPENING_MAX)
+        found = session.scalars(waiting).all()
+    for subject_id in found:
+        await send_open(context, subject_id)
+    return len(found)
+
+
+def _settle(context: CreditContext, subject_id: str, code: str) -> str:
+    with context.store.write() as session:
+        row = load_subject(session, subject_id, hold=True)
+        if row.state == State.OPENING:
+            row.state = State.REFUSED if code else State.OPEN
+            context.record(session, SYSTEM, "credit.log-refused" if code else "credit.log-open", row.id)
+    return code
