@@ -42,6 +42,7 @@ NOUNS = (
     "store",
     "person",
     "uniqueness",
+    "trace",
     "demo",
     "bench",
 )
@@ -95,6 +96,7 @@ def _helps() -> dict[str, str]:
         "store": t("help.store"),
         "person": t("help.person"),
         "uniqueness": t("help.uniqueness"),
+        "trace": t("help.trace"),
         "demo": t("help.demo"),
         "bench": t("help.bench"),
     }
