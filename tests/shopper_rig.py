@@ -6,7 +6,7 @@ that asks the store verifies its answers like any client.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +135,9 @@ class FoodLedger:
         self.store.close()
         self.engine.dispose()
 
-    def context(self, address: Address | None = None, *, key: Any = None) -> TraceContext:
+    def context(
+        self, address: Address | None = None, *, key: Any = None, now: Callable[[], int] | None = None
+    ) -> TraceContext:
         return TraceContext(
             store=self.store,
             index=RunningIndex(self.engine, [FoodTables()]),
@@ -146,7 +148,7 @@ class FoodLedger:
             submit_key=key,
             address=address or self.address,
             settings=Settings(),
-            now=lambda: time.time_ns() // 1_000_000,
+            now=now or (lambda: time.time_ns() // 1_000_000),
         )
 
     def kept(self, events: Sequence[pb.RecordEvent]) -> Mapping[bytes, tuple[bytes, bytes]]:

@@ -145,6 +145,17 @@ function judgeAge({ timeMs }: Outcome, isKept: boolean): void {
   }
 }
 
+/** What the page claims of recalls does not stand beside a check that failed; and a proven recall is no failed check. */
+function showFailure(): void {
+  for (const at of all<HTMLElement>("[data-claims]")) at.hidden = true;
+  const failed = all<HTMLElement>('#verdict [data-step][data-state="failed"]').map((at) => at.dataset["step"]);
+  if (failed.length !== 1 || failed[0] !== "recall") return;
+  const head = document.querySelector('#verdict .proof-head[data-when="failed"]');
+  const [title, about] = [head?.querySelector("b"), head?.querySelector("span")];
+  if (title) title.textContent = text("script.trace.head-recalled");
+  if (about) about.textContent = text("script.trace.head-recalled-about");
+}
+
 function showCode({ sameCode, otherCode }: Outcome): void {
   const at = document.querySelector("[data-code-words]");
   if (at === null) return;
@@ -204,7 +215,8 @@ async function check(): Promise<void> {
   }
   if (outcome.timeMs > 0) judgeAge(outcome, isKept);
   showCode(outcome);
-  strip.finish();
+  const state = strip.finish();
+  if (state === "failed") showFailure();
   if (outcome.anchor === null) return;
   store(ANCHOR + network, outcome.anchor);
   store(PIN, network);
