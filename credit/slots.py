@@ -10,10 +10,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from chain.errors import InvalidMessage
-from chain.types import sha256
+from identity.commitments import SALT_BYTES, salted
+from identity.slots import SLOT_BYTES
 
-SLOT_BYTES: Final = 32
-SALT_BYTES: Final = 32
+__all__ = [
+    "EVIDENCE_BYTES",
+    "SALT_BYTES",
+    "SEVERITIES",
+    "SLOT_BYTES",
+    "Content",
+    "content_commitment",
+    "link_commitment",
+    "log_commitment",
+]
+
 EVIDENCE_BYTES: Final = 32
 SEVERITIES: Final = ("none", "minor", "general", "serious")
 """What an event is found to be; a class says the most."""
@@ -88,11 +98,9 @@ def content_commitment(content: Content, salt: bytes) -> bytes:
     Raises:
         InvalidMessage: See `Content.encode`.
     """
-    assert len(salt) == SALT_BYTES, "a salt has 32 bytes"
-    return sha256(_CONTENT + salt + content.encode())
+    return salted(_CONTENT, salt, content.encode())
 
 
 def _commit(domain: bytes, slot: bytes, salt: bytes) -> bytes:
     assert len(slot) == SLOT_BYTES, "a slot has 32 bytes"
-    assert len(salt) == SALT_BYTES, "a salt has 32 bytes"
-    return sha256(domain + salt + slot)
+    return salted(domain, salt, slot)

@@ -8,8 +8,9 @@ from typing import Final
 
 from chain.codec import decode, encode
 from chain.errors import InvalidMessage
+from identity.commitments import salted
 from identity.pb import access_pb2 as pb
-from identity.slots import SLOT_BYTES, salted
+from identity.slots import SLOT_BYTES
 
 CONTENT_BYTES_MAX: Final = 8 * 1024
 """64 attributes of 64 bytes, and the rest."""

@@ -18,8 +18,8 @@ from chain.codec import encode
 from chain.errors import Refused
 from chain.module import Context
 from chain.overlay import ReadState
-from chain.types import HASH_BYTES, sha256
-from identity.commitments import SALT_BYTES, check_commitment
+from chain.types import HASH_BYTES
+from identity.commitments import SALT_BYTES, check_commitment, salted
 from identity.issuing import REGISTRAR_ROLE
 from identity.officers import registrar_digest
 from identity.pb import identity_pb2 as pb
@@ -82,8 +82,7 @@ def seal_of(content: bytes, salt: bytes) -> bytes:
         salt: 32 random bytes, for this seal alone.
     """
     assert len(content) == HASH_BYTES, "a commitment has 32 bytes"
-    assert len(salt) == SALT_BYTES, "a salt has 32 bytes"
-    return sha256(_SEAL + salt + content)
+    return salted(_SEAL, salt, content)
 
 
 # ---------------------------------------------------------------- operations

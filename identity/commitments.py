@@ -20,6 +20,18 @@ _HOLDER = b"zhixin/identity/tag-holder\x00"
 _ANCHOR = b"zhixin/identity/anchor\x00"
 
 
+def salted(domain: bytes, salt: bytes, value: bytes) -> bytes:
+    """A salted commitment; 32 bytes.
+
+    Args:
+        domain: What it is for; ends with a zero byte, so that no domain begins another.
+        salt: 32 random bytes, for this commitment alone.
+        value: What is committed to.
+    """
+    assert len(salt) == SALT_BYTES, "a salt has 32 bytes"
+    return sha256(domain + salt + value)
+
+
 def control_commitment(purpose: pb.ControlPurpose.ValueType, signer: Signer, salt: bytes) -> bytes:
     """Commitment to a control key for one purpose; 32 bytes.
 
@@ -28,14 +40,12 @@ def control_commitment(purpose: pb.ControlPurpose.ValueType, signer: Signer, sal
         signer: Scheme and public key.
         salt: 32 random bytes, for this commitment alone.
     """
-    assert len(salt) == SALT_BYTES, "a salt has 32 bytes"
-    return sha256(_CONTROL + bytes([purpose, signer.scheme]) + salt + signer.public_key)
+    return salted(_CONTROL + bytes([purpose, signer.scheme]), salt, signer.public_key)
 
 
 def holder_commitment(registration_id: bytes, salt: bytes) -> bytes:
     """Commitment of a uniqueness tag to the registration that it stands for; 32 bytes."""
-    assert len(salt) == SALT_BYTES, "a salt has 32 bytes"
-    return sha256(_HOLDER + salt + registration_id)
+    return salted(_HOLDER, salt, registration_id)
 
 
 def anchor_of(proof: bytes) -> bytes:

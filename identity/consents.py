@@ -20,10 +20,9 @@ from chain.module import Context
 from chain.overlay import ReadState
 from chain.types import HASH_BYTES
 from identity.access_rules import DAY_MS, writing_organisation
-from identity.commitments import anchor_of, check_commitment
+from identity.commitments import anchor_of, check_commitment, salted
 from identity.pb import access_pb2
 from identity.pb import identity_pb2 as pb
-from identity.slots import salted
 
 CONSENT_DAYS_MAX: Final = 366
 """A year: who wants more asks again."""

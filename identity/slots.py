@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logs of one-time slots, as whoever shows one proves them: salted commitments, and states that are all needed.
+"""Logs of one-time slots, as whoever shows one proves them: states under one receipt, each of which is needed.
 
 A log is complete when each opening leads to the next slot and the last one is absent, under one receipt. What a slot
 holds is the domain's own. Pure functions of bytes.
@@ -9,22 +9,9 @@ from typing import Final
 
 from chain.errors import InvalidReceipt
 from chain.receipt import Verified
-from chain.types import HASH_BYTES, sha256
-from identity.commitments import SALT_BYTES
+from chain.types import HASH_BYTES
 
 SLOT_BYTES: Final = HASH_BYTES
-
-
-def salted(domain: bytes, salt: bytes, value: bytes) -> bytes:
-    """A salted commitment; 32 bytes.
-
-    Args:
-        domain: What it is for; ends with a zero byte, so that no domain begins another.
-        salt: 32 random bytes, for this commitment alone.
-        value: What is committed to.
-    """
-    assert len(salt) == SALT_BYTES, "a salt has 32 bytes"
-    return sha256(domain + salt + value)
 
 
 class ShownStates:
