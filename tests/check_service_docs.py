@@ -14,6 +14,7 @@ GUIDE = ROOT / "docs" / "services.md"
 sys.path.insert(0, str(ROOT))
 
 from credit.api.problems import KINDS as CREDIT_KINDS  # noqa: E402 - after the path is set
+from cli.card_agent.kinds import KINDS as AGENT_KINDS  # noqa: E402 - after the path is set
 from identity.api.desk.batch_problems import BATCH_KINDS  # noqa: E402 - after the path is set
 from identity.api.desk.cards_problems import CARD_KINDS  # noqa: E402 - likewise
 from identity.api.desk.legal_problems import LEGAL_KINDS  # noqa: E402 - likewise
@@ -45,6 +46,7 @@ def codes() -> str:
     for kind in sorted(
         (
             *KINDS,
+            *AGENT_KINDS,
             *BATCH_KINDS,
             *CARD_KINDS,
             *CREDIT_KINDS,

@@ -12,13 +12,16 @@ from service.settings import StoreSettings, local_address
 from service.shell import shell_part
 from service.sign_in.office import Office
 from service.sign_in.part import OFFICE_SITE, sign_in_part
+from service.sign_in.staff_cards import StaffCards
 from service.store import Store, open_store
 
 More = Callable[[Store], Sequence[Part]]
 
 
 @contextmanager
-def served_office(folder: Path, more: More = lambda _store: ()) -> Iterator[Office]:
+def served_office(
+    folder: Path, more: More = lambda _store: (), *, port: int = 0, cards: StaffCards | None = None
+) -> Iterator[Office]:
     """Serve the office on a fresh store; its address is where browsers find it."""
     settings = StoreSettings(folder=str(folder / "data"), keys=str(folder / "keys"), allow_plain=True)
     store = open_store(settings, {})
@@ -27,12 +30,12 @@ def served_office(folder: Path, more: More = lambda _store: ()) -> Iterator[Offi
     part = sign_in_part(store, unknown, OFFICE_SITE)
 
     async def start(app: object) -> None:
-        office[0] = Office.of(store, app.state.address)  # type: ignore[attr-defined]  # the port is known only now
+        office[0] = Office.of(store, app.state.address, cards=cards)  # type: ignore[attr-defined]  # the port is known only now
         app.state.office = office[0]  # type: ignore[attr-defined]
 
     placed = Part("place", start=start)
     try:
-        with serve([shell_part(OFFICE_SITE), part, placed, *more(store)], "office"):
+        with serve([shell_part(OFFICE_SITE), part, placed, *more(store)], "office", port):
             yield office[0]
     finally:
         store.close()

@@ -9,14 +9,16 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from card_rig import enter_pin, officers_machine, use_card
 from office_rig import join, served_office
 from playwright.sync_api import Browser, expect
-from visiting import Size, Visit, visiting
+from visiting import SCREENS, Size, Visit, visiting
 
 from chain import receipt
-from chain.signing import Scheme
+from chain.signing import Scheme, Signer
 from cli.devnet.network import Devnet, bring_up, remove
 from cli.exits import Exit
 from membership.pb import membership_pb2 as pb
@@ -111,6 +113,45 @@ def test_invited_officer_registers_a_passkey_and_the_signed_act_is_proven_offlin
     again = zhixin(home.root, *argv)
     assert again.returncode == Exit.REFUSED
     assert "membership.key-revoked" in again.stdout
+
+
+def test_officer_registers_a_staff_card_and_its_act_is_proven_offline(
+    browser: Browser, network: Devnet, tmp_path: Path
+) -> None:
+    home = network.home
+    genesis = home.genesis()
+    organisation = genesis.founders[3].organisation
+    acts = acts_part(OfficeLedger(genesis, home.endpoints(genesis), governor=home.signer(organisation)), OFFICE_SITE)
+    with (
+        officers_machine(tmp_path) as machine,
+        served_office(
+            tmp_path / "office", lambda _store: [acts], port=machine.office_port, cards=machine.settings()
+        ) as office,
+        visiting(browser, office.address.public_origin, language="en") as seen,
+    ):
+        seen.open(machine.link.removeprefix(seen.origin))
+        seen.open(first_link(office, "Li Wei", organisation).removeprefix(seen.origin))
+        seen.page.locator("[data-invited]").wait_for()
+        seen.page.fill("#card_name", "Staff card")
+        enter_pin(use_card(seen, machine, "/join/card"), machine.pin)
+        seen.page.wait_for_url("**/passkeys")
+        seen.page.click("form[action='/passkeys/register'] button")
+        seen.page.wait_for_url("**/acts/*")
+        seen.keep("card-act")
+        assert seen.axe() == []
+        window = use_card(seen, machine, urlsplit(seen.page.url).path)
+        expect(window.locator("main li").first).to_contain_text("key")
+        window.locator("summary").last.click()
+        window.screenshot(path=SCREENS / "card-window-act-desktop-en-light.png", full_page=True)
+        enter_pin(window, machine.pin)
+        expect(seen.page.locator(".notice.good h2")).to_have_text("It stands on the ledger", timeout=20_000)
+        with seen.page.expect_download() as download:
+            seen.page.click("a[download]")
+        proof = download.value.path().read_bytes()
+    (inclusion,) = receipt.verify(proof, home.genesis_path.read_bytes()).inclusions
+    key = pb.AddKey.FromString(inclusion.operation.body).key.key
+    assert key.scheme == Scheme.P256
+    assert Signer(Scheme.P256, key.public_key) in inclusion.header.signers
 
 
 def signed_offline(request: Path, key: str, home: Path, digits: str) -> Path:
