@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from chain.signing import TransactionSigner
+from cli.staff_cards import staff_cards
 from cli.staffing import office_ledger, signer_of
 from service.app import Part
 from service.nodes import read_network
@@ -38,7 +39,7 @@ def trace_parts(ground: Ground, address: Address) -> Sequence[Part]:
     ledger = office_ledger(ground.settings, "")
     context = trace_context(ground, address)
     return [
-        *staffed_parts(ground.store, address, TRACE_SITE, ledger),
+        *staffed_parts(ground.store, address, TRACE_SITE, ledger, cards=staff_cards(ground.settings.staff)),
         ground_part(context),
         resolver_part(_links(context), context.origin, RESOLVER_NAME),
         epcis_part(context),
