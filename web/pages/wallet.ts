@@ -18,6 +18,7 @@ import { text } from "./messages.js";
 /** Claims that a verifier asks for itself: where the person's record of accesses begins, and of what pseudonyms are made. */
 const OWN = new Set(["access_slot", "pairwise_seed"]);
 const ANCHOR = "zhixin-anchor-";
+const CODED = new Set(["assurance_level", "proofing"]);
 
 interface Label {
   readonly name: string;
@@ -41,8 +42,8 @@ const inView = (name: View, selector: string): HTMLElement => found(selector, vi
 
 function open(name: View): void {
   for (const one of all<HTMLElement>("[data-view]", root)) one.hidden = one.dataset["view"] !== name;
+  if (!root.hidden) inView(name, "h1").focus({ preventScroll: true }); // the page has just been opened: nothing changed yet
   root.hidden = false;
-  inView(name, "h1").focus({ preventScroll: true });
   window.scrollTo(0, 0);
 }
 
@@ -60,13 +61,34 @@ function valueOf(claims: Readonly<Record<string, Json>>, path: Path): Json {
   return value;
 }
 
+/** Codes that stand in credentials, in words. */
+const CODES: ReadonlyMap<Json, () => string> = new Map<Json, () => string>([
+  ["low", () => text("script.wallet.level-low")],
+  ["substantial", () => text("script.wallet.level-substantial")],
+  ["high", () => text("script.wallet.level-high")],
+  ["document-chip", () => text("script.wallet.method-chip")],
+  ["document-inspected", () => text("script.wallet.method-inspected")],
+  ["vouched", () => text("script.wallet.method-vouched")],
+]);
+
+/** The parts of an object in the order of its type, without what is there for machines. */
+function partsOf(type: string, path: Path, value: { readonly [name: string]: Json }): Json[] {
+  const order = Object.keys(types[type]?.claims ?? {});
+  const place = (name: string): number => order.indexOf([...path, name].join("."));
+  return Object.keys(value)
+    .filter((name) => name !== "officer_role")
+    .sort((a, b) => place(a) - place(b))
+    .map((name) => value[name] ?? null);
+}
+
 /** A claim's value as its holder reads it. */
-function shownValue(name: string, value: Json): string {
-  if (OWN.has(name)) return text("script.wallet.for-the-record");
+function shownValue(type: string, path: Path, value: Json): string {
+  const coded = CODES.get(value);
+  if (coded !== undefined && CODED.has(path[0] ?? "")) return coded();
   if (value === true) return text("script.wallet.yes");
   if (value === false) return text("script.wallet.no");
-  if (Array.isArray(value)) return value.map((one: Json) => shownValue(name, one)).join(", ");
-  if (isObject(value)) return Object.values(value).map((one) => shownValue(name, one)).join(isChinese ? "" : ", ");
+  const parts = Array.isArray(value) ? (value as readonly Json[]) : isObject(value) ? partsOf(type, path, value) : undefined;
+  if (parts !== undefined) return parts.map((one) => shownValue(type, path, one)).join(isChinese ? "，" : ", ");
   return String(value);
 }
 
@@ -166,6 +188,7 @@ class Wallet {
     const rows = await Promise.all(cards.map((card) => this.#row(card)));
     inView("home", "[data-cards]").replaceChildren(...rows);
     await this.#history();
+    say("home", "");
     open("home");
   }
 
@@ -214,9 +237,9 @@ class Wallet {
       issuer: new URL(card.issuer).host,
     });
     const claims = JSON.parse(card.claims) as Record<string, Json>;
-    const rows = Object.entries(claims)
-      .filter(([name]) => types[card.type]?.claims[name] !== undefined)
-      .map(([name, value]) => pair(claimName(card.type, [name]), shownValue(name, value)));
+    const rows = Object.keys(types[card.type]?.claims ?? claims) // in the order of the type; the issuer mixes them
+      .filter((name) => claims[name] !== undefined && !OWN.has(name))
+      .map((name) => pair(claimName(card.type, [name]), shownValue(card.type, [name], claims[name] ?? null)));
     inView("card", "[data-card-claims]").replaceChildren(...rows);
     open("card");
   }
@@ -298,16 +321,21 @@ class Wallet {
     inView("ask", "[data-origin]").textContent = new URL(asked.responseUri).host;
     inView("ask", "[data-proven-at]").textContent = moment(who.atMs);
     const rows: HTMLElement[] = [];
-    let again = false;
+    let [again, forRecord] = [false, false];
     for (const one of wanted.values()) {
       const held_ = held.get(one.id);
       if (held_ === undefined) continue;
       again ||= (await this.#store.copies(one.id))[0]?.shown !== 0;
       for (const path of disclosed(held_, one.paths)) {
+        if (OWN.has(path[0] ?? "")) {
+          forRecord = true;
+          continue;
+        }
         const always = isAlwaysShown(held_, path) ? ` ${text("script.wallet.always")}` : "";
-        rows.push(pair(claimName(one.type, path) + always, shownValue(path[0] ?? "", valueOf(held_.claims, path))));
+        rows.push(pair(claimName(one.type, path) + always, shownValue(one.type, path, valueOf(held_.claims, path))));
       }
     }
+    inView("ask", "[data-for-record]").hidden = !forRecord;
     inView("ask", "[data-claims]").replaceChildren(...rows);
     inView("ask", "[data-again]").hidden = !again;
     open("ask");
@@ -326,7 +354,8 @@ class Wallet {
       const held = await read(copy.token);
       const nowS = Math.floor(Date.now() / 1000);
       presented.set(id, await present(held, one.paths, copy.key, asked.audience, asked.nonce, nowS));
-      names.push(...disclosed(held, one.paths).map((path) => claimName(one.type, path)));
+      const shown = disclosed(held, one.paths).filter(([name = ""]) => !OWN.has(name));
+      names.push(...shown.map((path) => claimName(one.type, path)));
       used.push(copy);
     }
     await this.#store.use(used.map(({ id }) => id));
@@ -411,9 +440,10 @@ function pair(name: string, value: string): HTMLElement {
 function titleOf(card: Card): string {
   const claims = JSON.parse(card.claims) as Record<string, Json>;
   const names = ["family_name", "given_name", "legal_name", "principal"].map((name) => claims[name]).filter(isText);
-  return names.join(isChinese ? "" : " ");
+  return names.join(names.every((name) => HAN.test(name)) ? "" : " ");
 }
 
+const HAN = /^[\u3400-\u9fff\u{20000}-\u{3ffff}]+$/u;
 const isText = (value: Json | undefined): value is string => typeof value === "string";
 
 /** Keep the page on this device, so that it opens without a connection. */

@@ -85,16 +85,20 @@ export async function readOffer(link: string): Promise<Offer> {
   };
 }
 
+/** The protocol's code of an error; undefined where the answer has none. */
+function codeOf(text: string): unknown {
+  try {
+    return parseFields(text)["error"];
+  } catch {
+    return undefined;
+  }
+}
+
 /** An error of the protocol, as the page has words for it. */
 function refused(text: string): Failed {
-  let code: unknown;
-  try {
-    code = parseFields(text)["error"];
-  } catch {
-    return new Failed("refused");
-  }
+  const code = codeOf(text);
   if (code === "invalid_grant") return new Failed("digits");
-  return code === "temporarily_unavailable" ? new Failed("offline") : new Failed("refused", String(code));
+  return code === "temporarily_unavailable" ? new Failed("offline") : new Failed("refused", String(code ?? ""));
 }
 
 /**
@@ -112,16 +116,10 @@ export async function accept(offer: Offer, digits: string, nowMs: number): Promi
   );
   if (token.status !== 200) throw refused(token.text);
   const access = textOf(parseFields(token.text), "access_token");
-  const fresh = await ask(new URL(offer.nonceEndpoint), { method: "POST" });
-  if (fresh.status !== 200) throw refused(fresh.text);
-  const nonce = textOf(parseFields(fresh.text), "c_nonce");
-  const keys = await Promise.all(Array.from({ length: offer.copies }, newKey));
-  const proofs = await Promise.all(keys.map((key) => prove(key, offer.issuer, nonce, nowMs)));
-  const answer = await ask(new URL(offer.credentialEndpoint), {
-    method: "POST",
-    headers: { "content-type": "application/json", authorization: `Bearer ${access}` },
-    body: JSON.stringify({ credential_configuration_id: offer.configuration, proofs: { jwt: proofs } }),
-  });
+  let { keys, answer } = await request(offer, access, offer.copies, nowMs);
+  if (answer.status === 400 && keys.length > 1 && codeOf(answer.text) === "invalid_credential_request") {
+    ({ keys, answer } = await request(offer, access, 1, nowMs)); // an offer may be of fewer copies than its issuer makes
+  }
   if (answer.status !== 200) throw refused(answer.text);
   const issued = parseFields(answer.text)["credentials"];
   if (!Array.isArray(issued) || issued.length !== keys.length) throw new Failed("malformed");
@@ -149,6 +147,26 @@ export async function accept(offer: Offer, digits: string, nowMs: number): Promi
     expiresS: Number(first.payload["exp"] ?? 0),
   };
   return { card, copies };
+}
+
+/** Prove fresh keys and ask for a credential for each. */
+async function request(
+  offer: Offer,
+  access: string,
+  copies: number,
+  nowMs: number,
+): Promise<{ keys: CryptoKeyPair[]; answer: { status: number; text: string } }> {
+  const fresh = await ask(new URL(offer.nonceEndpoint), { method: "POST" });
+  if (fresh.status !== 200) throw refused(fresh.text);
+  const nonce = textOf(parseFields(fresh.text), "c_nonce");
+  const keys = await Promise.all(Array.from({ length: copies }, newKey));
+  const proofs = await Promise.all(keys.map((key) => prove(key, offer.issuer, nonce, nowMs)));
+  const answer = await ask(new URL(offer.credentialEndpoint), {
+    method: "POST",
+    headers: { "content-type": "application/json", authorization: `Bearer ${access}` },
+    body: JSON.stringify({ credential_configuration_id: offer.configuration, proofs: { jwt: proofs } }),
+  });
+  return { keys, answer };
 }
 
 function newKey(): Promise<CryptoKeyPair> {

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wallet in a real browser: a credential from the desk's offer, shown to a bank, kept without a connection."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from verifier_rig import query
+from visiting import Size, Visit
+from wallet_world import World, instant, world
+
+from identity.credentials import LEGAL_PERSON
+from identity.pb import identity_pb2 as pb
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("wallet")) as made:
+        yield made
+
+
+def take(visit: Visit, served: World) -> Page:
+    """Take a credential, as its holder does: scan, type the digits."""
+    offer = served.offer()
+    page = visit.open("/#" + quote(offer.uri, safe=""))
+    expect(page.locator("#offer-title")).to_be_visible()
+    page.fill("#digits", offer.tx_code)
+    page.locator("#offer-form button.btn").first.click()
+    expect(page.locator("#done-title")).to_be_visible()
+    return page
+
+
+def paste(page: Page, link: str) -> None:
+    page.fill("#link", link)
+    page.locator("#link-form button.btn").click()
+
+
+@pytest.mark.parametrize(
+    ("size", "language", "theme"),
+    [("phone", "zh-CN", "light"), ("phone", "en", "dark"), ("desktop", "en", "light"), ("tablet", "zh-CN", "dark")],
+)
+def test_credential_is_taken_shown_to_a_bank_and_kept_without_a_connection(
+    browser: Browser, served: World, size: Size, language: str, theme: str
+) -> None:
+    with served.visit(browser, size, language, theme) as visit:
+        page = visit.open("/")
+        expect(page.locator("[data-empty]")).to_be_visible()
+        look(visit, "wallet-empty")
+        offer = served.offer()
+        paste(page, offer.uri)
+        expect(page.locator("#offer-title")).to_be_visible()
+        page.fill("#digits", offer.tx_code)
+        look(visit, "wallet-offer")
+        page.locator("#offer-form button.btn").first.click()
+        expect(page.locator("#done-title")).to_be_visible()
+        look(visit, "wallet-taken")
+        page.locator('[data-view="done"] [data-home]').click()
+        expect(page.locator(".wallet-card")).to_have_count(1)
+        look(visit, "wallet-home")
+
+        asked = served.ask(query("age_over_18", "family_name"))
+        paste(page, asked["wallet_link"])
+        expect(page.locator("#ask-title")).to_have_text("第一银行" if language == "zh-CN" else "Bank One")
+        look(visit, "wallet-ask")
+        page.locator("#ask-form button.btn").first.click()
+        expect(page.locator("#done-title")).to_be_visible()
+        look(visit, "wallet-shown")
+        report = served.result(asked)["report"]
+        assert report["claims"] == {"person": {"age_over_18": True, "family_name": "李"}}
+        assert {one["outcome"] for one in report["steps"]} <= {"held", "unknown"}
+
+        expect(page.locator("html")).to_have_attribute("data-kept", "yes")
+        visit.context.set_offline(True)
+        page.reload()
+        expect(page.locator(".wallet-card")).to_have_count(1)
+        page.locator(".wallet-card").click()
+        expect(page.locator("[data-card-claims]")).to_contain_text("小明")
+        look(visit, "wallet-card")
+
+
+def look(visit: Visit, name: str) -> None:
+    """Keep a picture; nothing is wider than the screen, and axe finds nothing."""
+    visit.keep(name)
+    assert not visit.is_wider_than_screen(), name
+    assert visit.axe() == [], name
+
+
+def test_wrong_digits_are_told_beside_the_field_and_the_right_ones_still_work(browser: Browser, served: World) -> None:
+    offer = served.offer()
+    with served.visit(browser) as visit:
+        visit.expect("400")
+        page = visit.open("/#" + quote(offer.uri, safe=""))
+        wrong = "000000" if offer.tx_code != "000000" else "111111"
+        page.fill("#digits", wrong)
+        page.locator("#offer-form button.btn").first.click()
+        expect(page.locator("#offer-form [data-standing]")).to_contain_text("数字不对")
+        page.fill("#digits", offer.tx_code)
+        page.locator("#offer-form button.btn").first.click()
+        expect(page.locator("#done-title")).to_be_visible()
+
+
+def test_offer_that_was_taken_says_that_it_is_over(browser: Browser, served: World) -> None:
+    offer = served.offer()
+    with served.visit(browser) as visit:
+        page = visit.open("/#" + quote(offer.uri, safe=""))
+        page.fill("#digits", offer.tx_code)
+        page.locator("#offer-form button.btn").first.click()
+        expect(page.locator("#done-title")).to_be_visible()
+        page.locator('[data-view="done"] [data-home]').click()
+        visit.expect("40[04]")
+        paste(page, offer.uri)
+        expect(page.locator("#failed-title")).to_have_text("已经过期或已使用")
+
+
+def test_holder_who_declines_sends_nothing_and_the_bank_learns_only_that(browser: Browser, served: World) -> None:
+    with served.visit(browser) as visit:
+        page = take(visit, served)
+        page.locator('[data-view="done"] [data-home]').click()
+        asked = served.ask(query("birthdate"))
+        paste(page, asked["wallet_link"])
+        page.locator("[data-decline]").click()
+        expect(page.locator("#done-title")).to_have_text("没有出示")
+        assert served.result(asked)["report"].get("claims", {}) == {}
+        page.locator('[data-view="done"] [data-home]').click()
+        page.locator("details.unfold summary").click()
+        expect(page.locator("[data-history]")).to_contain_text("未同意出示")
+
+
+def test_credential_that_is_deleted_is_gone_with_its_keys(browser: Browser, served: World) -> None:
+    with served.visit(browser, language="en") as visit:
+        page = take(visit, served)
+        page.locator('[data-view="done"] [data-home]').click()
+        expect(page.locator(".wallet-card b")).to_have_text("Natural person")
+        page.locator(".wallet-card").click()
+        page.locator("[data-forget]").click()
+        page.locator("#forget-dialog .stop").click()
+        expect(page.locator("[data-empty]")).to_be_visible()
+        page.reload()
+        expect(page.locator("[data-empty]")).to_be_visible()
+        expect(page.locator("[data-evicted]")).to_be_hidden()
+
+
+def test_storage_that_the_browser_cleared_is_told(browser: Browser, served: World) -> None:
+    with served.visit(browser) as visit:
+        page = take(visit, served)
+        page.evaluate("indexedDB.databases().then(all => all.forEach(one => indexedDB.deleteDatabase(one.name)))")
+        page.reload()
+        expect(page.locator("[data-evicted]")).to_be_visible()
+        look(visit, "wallet-evicted")
+
+
+@pytest.fixture
+def holder(browser: Browser, served: World) -> Iterator[Page]:
+    """Somebody with a credential, at home in their wallet."""
+    with served.visit(browser) as visit:
+        visit.expect("40[0-9]|ERR_FAILED|ERR_CONNECTION_REFUSED|Content Security Policy")
+        page = take(visit, served)
+        page.locator('[data-view="done"] [data-home]').click()
+        expect(page.locator(".wallet-card")).to_have_count(1)
+        yield page
+
+
+def refused(page: Page, served: World, title: str = "请勿出示") -> None:
+    """The request of the bank stops before its holder is asked, and the bank gets nothing."""
+    asked = served.ask(query("age_over_18"))
+    try:
+        paste(page, asked["wallet_link"])
+        expect(page.locator("#failed-title")).to_have_text(title)
+    finally:
+        served.register(served.record)
+    assert served.result(asked)["state"] == "open"
+
+
+def changed(served: World, **changes: Any) -> pb.RelyingPartyRecord:
+    record = pb.RelyingPartyRecord()
+    record.CopyFrom(served.record)
+    for name, value in changes.items():
+        setattr(record, name, value)
+    return record
+
+
+def test_party_that_is_suspended_is_not_answered(holder: Page, served: World) -> None:
+    served.register(changed(served, status=pb.PERSON_STATUS_SUSPENDED))
+    refused(holder, served)
+
+
+def test_party_that_asks_for_more_than_it_is_registered_for_is_not_answered(holder: Page, served: World) -> None:
+    record = changed(served)
+    del record.terms.purposes[0].attributes[:]
+    record.terms.purposes[0].attributes.append("natural-person/family_name")
+    served.register(record)
+    refused(holder, served)
+
+
+def test_request_signed_by_a_key_that_the_registration_does_not_name_is_not_answered(
+    holder: Page, served: World
+) -> None:
+    record = changed(served)
+    record.terms.keys[0] = bytes([2]) + bytes(31) + b"\x01"
+    served.register(record)
+    refused(holder, served)
+
+
+def test_party_whose_registration_has_ended_is_not_answered(holder: Page, served: World) -> None:
+    record = changed(served)
+    record.terms.valid_to_ms = record.terms.valid_from_ms + 1
+    served.register(record)
+    refused(holder, served)
+
+
+def test_registration_on_another_network_is_not_believed(holder: Page, served: World) -> None:
+    served.register(receipt=served.receipt(instant(served.record, ("w", "x", "y", "z"))))
+    refused(holder, served)
+
+
+def test_registration_with_an_altered_byte_is_not_believed(holder: Page, served: World) -> None:
+    proof = bytearray(served.receipt(served.ledger))
+    proof[len(proof) // 2] ^= 1
+    served.register(receipt=bytes(proof))
+    refused(holder, served)
+
+
+def test_link_of_somebody_else_s_certificate_is_not_answered(holder: Page, served: World) -> None:
+    asked = served.ask(query("age_over_18"))
+    paste(holder, asked["wallet_link"].replace("x509_hash%3A", "x509_hash%3AAAAA"))
+    expect(holder.locator("#failed-title")).to_have_text("请勿出示")
+
+
+def test_request_for_what_the_wallet_does_not_hold_says_so(holder: Page, served: World) -> None:
+    asked = served.ask(query("legal_name", vct=LEGAL_PERSON))
+    paste(holder, asked["wallet_link"])
+    expect(holder.locator("#failed-title")).to_have_text("您没有对方要的凭证")
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://example.com/",
+        "javascript:alert(1)",
+        "openid4vp://?client_id=x509_hash%3Ax&request_uri=javascript%3Aalert(1)",
+        "openid4vp://?client_id=x509_hash%3Ax&request_uri=http%3A%2F%2Fevil.example%2Fr",
+        "openid-credential-offer://?credential_offer_uri=ftp%3A%2F%2Fevil.example%2Fo",
+    ],
+)
+def test_link_that_is_none_of_a_credential_asks_nobody(holder: Page, link: str) -> None:
+    paste(holder, link)
+    expect(holder.locator("#failed-title")).to_have_text("这不是凭证的链接")
+
+
+def test_request_that_was_answered_is_not_answered_again(holder: Page, served: World) -> None:
+    asked = served.ask(query("age_over_18"))
+    paste(holder, asked["wallet_link"])
+    holder.locator("#ask-form button.btn").first.click()
+    expect(holder.locator("#done-title")).to_have_text("已出示")
+    holder.locator('[data-view="done"] [data-home]').click()
+    expect(holder.locator(".wallet-card")).to_contain_text("未用过的副本：9")
+    paste(holder, asked["wallet_link"])
+    expect(holder.locator("#failed-title")).to_have_text("已经过期或已使用")

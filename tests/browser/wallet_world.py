@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A wallet, an issuer and a verifier, each served on a port of its own, over a ledger that certifies at once."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import issuer_rig
+import verifier_rig
+from playwright.sync_api import Browser
+from store_rig import Rig
+from visiting import Size, Visit, serve, server_socket, visiting
+
+from chain.codec import encode
+from identity import issuer_keys
+from identity.api.issuer.offers import Offer
+from identity.api.issuer.part import issuer_part
+from identity.api.verifier.checking import Judge
+from identity.api.verifier.ledger import Issuers
+from identity.api.verifier.part import verifier_part
+from identity.api.verifier.status_lists import StatusLists
+from identity.api.verifier.verifier import Realm
+from identity.api.wallet.part import SITE, wallet_part
+from identity.pb import identity_pb2 as pb
+from identity.relying_rules import relying_party_key
+from membership.pb import membership_pb2
+from membership.state import organisation_key
+from service.shell import shell_part
+from sim.instant_ledger import InstantLedger
+
+ATTRIBUTES = sorted(f"natural-person/{name}" for name in ("age_over_18", "birthdate", "family_name", "given_name"))
+
+
+class LivingRig(Rig):
+    """A rig whose clock is this machine's, as the browser's is."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "clock_ms":
+            return int(time.time() * 1000)
+        return super().__getattribute__(name)
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with server_socket() as (_, bound):
+        return int(bound)
+
+
+@dataclass
+class World:
+    """All three, with what a test changes."""
+
+    issuer: issuer_rig.Office
+    verifier: verifier_rig.Office
+    wallet_origin: str
+    ledger: InstantLedger
+    record: pb.RelyingPartyRecord
+
+    def offer(self, **options: Any) -> Offer:
+        made = issuer_rig.claims()
+        seeded = made.claims | {"pairwise_seed": "A" * 43}
+        claims = replace(made, claims=seeded, disclosable=(*made.disclosable, ("pairwise_seed",)))
+        return self.issuer.offer(**({"claims": claims, "copies": 30} | options))
+
+    def ask(self, query: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """The bank asks."""
+        body = {"purpose": verifier_rig.LOGIN, "query": query, "response_mode": "direct_post.jwt"} | more
+        response = httpx.post(f"{self.verifier.origin}/v1/verifications", json=body, headers=self.headers, timeout=30)
+        assert response.status_code == 201, response.text
+        return dict(response.json())
+
+    def result(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """What the bank is told."""
+        response = httpx.get(f"{self.verifier.origin}/v1/verifications/{asked['id']}", headers=self.headers, timeout=30)
+        return dict(response.json())
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.verifier.bank_key}"}
+
+    def register(self, record: pb.RelyingPartyRecord | None = None, *, receipt: bytes | None = None) -> None:
+        """What the verifier's requests carry as the bank's registration."""
+        if record is not None:
+            self.ledger.append([], {relying_party_key(verifier_rig.BANK): encode(record)})
+        proof = receipt or self.receipt(self.ledger)
+        for place, purpose in self.verifier.directory.purposes.items():
+            if place[0] == verifier_rig.BANK:
+                self.verifier.directory.purposes[place] = replace(purpose, receipt=proof)
+
+    @staticmethod
+    def receipt(ledger: InstantLedger) -> bytes:
+        keys = sorted([relying_party_key(verifier_rig.BANK), organisation_key(verifier_rig.BANK)])
+        return ledger.receipt([], keys)
+
+    @contextmanager
+    def visit(
+        self, browser: Browser, size: Size = "phone", language: str = "zh-CN", theme: str = "light"
+    ) -> Iterator[Visit]:
+        """A phone with an empty wallet."""
+        with visiting(browser, self.wallet_origin, size=size, language=language, theme=theme) as visit:
+            visit.expect("left the machine: http://(localhost|127.0.0.1):")
+            yield visit
+
+
+def registration(keys: list[bytes], **changes: Any) -> pb.RelyingPartyRecord:
+    """The bank's, as two officers made it."""
+    now_ms = int(time.time() * 1000)
+    purpose = pb.RelyingPurpose(
+        number=verifier_rig.LOGIN,
+        name_zh="开立账户",
+        name_en="Opening an account",
+        legal_basis="反洗钱法第二十九条",
+        attributes=changes.pop("attributes", ATTRIBUTES),
+        status_age_s_max=600,
+        per_second_max=100,
+    )
+    terms = pb.RelyingTerms(
+        purposes=[purpose], keys=sorted(keys), valid_from_ms=now_ms - 60_000, valid_to_ms=now_ms + 86_400_000
+    )
+    record = pb.RelyingPartyRecord(
+        registrar="registrar", status=pb.PERSON_STATUS_ACTIVE, since_ms=now_ms - 60_000, version=1, terms=terms
+    )
+    for name, value in changes.items():
+        setattr(record, name, value)
+    return record
+
+
+def instant(record: pb.RelyingPartyRecord, names: tuple[str, ...] = ("a", "b", "c", "d")) -> InstantLedger:
+    """A network that knows the bank, some seconds ago."""
+    ledger = InstantLedger(names, int(time.time() * 1000) - 60_000)  # type: ignore[arg-type]  # a number of milliseconds
+    organisation = membership_pb2.OrganisationRecord(
+        id=verifier_rig.BANK,
+        name_zh="第一银行",
+        name_en="Bank One",
+        status=membership_pb2.ORGANISATION_STATUS_ACTIVE,
+        quota_operations_s=10,
+    )
+    ledger.append(
+        [],
+        {
+            relying_party_key(verifier_rig.BANK): encode(record),
+            organisation_key(verifier_rig.BANK): encode(organisation),
+        },
+    )
+    return ledger
+
+
+@contextmanager
+def world(folder: Path) -> Iterator[World]:
+    """Serve all three."""
+    ports = {name: free_port() for name in ("issuer", "verifier", "wallet")}
+    origins = {name: f"http://localhost:{port}" for name, port in ports.items()}
+    rigs = [LivingRig(folder / name, None) for name in ("issuer", "verifier")]
+    for rig in rigs:
+        rig.folder.mkdir(parents=True)
+    with ExitStack() as stack:
+        for rig in rigs:
+            stack.callback(rig.close)
+        issuer = issuer_rig.Office(rigs[0], origins["issuer"])
+        verifier = verifier_rig.Office(rigs[1], origin=origins["verifier"])
+        trust = issuer_keys.Trust([issuer.anchor])
+
+        async def fetch(uri: str) -> str:
+            async with httpx.AsyncClient() as web:
+                return (await web.get(uri)).text
+
+        judge = Judge(trust, Issuers(verifier.states), StatusLists(fetch, lambda: verifier.now_s))
+        verifier.verifier = replace(verifier.verifier, realm=Realm(verifier.directory, verifier.recorder, judge))
+        record = registration([verifier.keys.current(verifier.now_s).public_key])
+        ledger = instant(record)
+        issuing = issuer_part(
+            issuer.store, issuer.keys, origins["issuer"], source=issuer.ledger, anchor=issuer.ledger, now=rigs[0].now
+        )
+        stack.enter_context(serve([issuing], "issuer", ports["issuer"]))
+        stack.enter_context(serve([verifier_part(verifier.verifier, verifier.states)], "verifier", ports["verifier"]))
+        parts = [shell_part(SITE), wallet_part(ledger.genesis_bytes, ledger.genesis.network, origins["wallet"])]
+        stack.enter_context(serve(parts, "citizen", ports["wallet"]))
+        made = World(issuer, verifier, origins["wallet"], ledger, record)
+        made.register()
+        yield made
