@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from chain.checkpoint import Checkpoint, ClosingCheckpoint
 from chain.codec import encode
 from chain.errors import LedgerError
 from chain.memory import MemoryDatabase
@@ -91,9 +92,9 @@ class Session:
         return (await self.receipts([transaction.id]))[transaction.id][0]
 
     def _receipt(self, inclusions: Any, states: Any, height: int) -> bytes:
-        closings = [closing for closing in self._shop.closings if closing[0] <= height]
-        since = [closing for height_, closing in closings if height_ > self._shop.known_height]
-        return make(inclusions, states, self._shop.ledger.certificates[height], since)
+        certified = self._shop.ledger.certificates[height]
+        first, end = self.trust.epoch, Checkpoint.decode(certified.checkpoint).epoch
+        return make(inclusions, states, certified, self._shop.closings[first - 1 : end - 1])
 
     def _hear(self) -> None:
         self.asked += 1
@@ -111,14 +112,11 @@ class Door:
 class FoodLedger:
     """People, places and products are recorded; `record` captures what they do."""
 
-    known_height = 0
-    """Closing checkpoints up to there are known to the session."""
-
     def __init__(self, folder: Path, *, port: int = 0, now_ms: int = 0) -> None:
         self.start_ms = (now_ms or time.time_ns() // 1_000_000) - 48 * HOUR_MS
         self.ledger = CertifiedLedger(MemoryDatabase(), block_ms=1_000, time_ms=Millis(self.start_ms - HOUR_MS))
         self.leaves: list[tuple[SignedTransaction, bytes]] = []
-        self.closings: list[tuple[int, Any]] = []
+        self.closings: list[ClosingCheckpoint] = []
         self.kept_events: dict[bytes, tuple[bytes, bytes]] = {}
         self.secrets = 0
         settings = StoreSettings(
@@ -175,6 +173,9 @@ class FoodLedger:
         """A block, in which all of these take effect, and the index with it."""
         execution = self.ledger.append(*transactions)
         self.ledger.block_ms = 1_000
+        if execution.next_set is not None:
+            certified = self.ledger.certificates[execution.block.height]
+            self.closings.append(ClosingCheckpoint(certified, execution.next_set.encode()))
         with self.engine.begin() as connection:
             for transaction, entry in zip(transactions, execution.entries, strict=True):
                 decoded = ledger_pb2.Entry.FromString(entry)
@@ -205,6 +206,11 @@ class FoodLedger:
         """An empty block of now, so that what is proven is recent."""
         self.advance(time.time_ns() // 1_000_000 - 2_000)
         self.run()
+
+    def replace_validator(self, organisation: str) -> ClosingCheckpoint:
+        """Close the epoch by exchanging a validator."""
+        self.run(*self.ledger.replace_validator(organisation, 1)[:3])  # the fourth vote would come too late
+        return self.closings[-1]
 
     # ------------------------------------------------------------ what happens
 
