@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The service of food records with its traders and regulators signed in, over the ledger's own rules in memory."""
 
+import base64
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -38,7 +39,9 @@ from service.store.engine import make_engine
 from tests.rig import NETWORK, START_MS, code_of, signer, transaction
 from tests.trace_rig import REGULATOR, TRADERS, TraceRig, gln
 from traceability.api.context import TRACE_SITE, TraceContext
+from traceability.api.kept import find_owner, load_events
 from traceability.api.regulator.part import regulator_part
+from traceability.api.tables import FoodCaptured
 from traceability.api.trace_index import FoodTables
 from traceability.api.trace_index import metadata as food_metadata
 from traceability.api.trader.part import trader_part
@@ -200,6 +203,11 @@ class At:
         assert options.status_code == 200, options.text
         return await self.browser.post(f"/acts/{act_id}/verify", {"credential": self.device.get(options.json())})
 
+    async def sign_again(self, act_id: str) -> httpx.Response:
+        """Ask once more for what was signed."""
+        shown = self.desk.to_sign.find(self.desk.office, self.browser.officer(), act_id).shown
+        return await self.browser.post(f"/acts/{act_id}/options", {"shown": shown})
+
     async def act_of(self, record_id: str) -> str:
         """The act of a record, as its page offers it."""
         page = await self.get(f"/trade/sign/{record_id}")
@@ -242,6 +250,21 @@ class TradeRig(Desk):
         grant = membership_pb2.KeyGrant(key=pb_of(key), purposes=purposes)
         self.ledger.grant(organisation, membership_pb2.AddKey(key=grant), key)
         return who
+
+    def whole(self, name: str) -> dict[str, Any]:
+        """The one event of a participant that is kept, whole."""
+        with self.store.read() as session:
+            owner = find_owner(self.store, session, TRADERS[name][0])
+            assert owner is not None
+            ids = session.scalars(select(FoodCaptured.id)).all()
+            (found,) = load_events(session, owner, ids).values()
+            return found.event
+
+    def digest(self, content: bytes) -> str:
+        return sha256(content).hex()
+
+    def text(self, content: bytes) -> str:
+        return base64.b64encode(content).decode()
 
     def key_of(self, who: At) -> Signer:
         with self.store.read() as session:

@@ -1,12 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """The regulator's pages as a part of the service of food records: `regulator_part(context)`."""
 
+from pathlib import Path
+
+from fastapi import FastAPI
+
 from service.app import Part
+from service.pages import add_templates
 from traceability.api.context import TraceContext
+from traceability.api.regulator.drill_pages import drill_router
+from traceability.api.regulator.ground import FoodOffice
+from traceability.api.regulator.list_pages import list_router
+from traceability.api.regulator.pages import dashboard_router
 from traceability.api.regulator.problems import KINDS
+from traceability.api.regulator.recall_pages import recall_router
+
+add_templates(Path(__file__).parent / "templates")
 
 
 def regulator_part(context: TraceContext) -> Part:
-    """The regulator's pages."""
-    del context
-    return Part("food-office", problems=KINDS)
+    """The regulator's pages; sign-in and acts stand beside them.
+
+    Args:
+        context: The service's.
+
+    Returns:
+        The part; `app.state.food_office` is the `FoodOffice`.
+    """
+
+    async def start(app: FastAPI) -> None:
+        app.state.food_office = FoodOffice(context, context.door.session)
+
+    routers = [dashboard_router(), recall_router(), drill_router(), list_router()]
+    return Part("food-office", routers, start=start, problems=KINDS)

@@ -7,6 +7,7 @@ from service.language import add_messages
 from service.problems import ProblemKind
 
 add_messages(Path(__file__).parent / "messages")
+add_messages(Path(__file__).parents[1] / "shopper" / "messages")  # kinds of complaints
 
 NOT_REGULATOR = ProblemKind("food-office.not-regulator", 403)
 UNKNOWN = ProblemKind("food-office.unknown", 404)

@@ -183,12 +183,12 @@ def _add_forms(router: APIRouter) -> None:
     @router.post(PATH + "/record/{name}")
     async def record(name: str, request: Request, present: Here) -> Response:
         step = _step(name)
-        form = await request.form(max_files=1)
-        entry = entry_of(form, step, present.trader.own.gln, desk_of(request).context.now())
-        draft = form.get("draft", "")
-        if not isinstance(draft, str) or DRAFT.fullmatch(draft) is None:
-            draft = str(uuid.uuid4())
-        raw = await picture_of(form)
+        async with request.form(max_files=1) as form:
+            entry = entry_of(form, step, present.trader.own.gln, desk_of(request).context.now())
+            draft = form.get("draft", "")
+            if not isinstance(draft, str) or DRAFT.fullmatch(draft) is None:
+                draft = str(uuid.uuid4())
+            raw = await picture_of(form)
         photo = await run_in_threadpool(remake, raw) if raw else b""
         signing = signing_of(request, present)
         try:

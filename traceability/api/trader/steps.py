@@ -328,6 +328,8 @@ class _Making:
             self._faults.add("partner", Wrong.PARTNER)
         if entry.carrier.strip() and not party_of(entry.carrier):
             self._faults.add("carrier", Wrong.CARRIER)
+        elif entry.step is Step.SHIP and entry.carrier.strip():
+            event["zx:carrier"] = f"{STEM}417/{party_of(entry.carrier)}"
         source, destination = (entry.actor, partner) if entry.step is Step.SHIP else (partner, entry.actor)
         event["sourceList"] = [{"type": "possessing_party", "source": f"{STEM}417/{source}"}]
         event["destinationList"] = [{"type": "possessing_party", "destination": f"{STEM}417/{destination}"}]
