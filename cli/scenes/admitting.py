@@ -11,7 +11,7 @@ from chain.ed25519 import Ed25519Signer
 from chain.errors import Refused
 from chain.signing import TransactionSigner
 from chain.transaction import Operation
-from chain.types import quorum, sha256
+from chain.types import Network, quorum, sha256
 from cli.scenes.stage import Stage
 from client.session import Session
 from membership.pb import membership_pb2
@@ -39,8 +39,12 @@ class Office:
 
 def office(session: Session, name: str, name_zh: str, name_en: str, *roles: str) -> Office:
     """An organisation of a scene."""
-    seed = sha256(b"an organisation of a scene\x00" + name.encode() + b"\x00" + session.network)
-    return Office(name, name_zh, name_en, roles, Ed25519Signer(seed))
+    return Office(name, name_zh, name_en, roles, Ed25519Signer(office_seed(session.network, name)))
+
+
+def office_seed(network: Network, name: str) -> bytes:
+    """The secret of an organisation's key in scenes; 32 bytes."""
+    return sha256(b"an organisation of a scene\x00" + name.encode() + b"\x00" + network)
 
 
 async def admit(stage: Stage, session: Session, offices: Sequence[Office]) -> None:

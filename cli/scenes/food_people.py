@@ -41,9 +41,9 @@ class FoodPeople:
     traders: Mapping[str, Ed25519Signer]
 
 
-def trader_signer(network: Network, gln: str) -> Ed25519Signer:
-    """The key of a participant of a scene."""
-    return Ed25519Signer(sha256(b"a trader of a scene\x00" + gln.encode() + b"\x00" + network))
+def trader_seed(network: Network, gln: str) -> bytes:
+    """The secret of a participant's key in scenes; 32 bytes."""
+    return sha256(b"a trader of a scene\x00" + gln.encode() + b"\x00" + network)
 
 
 async def admit_food_people(stage: Stage, session: Session, glns: Sequence[str] | None = None) -> FoodPeople:
@@ -58,7 +58,7 @@ async def admit_food_people(stage: Stage, session: Session, glns: Sequence[str] 
     service = office(session, "food-records", "食品追溯服务", "Food Records Service")
     await admit(stage, session, [regulator, service])
     wanted = [one for one in season_people.participants() if glns is None or one.gln in glns]
-    traders = {one.gln: trader_signer(session.network, one.gln) for one in wanted}
+    traders = {one.gln: Ed25519Signer(trader_seed(session.network, one.gln)) for one in wanted}
     known: set[bytes] = set()
     for some in _parts([participant_key(one.gln) for one in wanted], REQUEST_COUNT_MAX):
         known |= {state.key for state in await session.read_many(some) if state.value is not None}

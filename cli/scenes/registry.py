@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from cli.language import t
-from cli.scenes import credit, identity, ledger, services
+from cli.scenes import credit, identity, ledger, services, trace
 from cli.scenes.stage import Stage
 
 
@@ -36,6 +36,7 @@ def scenes() -> dict[str, Scene]:
         "ledger": Scene("ledger", t("scene.ledger.title"), ledger.play, ledger.summary),
         "identity": Scene("identity", t("scene.identity.title"), identity.play, identity.summary),
         "credit": Scene("credit", t("scene.credit.title"), credit.play, credit.summary),
+        "trace": Scene("trace", t("scene.trace.title"), trace.play, trace.summary, check=services.check_built),
         "services": Scene(
             "services", t("scene.services.title"), services.play, services.summary, check=services.check_built
         ),
