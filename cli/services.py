@@ -76,7 +76,7 @@ def _trace(ground: Ground, address: Address) -> Sequence[Part]:
 
 
 def _verifier(ground: Ground, address: Address) -> Sequence[Part]:
-    from cli.verifier import verifier_parts  # noqa: PLC0415 - a command about the store needs no network
+    from cli.verifier import verifier_parts  # noqa: PLC0415 - needs the built pages
 
     return verifier_parts(ground, address)
 

@@ -14,8 +14,9 @@ from identity.api.verifier.checking import Judge
 from identity.api.verifier.directory import LedgerDirectory
 from identity.api.verifier.ledger import Issuers, LedgerStates
 from identity.api.verifier.outbound import Outbound
-from identity.api.verifier.part import verifier_part
+from identity.api.verifier.part import SITE, verifier_part
 from identity.api.verifier.recording import HttpKeeper, SlotRecorder, submitting
+from identity.api.verifier.sandbox import make_sandbox
 from identity.api.verifier.status_lists import StatusLists
 from identity.api.verifier.verifier import Realm, Verifier
 from identity.cards.authority import InvalidCardCertificate
@@ -28,6 +29,7 @@ from service.errors import ConfigError
 from service.nodes import read_network
 from service.serve import Ground
 from service.settings import Address, VerifierSettings
+from service.shell import shell_part
 from service.sign_in.door import Door
 from service.store.key_encryption import load_passphrase
 from service.store.replays import unix_ms
@@ -58,6 +60,7 @@ def verifier_parts(ground: Ground, address: Address) -> Sequence[Part]:
         return unix_ms() // 1000
 
     recorder = _recorder(ground, door, states, outbound)
+    sandbox = make_sandbox(states, now_s) if settings.sandbox else None
     chains = [_chain(path) for path in settings.card_chains]
     verifier = Verifier(
         ground.store,
@@ -68,7 +71,7 @@ def verifier_parts(ground: Ground, address: Address) -> Sequence[Part]:
             recorder,
             Judge(trust_of(settings), Issuers(states), StatusLists(fetch_list, now_s)),
         ),
-        None,
+        None if sandbox is None else sandbox.realm,
         CardTrust(chains, fetch_crl, states, now_s) if chains else None,
         outbound,
         settings.keep_days,
@@ -86,7 +89,8 @@ def verifier_parts(ground: Ground, address: Address) -> Sequence[Part]:
         await door.close()
 
     is_behind_proxy = settings.client_certificates and bool(ground.settings.http.proxies)
-    return [verifier_part(verifier, states, is_behind_proxy=is_behind_proxy, start=start, stop=stop)]
+    part = verifier_part(verifier, states, sandbox=sandbox, is_behind_proxy=is_behind_proxy, start=start, stop=stop)
+    return [shell_part(SITE), part]
 
 
 def _recorder(ground: Ground, door: Door, states: LedgerStates, outbound: Outbound) -> SlotRecorder | None:

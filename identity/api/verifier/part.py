@@ -2,6 +2,7 @@
 """The verifier as a part of a service: `[verifier_part(verifier, states), ...]`."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 from starlette.responses import Response
@@ -10,12 +11,20 @@ from chain.strict_json import canonical
 from identity.api.verifier.api import caller_of, verifications_router
 from identity.api.verifier.direct_api import Scanned, cards_router, direct_router
 from identity.api.verifier.ledger import States
+from identity.api.verifier.oidc_api import MACHINE_PATHS, oidc_router
 from identity.api.verifier.problems import KINDS
+from identity.api.verifier.sandbox import Sandbox
+from identity.api.verifier.sandbox_api import sandbox_router
 from identity.api.verifier.upkeep import Upkeep
 from identity.api.verifier.verifier import Verifier
 from identity.api.verifier.wallet_api import BODY_BYTES_MAX, MACHINE_PATH, wallet_router
 from service.app import Hook, Part
+from service.pages import Site, add_templates
 
+add_templates(Path(__file__).parent / "templates")
+
+SITE = Site("verifier.title", home="/", scripts=("htmx.js",))
+"""The page of a log-in is the only one."""
 API_PATH = "/v1/"
 """Programs of relying parties are no browsers: no origin, no form token, no cookie."""
 API_BODY_BYTES_MAX = 512 * 1024
@@ -26,6 +35,7 @@ def verifier_part(
     verifier: Verifier,
     states: States,
     *,
+    sandbox: Sandbox | None = None,
     is_behind_proxy: bool = False,
     start: Hook | None = None,
     stop: Hook | None = None,
@@ -35,6 +45,7 @@ def verifier_part(
     Args:
         verifier: The service.
         states: Reads the ledger.
+        sandbox: Made-up people; None: none.
         is_behind_proxy: Whether the proxy says which client certificate it saw.
         start: What must be open first, such as the way to the ledger.
         stop: Closes it again.
@@ -64,6 +75,8 @@ def verifier_part(
             cards_router(lambda: verifier, caller),
             direct_router(lambda: verifier, caller, states, Scanned()),
             wallet_router(lambda: verifier),
+            oidc_router(lambda: verifier, SITE, is_behind_proxy=is_behind_proxy),
+            *([] if sandbox is None else [sandbox_router(lambda: verifier, sandbox, caller)]),
             _keys_router(verifier),
         ],
         start=begin,
@@ -71,7 +84,7 @@ def verifier_part(
         checks={"upkeep": is_well},
         problems=KINDS,
         body_limits=limits,
-        machine_paths=[MACHINE_PATH, API_PATH],
+        machine_paths=[MACHINE_PATH, API_PATH, *MACHINE_PATHS],
         open_paths=[MACHINE_PATH, "/.well-known/"],  # a wallet may be a page of another origin; the interface never is
     )
 
