@@ -4,6 +4,7 @@
 Only `client.trust` makes these; whoever holds one need not ask where it came from.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chain.checkpoint import CertifiedCheckpoint, Checkpoint, ClosingCheckpoint
@@ -124,6 +125,18 @@ class ProvenState:
     def receipt(self) -> bytes:
         """Bytes of a `Receipt` for this key alone; whoever has genesis can check it."""
         return make([], [self.proof], self.certification.certified, self.certification.closings)
+
+
+def receipt_of(states: Sequence[ProvenState]) -> bytes:
+    """Bytes of one `Receipt` for all of these keys.
+
+    Args:
+        states: At least one, read together: at one checkpoint.
+    """
+    certification = states[0].certification
+    assert all(state.certification is certification for state in states), "states that were read together"
+    proofs = [state.proof for state in sorted(states, key=lambda state: state.key)]
+    return make([], proofs, certification.certified, certification.closings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from chain.pb import ledger_pb2
 from chain.receipt import CLOCK_SKEW_MS_MAX
 from chain.transaction import Operation, SignedTransaction
 from client import submission
+from client.answers import receipt_of
 from client.connection import Endpoint
 from client.errors import TransportError
 from client.follow import Cursor
@@ -101,6 +102,8 @@ async def test_read_returns_proven_value_and_proven_absence() -> None:
         present, absent = await session.read_many([b"test/a", b"test/b"])
         assert (present.value, absent.value) == (b"1", None)
         assert receipt.verify(absent.receipt(), fake.genesis).states[0].value is None
+        together = receipt.verify(receipt_of([absent, present]), fake.genesis)
+        assert [(state.key, state.value) for state in together.states] == [(b"test/a", b"1"), (b"test/b", None)]
 
 
 async def test_session_follows_epochs_and_its_receipts_lead_from_genesis() -> None:

@@ -89,5 +89,5 @@ def _purpose(
         status_age_s_max=found.status_age_s_max or None,
         per_second_max=found.per_second_max,
         valid_to_ms=record.terms.valid_to_ms,
-        receipt=proven.receipts[relying_party_key(relying_party)],
+        receipt=proven.together,  # who it is, and what it may ask: a wallet shows both
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from chain.signing import Scheme, Signer
+from client.answers import receipt_of
 from client.session import Session
 from membership.pb.membership_pb2 import PURPOSE_ATTEST
 from membership.state import load_key, load_organisation, organisation_key, signer_key
@@ -28,12 +29,14 @@ class Proven:
         time_ms: That block's time.
         values: By state key; None: proven absent.
         receipts: By state key, bytes of a `Receipt`.
+        together: Bytes of one `Receipt` for all of the keys.
     """
 
     height: int
     time_ms: int
     values: Mapping[bytes, bytes | None]
     receipts: Mapping[bytes, bytes]
+    together: bytes = b""
 
 
 class States(Protocol):
@@ -64,6 +67,7 @@ class LedgerStates:
             checkpoint.time_ms,
             {state.key: state.value for state in states},
             {state.key: state.receipt() for state in states},
+            receipt_of(states),
         )
 
 
