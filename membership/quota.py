@@ -22,8 +22,9 @@ BURST_S = 2
 
 _WEIGHTS = {"membership.ReportEvidence": 50, "membership.Propose": 100, "membership.Approve": 100}
 """What costs every validator pairings, in operations of the ordinary kind (about 0.05 ms)."""
-_WEIGHT_BYTES = {"traceability.RecordEvent": 50}
-"""What writes the more the longer it is: so many bytes weigh one operation. An event of one line has 200."""
+_WEIGHT_BYTES = {"traceability.RecordEvent": 50, "identity.RecordAccesses": 104}
+"""What writes the more the longer it is: so many bytes weigh one operation. An event of one line has 200; an access
+entry, which is one write, has 104."""
 _MILLI = 1000
 
 

@@ -3,12 +3,15 @@
 
 import pytest
 
+from chain.codec import encode
 from chain.transaction import Operation
 from chain.types import Millis
+from identity.access_rules import BATCH_SIZES
 from membership.parameters import PARAMETERS
 from membership.pb import membership_pb2 as pb
 from membership.quota import Bucket, Delayed, Granted, charged_organisation, full, rate_of, take, weight
 from membership.state import load_organisation
+from tests.access_rig import batch, entry
 from tests.rig import Rig, four, genesis, organisation, signer
 
 RATE = 100
@@ -60,6 +63,12 @@ def test_operations_that_cost_pairings_weigh_more() -> None:
     assert weight([Operation.make("identity.Attest", bytes(900))] * 7) == 7
     assert weight([Operation.make("membership.ReportEvidence", b"")]) >= 50
     assert weight([Operation.make(f"membership.{name}", b"") for name in ("Propose", "AddKey")]) > 100
+
+
+def test_batch_of_access_entries_weighs_as_much_as_it_writes() -> None:
+    for size in BATCH_SIZES:
+        entries = batch(*(entry(i) for i in range(size)))
+        assert weight([Operation.make("identity.RecordAccesses", encode(entries))]) == size + 1
 
 
 def test_event_that_names_many_goods_weighs_more_than_one_that_names_few() -> None:
