@@ -27,6 +27,7 @@ from service.problems import KINDS  # noqa: E402 - likewise
 from service.settings import Settings  # noqa: E402 - likewise
 from service.sign_in.kinds import SIGN_IN_KINDS  # noqa: E402 - likewise
 from traceability.api.problems import KINDS as FOOD_KINDS  # noqa: E402 - likewise
+from traceability.api.shopper.problems import KINDS as SHOPPER_KINDS  # noqa: E402 - likewise
 
 HEAD = """# Codes of the services
 
@@ -54,6 +55,7 @@ def codes() -> str:
             *LEGAL_KINDS,
             *EXPLORER_KINDS,
             *FOOD_KINDS,
+            *SHOPPER_KINDS,
             *SIGN_IN_KINDS,
             *TAGGING_KINDS,
             *VERIFIER_KINDS,

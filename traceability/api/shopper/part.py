@@ -19,7 +19,6 @@ from client.errors import TransportError
 from service.anchors import organisation_of, put_anchor, read_anchor
 from service.app import Part
 from service.errors import ConfigError, StorageError
-from service.language import add_messages
 from service.pages import add_templates
 from service.static_files import static_files
 from traceability.api.context import TraceContext
@@ -35,7 +34,6 @@ from traceability.api.shopper.scans import Scans
 from traceability.api.shopper.voices import Voices
 
 add_templates(Path(__file__).parent / "templates")
-add_messages(Path(__file__).parent / "messages")
 
 FORGET_S: Final = 3_600.0
 ANCHOR_S: Final = 86_400.0
