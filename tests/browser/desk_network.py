@@ -226,8 +226,18 @@ def served_desk(
     folder: Path,
     more: Callable[[Store], Sequence[Part]] = lambda _: (),
     issuer: str = "https://issuer.example.org",
+    *,
+    has_key: bool = False,
 ) -> Iterator[ServedDesk]:
-    """Serve the desk on a fresh store; credentials that it offers are fetched from an issuer."""
+    """Serve the desk on a fresh store.
+
+    Args:
+        network: Where registrations stand.
+        folder: For the store.
+        more: Parts beside the desk's own.
+        issuer: Where the credentials that it offers are fetched.
+        has_key: Whether the desk has a key of its own, which stops cards and writes accesses, here each second.
+    """
     settings = StoreSettings(folder=str(folder / "data"), keys=str(folder / "keys"), allow_plain=True)
     store = open_store(settings, {})
     home = network.devnet.home
@@ -243,7 +253,12 @@ def served_desk(
     parts = [
         *staffed_parts(store, unknown, DESK_SITE, ledger),
         Part("place", start=start),
-        desk_part(store, tagger=NetworkTagger(network)),
+        desk_part(
+            store,
+            tagger=NetworkTagger(network),
+            service_key=network.signer(REGISTRAR) if has_key else None,
+            access_tick_ms=1_000,
+        ),
         offers_part(issuer),
         *more(store),
     ]

@@ -2,17 +2,21 @@
 """A card in real browsers on a real network: made, bound, handed over, stopped by telephone, replaced, revoked."""
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
-from desk_network import REGISTRAR, Network, ServedDesk, running_network, served_desk
+from desk_network import REGISTRAR, Network, ServedDesk, in_thread, running_network, served_desk
 from playwright.sync_api import Browser, expect
 from sqlalchemy import select
-from test_desk import enrol, sign
+from test_desk import enrol, revoke, sign
 from visiting import Visit
 
+from chain import receipt
 from cli.scenes.residents import residents
+from identity import access
+from identity.access import Access, AccessList, slot_of_claim
 from identity.api.desk import stock
 from identity.api.desk.cards_making import Letter
 from identity.api.desk.cards_part import cards_part
@@ -20,6 +24,7 @@ from identity.api.desk.cards_shop import trial_shop
 from identity.api.desk.cards_tables import Card
 from identity.api.desk.cards_workshop import EMULATED, Counter, EmulatedTray, PcscReaders
 from identity.cards.emulator import EmulatedCard
+from identity.pb.access_pb2 import AccessOpening
 from service.app import Part
 from service.sign_in.roles import Role
 from service.store import Store
@@ -30,6 +35,8 @@ pytestmark = pytest.mark.network
 
 PERSON = next(residents(1, 41))
 OWN_PIN = "864209"
+LOOKS_S_MAX = 60.0
+"""One look of a person goes to the ledger in each second here; a busy machine takes its time."""
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +56,11 @@ def desk(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             for who in ("a" * 32, "b" * 32):
                 stock.enter_figure(store, session, who, count_id, 5, unix_ms())
 
-        async def start(app: object) -> None:
-            state = app.state  # type: ignore[attr-defined]  # a framework's
-            state.desk = replace(state.desk, service_key=network.signer(REGISTRAR))
-
         trial = trial_shop(folder / "tray", bytes(32), unix_ms())
         shop = replace(trial, counter=Counter([EmulatedTray(folder / "tray"), PcscReaders()]))
-        return [cards_part(shop), Part("own-key", start=start)]
+        return [cards_part(shop)]
 
-    with served_desk(network, folder, more) as made:
+    with served_desk(network, folder, more, has_key=True) as made:
         yield made
 
 
@@ -121,7 +124,9 @@ def handed_over(seen: Visit, desk: ServedDesk, card: str, name: str = "", reader
     seen.page.locator(f"form[action='{card}/suspend']").wait_for(state="attached")
 
 
-def test_card_is_made_handed_over_stopped_by_telephone_replaced_and_revoked(browser: Browser, desk: ServedDesk) -> None:
+def test_card_is_made_handed_over_stopped_by_telephone_replaced_revoked_and_its_holder_recovered(
+    browser: Browser, desk: ServedDesk, network: Network
+) -> None:
     chip = EmulatedCard()  # for the second card, in a reader of a real pcscd; the first one lies in the desk's tray
     with (
         desk.officer(browser, Role.CLERK, "Zhang Min", language="zh-CN") as clerk,
@@ -187,11 +192,68 @@ def test_card_is_made_handed_over_stopped_by_telephone_replaced_and_revoked(brow
         act(approver, new, "revoke")
         expect(approver.page.locator(".badge").first).to_contain_text("Revoked")
         look(approver, "revoked")
+        recovered(clerk, approver, person)
+        assert len(proven_looks(clerk, person, network)) > 3, "each look is the person's own, proven by genesis alone"
+        revoke(approver, PERSON)
 
 
-def test_stock_companies_mandates_and_batches_in_both_languages_and_sizes(browser: Browser, desk: ServedDesk) -> None:
+def recovered(clerk: Visit, approver: Visit, person: str) -> None:
+    """The holder comes in without any key: a card is made, two officers sign one transaction."""
+    clerk.open(f"{person}/cards")
+    clerk.page.locator("main form button").click()
+    clerk.page.wait_for_url("**/cards/*")
+    made(clerk, clerk.page.url.removeprefix(clerk.origin))
+    clerk.open(person)
+    clerk.page.locator("details:has(form[action$='/recover']) > summary").click()
+    clerk.page.locator("form[action$='/recover'] button").click()
+    clerk.page.wait_for_url("**/cases/*")
+    case = clerk.page.url.removeprefix(clerk.origin)
+    look(clerk, "recovery")
+    clerk.page.locator(f"form[action='{case}/joint'] button").click()
+    clerk.page.locator("main form[data-ceremony]").wait_for()
+    look(clerk, "recovery-sign")
+    clerk.page.locator("main form[data-ceremony] button").click()
+    clerk.page.locator("main form[data-ceremony]").wait_for(state="detached")
+    look(clerk, "recovery-waits")
+    approver.open(case)
+    look(approver, "recovery-sign")
+    approver.page.locator("main form[data-ceremony] button").click()
+    expect(approver.page.locator(".badge").first).to_contain_text("Done")
+    look(approver, "recovery-done")
+
+
+def proven_looks(seen: Visit, person: str, network: Network) -> Sequence[Access]:
+    """What the person verifies of their list of accesses, from their export and a receipt of any node."""
+    deadline = time.monotonic() + LOOKS_S_MAX
+    while True:
+        exported = seen.page.request.get(f"{seen.origin}{person}/export").json()
+        (own,) = exported["access_lists"]
+        if len(own["openings"]) == len(exported["accesses"]):
+            break
+        assert time.monotonic() < deadline, "looks wait for their slots"
+        time.sleep(1)
+    first = slot_of_claim(own["first_slot"])
+    openings = tuple(AccessOpening.FromString(bytes.fromhex(one)) for one in own["openings"])
+    shown = AccessList(first, openings)
+
+    async def report() -> bytes:
+        async with network.session() as session:
+            states = await session.read_many(shown.state_keys())
+            found = states[0].certification
+            proof = receipt.make([], [one.proof for one in states], found.certified, found.closings)
+            return shown.report(proof)
+
+    verified = access.verify(in_thread(report), first, network.devnet.home.genesis_path.read_bytes())
+    assert all(one.content is not None and one.content.organisation == REGISTRAR for one in verified.accesses)
+    return verified.accesses
+
+
+def test_stock_companies_mandates_batches_and_erasure_in_both_languages_and_sizes(
+    browser: Browser, desk: ServedDesk
+) -> None:
     with (
         desk.officer(browser, Role.SUPERVISOR, "Luo Jing", language="en") as supervisor,
+        desk.officer(browser, Role.SUPERVISOR, "Xu Bo", size="tablet", language="zh-CN") as second,
         desk.officer(browser, Role.CLERK, "Pan Hui", size="tablet", language="zh-CN") as clerk,
     ):
         supervisor.open("/stock")
@@ -224,3 +286,14 @@ def test_stock_companies_mandates_and_batches_in_both_languages_and_sizes(browse
         act(clerk, company, "propose")
         expect(clerk.page.locator(".badge").first).to_contain_text("已提出")
         look(clerk, "company")
+        look_up(supervisor)
+        look(supervisor, "person-revoked")
+        supervisor.page.locator("details:has(form[action$='/erase']) > summary").click()
+        supervisor.page.locator("form[action$='/erase'] button").click()
+        supervisor.page.wait_for_url("**/erasures")
+        look(supervisor, "erasure-asked")
+        second.open("/erasures")
+        look(second, "erasure-asked")
+        second.page.locator("form[action$='/confirm'] button").click()
+        second.page.locator("form[action$='/confirm']").wait_for(state="detached")
+        look(second, "erasure-confirmed")

@@ -140,7 +140,7 @@ async def hand_out(store: Store, read: Read, first_slot: str) -> Handed:
     raise Exhausted
 
 
-async def tell(store: Store, read: Read, slot: bytes, content: bytes, salt: bytes) -> None:
+async def tell(store: Store, read: Read, slot: bytes, content: bytes, salt: bytes) -> str:
     """Keep what an entry says, once it stands on the ledger and commits to just that.
 
     Args:
@@ -149,6 +149,9 @@ async def tell(store: Store, read: Read, slot: bytes, content: bytes, salt: byte
         slot: The entry's.
         content: Bytes of `AccessContent`.
         salt: The entry's.
+
+    Returns:
+        Id of the row that opens the slot.
 
     Raises:
         UnknownList: No list here has this slot, or the entry there commits to something else.
@@ -161,10 +164,10 @@ async def tell(store: Store, read: Read, slot: bytes, content: bytes, salt: byte
         raise UnknownList
     if identity_pb2.AccessRecord.FromString(raw).content != content_commitment(content, salt):
         raise UnknownList
-    await run_in_threadpool(_keep, store, slot, content, salt)
+    return await run_in_threadpool(_keep, store, slot, content, salt)
 
 
-def _keep(store: Store, slot: bytes, content: bytes, salt: bytes) -> None:
+def _keep(store: Store, slot: bytes, content: bytes, salt: bytes) -> str:
     with store.write() as session:
         row = session.scalar(
             select(AccessOpeningRow).where(AccessOpeningRow.slot_digest == _digest(store, slot)).with_for_update()
@@ -176,6 +179,7 @@ def _keep(store: Store, slot: bytes, content: bytes, salt: bytes) -> None:
         opening = access_pb2.AccessOpening.FromString(bytes.fromhex(text))
         opening.content, opening.content_salt = content, salt
         store.people.seal(session, row, AccessOpeningRow.opening, opening.SerializeToString(deterministic=True).hex())
+        return row.id
 
 
 def _head_at(store: Store, digest: bytes) -> Head:

@@ -2,7 +2,8 @@
 """All that the desk keeps of a person, as a document for that person.
 
 Also what joins them to the ledger: the registration's id, salts and receipts, with which anybody can check offline that
-the ledger commits to exactly these data. Entries of looks that concern an investigation appear once they may be seen.
+the ledger commits to exactly these data, and what opens the person's lists of accesses there. Entries of looks that
+concern an investigation appear once they may be seen.
 """
 
 import base64
@@ -10,6 +11,8 @@ from typing import Any
 
 from sqlalchemy import select
 
+from identity.access import claim_of_slot
+from identity.api.accesses.reading import opened
 from identity.api.desk import images, persons
 from identity.api.desk.base import DeskContext
 from identity.api.desk.cases import receipt_of
@@ -34,6 +37,7 @@ def export(desk: DeskContext, organisation: str, person_id: str) -> dict[str, An
         visible = (DeskAccess.person_id == person_id) & (DeskAccess.visible_after_ms <= desk.now())
         accesses = session.scalars(select(DeskAccess).where(visible).order_by(DeskAccess.number)).all()
         notices = session.scalars(select(DeskNotice).where(DeskNotice.person_id == person_id)).all()
+        lists = opened(session, desk.store, person_id)
         pictures = {kind: images.load(desk, session, person_id, kind) for kind in ImageKind}
         return {
             "format": FORMAT,
@@ -68,6 +72,13 @@ def export(desk: DeskContext, organisation: str, person_id: str) -> dict[str, An
                     "reason": entry.reason,
                 }
                 for entry in accesses
+            ],
+            "access_lists": [
+                {
+                    "first_slot": claim_of_slot(one.first_slot),
+                    "openings": [opening.SerializeToString(deterministic=True).hex() for opening in one.openings],
+                }
+                for one in lists
             ],
             "notices": [{"at_ms": notice.at_ms, "kind": notice.kind} for notice in notices],
             "pictures": {kind: _text(content) for kind, content in pictures.items() if content is not None},

@@ -115,7 +115,7 @@ def note_access(
         reason=reason,
         look_up_id=look_up_id,
         visible_after_ms=now_ms + (HIDDEN_MS if reason is Reason.INVESTIGATION else 0),
-        slot=None,
+        opening_id=None,
     )
     session.add(entry)
     session.flush()

@@ -9,6 +9,7 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI
 
 from chain.signing import TransactionSigner
+from identity.api.desk.access_ticks import TICK_MS
 from identity.api.desk.base import DeskContext, Ledger, Tagger
 from identity.api.desk.case_pages import case_router
 from identity.api.desk.enrol_pages import enrol_router
@@ -19,7 +20,7 @@ from identity.api.desk.look_up_pages import look_up_router
 from identity.api.desk.person_pages import person_router
 from identity.api.desk.problems import KINDS
 from identity.api.desk.recovery_pages import recovery_router
-from identity.api.desk.upkeep import keep_up
+from identity.api.desk.upkeep import keep_up, keep_writing
 from service.app import Part
 from service.pages import Site, add_templates
 from service.settings import RetentionSettings
@@ -49,6 +50,7 @@ def desk_part(
     now: Callable[[], int] = unix_ms,
     site: Site = DESK_SITE,
     keeps_up: bool = True,
+    access_tick_ms: int = TICK_MS,
 ) -> Part:
     """The issuance desk.
 
@@ -62,6 +64,7 @@ def desk_part(
         site: Name and navigation.
         keeps_up: Whether the service follows acts and keeps to the retention settings by itself (`upkeep`); a test that
             takes each step itself says no.
+        access_tick_ms: How often looks at people go to their lists on the ledger; shorter in tests alone.
 
     Returns:
         The part; `app.state.desk` is the `DeskContext`.
@@ -74,6 +77,7 @@ def desk_part(
         app.state.desk = DeskContext(store, site, way, tagger, service_key, kept, now)
         if keeps_up:
             rounds.append(asyncio.create_task(keep_up(app.state.desk)))
+            rounds.append(asyncio.create_task(keep_writing(app.state.desk, access_tick_ms)))
 
     async def stop(_app: FastAPI) -> None:
         for task in rounds:

@@ -145,7 +145,7 @@ class DeskLookUp(Base):
 class DeskAccess(PersonalRow):
     """Somebody looked at a person's data: what the citizen is shown. `number` counts up for each person.
 
-    `slot` is the place on the ledger that it was written to; NULL as long as it was not.
+    `opening_id` is the row that opens its slot on the ledger (`identity.api.accesses`); NULL as long as it has none.
     """
 
     __tablename__ = "desk_access"
@@ -158,9 +158,33 @@ class DeskAccess(PersonalRow):
     reason: Mapped[str] = mapped_column(String(32))
     look_up_id: Mapped[str] = mapped_column(String(ID_CHARACTERS))
     visible_after_ms: Mapped[int] = mapped_column(BigInteger)
-    slot: Mapped[bytes | None] = mapped_column(LargeBinary(32), nullable=True)
+    opening_id: Mapped[str | None] = mapped_column(String(ID_CHARACTERS), nullable=True, index=True)
 
     __table_args__ = (UniqueConstraint("person_id", "number"),)
+
+
+class DeskAccessEntry(PersonalRow):
+    """An access on its way into a slot of the person's list; one for each person at a time. Sealed values are hex."""
+
+    __tablename__ = "desk_access_entry"
+
+    access_id: Mapped[str] = mapped_column(ForeignKey("desk_access.id", ondelete="CASCADE"), unique=True)
+    slot: Mapped[bytes | None] = sealed()
+    content: Mapped[bytes | None] = sealed()
+    salt: Mapped[bytes | None] = sealed()
+
+
+class DeskAccessBatch(Base):
+    """The batch of entries that is on its way, as it was signed; there is one at most.
+
+    It holds commitments and decoys, nothing personal.
+    """
+
+    __tablename__ = "desk_access_batch"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    entries: Mapped[bytes] = mapped_column(LargeBinary)
+    signed: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class DeskNotice(PersonalRow):

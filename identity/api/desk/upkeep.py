@@ -8,9 +8,12 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, true
 from starlette.concurrency import run_in_threadpool
 
+from client.errors import TransportError
+from identity.api.accesses.reading import forget_contents
+from identity.api.desk.access_ticks import tick
 from identity.api.desk.base import DAY_MS, HOUR_MS, DeskContext
 from identity.api.desk.cards_replacing import AGAIN_MS, stop_all
 from identity.api.desk.erasing import due, erase
@@ -44,6 +47,22 @@ async def keep_up(desk: DeskContext) -> None:
         except Exception as error:  # noqa: BLE001 - the outermost loop: one round that fails must not end the others
             log.warning("desk.round-failed", reason=type(error).__name__)
         await asyncio.sleep(ROUND_MS / 1000)
+
+
+async def keep_writing(desk: DeskContext, every_ms: int) -> None:
+    """Send accesses to the ledger at each full span of the clock, until cancelled; what fails is sent again."""
+    last = desk.now() // every_ms
+    while True:
+        await asyncio.sleep(min(ROUND_MS, every_ms) / 1000)
+        if desk.now() // every_ms == last:
+            continue
+        last = desk.now() // every_ms
+        try:
+            await tick(desk)
+        except TransportError as error:
+            log.warning("desk.accesses-wait", code=error.code)
+        except Exception:
+            log.exception("desk.tick-broke")  # a defect of one tick must not end all of them unnoticed
 
 
 def tidy(desk: DeskContext) -> dict[str, int]:
@@ -98,10 +117,16 @@ def _images(desk: DeskContext) -> int:
 
 
 def _accesses(desk: DeskContext) -> int:
-    """Access entries keep their numbers, so that the citizen sees how many older ones were deleted by their time."""
+    """Access entries keep their numbers, so that the citizen sees how many older ones were deleted by their time.
+
+    Those that wait for their slot are kept.
+    """
     before_ms = desk.now() - desk.retention.access_days * DAY_MS
     with desk.store.write() as session:
-        old = session.scalars(select(DeskAccess.id).where(DeskAccess.at_ms < before_ms).limit(BATCH)).all()
+        is_over = DeskAccess.opening_id.is_not(None) if desk.service_key else true()
+        wanted = select(DeskAccess.id, DeskAccess.opening_id).where(DeskAccess.at_ms < before_ms, is_over)
+        old = {row.id: row.opening_id for row in session.execute(wanted.limit(BATCH))}
+        forget_contents(session, desk.store, [one for one in old.values() if one])
         session.execute(delete(DeskAccess).where(DeskAccess.id.in_(old)))
         session.execute(delete(DeskLookUp).where(DeskLookUp.at_ms < before_ms))
     return len(old)
