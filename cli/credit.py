@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cli.issuer import opened_keys
+from cli.staff_cards import staff_cards
 from cli.staffing import office_ledger
 from credit.api.desk_pages import CREDIT_SITE
 from credit.api.ledger import FollowedLedger
@@ -37,4 +38,4 @@ def credit_parts(ground: Ground, address: Address) -> Sequence[Part]:
         service_key=ledger.cosigners[0] if ledger.cosigners else None,
         issuing=opened_keys(settings.issuing).keys if settings.issuing.folder else None,
     )
-    return [*staffed_parts(ground.store, address, CREDIT_SITE, ledger), part]
+    return [*staffed_parts(ground.store, address, CREDIT_SITE, ledger, cards=staff_cards(settings.staff)), part]

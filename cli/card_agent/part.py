@@ -223,8 +223,8 @@ def _show(request: Request, agent: CardAgent, question: Question, problem: Probl
         shown = act.operations[:OPERATIONS_SHOWN_MAX]
         context |= {
             "act": act,
-            "sentences": [describe(DESCRIBERS, language, one.type, one.body) for one in shown],
-            "details": [json.dumps(show_operation(one), ensure_ascii=False, indent=2) for one in shown],
+            "sentences": [_visible(describe(DESCRIBERS, language, one.type, one.body)) for one in shown],
+            "details": [_visible(json.dumps(show_operation(one), ensure_ascii=False, indent=2)) for one in shown],
             "further": len(act.operations) - len(shown),
             "until": moment(act.expires_at_ms),
         }
@@ -233,3 +233,8 @@ def _show(request: Request, agent: CardAgent, question: Question, problem: Probl
     response = render(request, "card-agent/window.html", site=SITE, status=status, problem=view, **context)
     response.headers["cache-control"] = "no-store"
     return response
+
+
+def _visible(text: str) -> str:
+    """A text without characters that show nothing, turn the direction or hide others: they stand as their numbers."""
+    return "".join(one if one.isprintable() or one == "\n" else f"\\u{ord(one):04x}" for one in text)

@@ -408,6 +408,23 @@ async def test_forged_form_to_the_window_signs_nothing(machine: Machine) -> None
     assert (await machine.outcome(question))["state"] == "waiting"
 
 
+async def test_text_that_turns_its_direction_does_not_hide_what_is_signed(machine: Machine) -> None:
+    endpoint = membership_pb2.SetEndpoint(endpoint=membership_pb2.Endpoint(address="\u202egpj.exe\u200b:1"))
+    operation = Operation.make("membership.SetEndpoint", endpoint.SerializeToString())
+    made = build([operation], [_Blank(Signer(Scheme.P256, machine.key()))], Millis(NOW_MS + 60_000), bytes(16), NETWORK)
+    page = await machine.window().get(f"/window/{await machine.ask(machine.act(made))}")
+    assert "\u202e" not in page.text
+    assert "\\u202e" in page.text
+
+
+async def test_markup_in_an_operation_is_shown_as_the_text_that_it_is(machine: Machine) -> None:
+    operation = Operation.make("<script>alert(1)</script>", b"{{ 7*7 }}")
+    made = build([operation], [_Blank(Signer(Scheme.P256, machine.key()))], Millis(NOW_MS + 60_000), bytes(16), NETWORK)
+    page = await machine.window().get(f"/window/{await machine.ask(machine.act(made))}")
+    assert "<script>alert" not in page.text
+    assert "&lt;script&gt;alert(1)" in page.text
+
+
 async def test_window_can_be_framed_by_nobody_and_is_kept_by_no_cache(machine: Machine) -> None:
     answer = await machine.window().get(f"/window/{await machine.ask()}")
     assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]

@@ -2,6 +2,7 @@
 """Staff cards: what they do for whoever works with a service, and what becomes of attacks on them."""
 
 import secrets
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from staff_card_rig import (
     AGENT,
     Holder,
     administrator,
+    authority,
     card_desk,
     ceremony,
     colleague,
@@ -25,9 +27,14 @@ from chain.signing import Scheme
 from chain.transaction import SignedTransaction, verify_signatures
 from chain.types import sha256
 from cli.card_agent.agent import CardAgent
+from cli.commands.card_agent import agent
+from cli.errors import UsageError
+from cli.staff_cards import staff_cards as read_cards
 from identity.cards.objects import Slot
+from service.errors import ConfigError
 from service.problems import Problem
-from service.sign_in import people
+from service.settings import StaffSettings
+from service.sign_in import cards, challenges, people
 from service.sign_in.acts import REGISTRATION, Acts
 from service.sign_in.card_message import CardMessage, CardPurpose
 from service.sign_in.cards import CLOCK_MS_MAX
@@ -35,6 +42,7 @@ from service.sign_in.challenges import LIFETIME_MS
 from service.sign_in.key_request import KeyRequest, registration
 from service.sign_in.ledger import officer_key_text, parse_officer_key
 from service.sign_in.people import first_link
+from service.sign_in.roles import Role
 from service.sign_in.sessions import AGE_MS_MAX, IDLE_MS_MAX
 from service.sign_in.tables import PASSKEY, Passkey
 from service.store.engine import make_engine
@@ -241,6 +249,56 @@ async def test_foreign_nonce_and_a_nonce_of_another_browser_are_refused(lone: De
         assert answer.json()["code"] == "sign-in.challenge"
 
 
+async def test_session_fixation_leaves_the_planted_cookie_worthless(lone: Desk) -> None:
+    _, holder = await administrator(lone)
+    browser, planted = lone.browser(), "A" * 43
+    browser.web.cookies.set(lone.office.session_cookie, planted)
+    assert (await ceremony(browser, "/sign-in", holder)).status_code == 200
+    thief = lone.browser()
+    thief.web.cookies.set(lone.office.session_cookie, planted)
+    assert not await thief.is_in()
+
+
+async def test_link_that_a_card_has_used_is_good_for_no_second_card_or_passkey(lone: Desk) -> None:
+    link = first_link(lone.office, "Li Wei", "civil-affairs")
+    await joined(lone, link)
+    token = link.partition("#")[2]
+    again = await ceremony(lone.browser(), "/join", new_holder(lone), token=token, name="Card")
+    assert again.json()["code"] == "invitation.invalid"
+    assert (await lone.browser().join(link, Authenticator())).json()["code"] == "invitation.invalid"
+
+
+@pytest.mark.parametrize(
+    "target", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
+)
+async def test_open_redirect_after_sign_in_by_card_stays_here(lone: Desk, target: str) -> None:
+    _, holder = await administrator(lone)
+    assert (await ceremony(lone.browser(), "/sign-in", holder, next=target)).json() == {"next": "/passkeys"}
+
+
+async def test_enumeration_of_cards_learns_no_difference(lone: Desk) -> None:
+    _, holder = await administrator(lone)
+    stranger = new_holder(lone)
+    answers = []
+    for who, change in ((stranger, {}), (holder, {"signature": "11" * 64}), (holder, {"sign": "02" + "11" * 32})):
+        browser = lone.browser()
+        said = {**who.answer(await options(browser)), **change}
+        answer = await browser.post("/sign-in/card/verify", {"card": said})
+        answers.append((answer.status_code, answer.json()["code"], answer.json()["detail"]))
+    assert len(set(answers)) == 1
+
+
+def test_flood_of_challenges_for_cards_pushes_out_its_own(lone: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(challenges, "CHALLENGES_MAX", 3)
+    with lone.store.write() as session:
+        kept = challenges.issue(session, "desk", challenges.Purpose.CARD_CONFIRM, b"b" * 32, lone.office.now())
+    for _ in range(5):
+        cards.ask_to_sign_in(lone.office, b"a" * 32)
+    with lone.store.write() as session:
+        purpose = challenges.Purpose.CARD_CONFIRM
+        assert challenges.take(session, "desk", purpose, b"b" * 32, kept, lone.office.now()).challenge == kept
+
+
 async def test_expired_challenge_is_refused(lone: Desk) -> None:
     _, holder = await administrator(lone)
     browser = lone.browser()
@@ -338,7 +396,7 @@ async def test_removed_card_neither_signs_in_nor_signs_and_its_sessions_end(desk
 
 async def test_two_people_with_one_card_are_refused(desk: Desk) -> None:
     boss, holder = await administrator(desk)
-    link = people.invite(desk.office, boss.officer(), "Zhang Min", "civil-affairs", people.Role.CLERK)
+    link = people.invite(desk.office, boss.officer(), "Zhang Min", "civil-affairs", Role.CLERK)
     token = link.partition("#")[2]
     answer = await ceremony(desk.browser(), "/join", holder, token=token, name="The same card")
     assert answer.json()["code"] == "card.unfit"
@@ -417,3 +475,41 @@ def test_statement_begins_with_words_that_no_other_signature_begins_with() -> No
     assert message.possession().startswith(b"zhixin/staff-card-possession/1\x00{")
     with pytest.raises(AssertionError):
         CardMessage(CardPurpose.SIGN_IN, "https://a.example", bytes(32), 1, b"\x02" * 33, b"\x03" * 33).possession()
+
+
+# ---------------------------------------------------------------- settings and commands
+
+
+def test_settings_name_an_authority_and_an_agent_of_this_machine_or_are_refused(tmp_path: Path) -> None:
+    chain = tmp_path / "chain.pem"
+    assert read_cards(StaffSettings()) is None
+    for settings, complaint in (
+        (StaffSettings(card_chain=str(chain)), "can't be read"),
+        (StaffSettings(card_chain=str(chain), card_agent="https://evil.example"), "staff.card_agent"),
+        (StaffSettings(card_chain=str(chain), card_agent="http://127.0.0.1:8820/x"), "staff.card_agent"),
+    ):
+        with pytest.raises(ConfigError, match=complaint):
+            read_cards(settings)
+    chain.write_bytes(b"no chain")
+    with pytest.raises(ConfigError, match="two certificates"):
+        read_cards(StaffSettings(card_chain=str(chain)))
+    chain.write_bytes(authority().chain_pem)
+    found = read_cards(StaffSettings(card_chain=str(chain)))
+    assert found is not None
+    assert found.agent == AGENT
+
+
+@pytest.mark.parametrize(
+    "text", ["", "card:", "02" * 33 + "0", "card:04" + "00" * 32, "CARD:02" + "00" * 32, "zz" * 33]
+)
+def test_text_that_is_no_officers_key_is_none(text: str) -> None:
+    assert parse_officer_key(text) is None
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://a.example/", "https://a.example:443", "http://a.example", "a.example", "https://A.example", "null"],
+)
+def test_command_takes_no_origin_that_browsers_do_not_send_or_anybody_could_forge(origin: str) -> None:
+    with pytest.raises(UsageError):
+        agent([origin])
