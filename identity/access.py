@@ -81,12 +81,12 @@ class Handed:
     """The free slot of a list, for one entry.
 
     Attributes:
-        slot: For the writer.
+        slot: For the writer; whoever else learns of it before it is written could take it.
         next_slot: Stays with whoever keeps the list.
         next_salt: Likewise.
     """
 
-    slot: bytes
+    slot: bytes = field(repr=False)
     next_slot: bytes = field(repr=False)
     next_salt: bytes = field(repr=False)
 

@@ -95,7 +95,7 @@ def confirm_relying_party(context: Context, message: pb.ConfirmRelyingParty) -> 
 
     Raises:
         Refused: No other officer who confirms signs, nothing or something else is proposed, its validity is over, or
-            the organisation or registration has changed hands.
+            the organisation is suspended.
     """
     officer = acting_officer(context, pb.DUTY_CONFIRM)
     _check_organisation(context, message.organisation)
@@ -103,15 +103,15 @@ def confirm_relying_party(context: Context, message: pb.ConfirmRelyingParty) -> 
     check_confirming(context, proposal, officer, message.digest)
     _check_valid(context, proposal.terms)
     before = load_relying_party(context.read, message.organisation)
-    if before is not None and before.status in LIVING and before.registrar != officer.organisation:
-        raise Refused("another registrar keeps this relying party", "identity.unknown-party")
     record = pb.RelyingPartyRecord() if before is None else before
+    if record.status in LIVING:
+        assert record.registrar == officer.organisation, "one proposal stands at a time, and only the keeper proposes"
+    else:
+        record.status, record.since_ms = pb.PERSON_STATUS_ACTIVE, context.block.time_ms
+        record.ClearField("reason")
     record.registrar = officer.organisation
     record.version += 1
     record.terms.CopyFrom(proposal.terms)
-    if record.status not in LIVING:
-        record.status, record.since_ms = pb.PERSON_STATUS_ACTIVE, context.block.time_ms
-        record.ClearField("reason")
     context.delete(relying_proposal_key(message.organisation))
     context.write(relying_party_key(message.organisation), encode(record))
 

@@ -253,14 +253,12 @@ def test_another_registrar_touches_neither_registration_nor_its_status(rig: Iden
     assert rig.code("sue@p256", status(pb.STATUS_REVOKED)) == "identity.unknown-party"
 
 
-def test_registration_that_another_registrar_got_first_is_not_confirmed(rig: IdentityRig) -> None:
-    registered(rig)
-    assert rig.code("bob@webauthn", status(pb.STATUS_REVOKED)) == ""
+def test_while_one_registrar_proposes_no_other_does(rig: IdentityRig) -> None:
     assert rig.code("sue@p256", propose()) == ""
-    rig.state[relying_party_key(BANK)] = pb.RelyingPartyRecord(
-        registrar="org-r", status=pb.PERSON_STATUS_ACTIVE, version=2, terms=terms()
-    ).SerializeToString()
-    assert rig.code("tom@p256", confirm(rig)) == "identity.unknown-party"
+    assert rig.code("ann@p256", propose()) == "identity.proposal-open"
+    assert rig.code("tom@p256", confirm(rig)) == ""
+    assert record(rig).registrar == "org-s"
+    assert rig.code("ann@p256", propose()) == "identity.unknown-party"
 
 
 @pytest.mark.parametrize(
