@@ -12,12 +12,11 @@ import httpx
 from fastapi import APIRouter
 from PIL import Image
 from sign_in_rig import ADDRESS, GENEROUS, Authenticator, Browser, Desk
-from sqlalchemy import select
 from store_rig import Rig
 
 from chain.errors import InvalidSignature, Refused
 from chain.pb import ledger_pb2
-from chain.signing import Scheme, Signer, TransactionSigner
+from chain.signing import TransactionSigner
 from chain.transaction import SignedTransaction, verify_signatures
 from chain.types import Network
 from cli.scenes.residents import Resident, residents
@@ -38,7 +37,7 @@ from service.sign_in.office import Office
 from service.sign_in.part import sign_in_part
 from service.sign_in.people import first_link, invite
 from service.sign_in.roles import Role
-from service.sign_in.tables import Passkey
+from service.sign_in.staff_cards import StaffCards
 from tests.identity_rig import IdentityRig, number
 from tests.rig import NETWORK, START_MS, code_of, signer, transaction
 
@@ -199,17 +198,14 @@ class DeskRig(Desk):
         return At(browser, device, self)
 
     def appoint(self, browser: Browser, duties: list[int], person: str) -> None:
-        with self.store.read() as session:
-            query = select(Passkey.public_key).where(Passkey.id == browser.officer().passkey_id)
-            public_key = session.scalar(query)
-        assert public_key is not None
-        key = ledger_pb2.Signer(scheme=ledger_pb2.Scheme.ValueType(Scheme.WEBAUTHN_ES256), public_key=public_key)
+        own = browser.officer().signer
+        key = ledger_pb2.Signer(scheme=ledger_pb2.Scheme.ValueType(own.scheme), public_key=own.public_key)
         purposes = [membership_pb2.PURPOSE_SUBMIT, membership_pb2.PURPOSE_ATTEST]
         grant = membership_pb2.KeyGrant(key=key, purposes=purposes)
         officer = pb.AppointOfficer(
             key=key, officer=number(person), duties=[pb.Duty.ValueType(duty) for duty in duties]
         )
-        signers = [signer(f"{REGISTRAR}:govern"), Signer(Scheme.WEBAUTHN_ES256, public_key)]
+        signers = [signer(f"{REGISTRAR}:govern"), own]
         self.ledger.salt += 1
         added = transaction(
             [membership_pb2.AddKey(key=grant), officer], signers, self.ledger.time_ms + 10_000, self.ledger.salt
@@ -228,11 +224,11 @@ class DeskRig(Desk):
 
 @asynccontextmanager
 async def desk_rig(
-    rig: Rig, *, tags: bool = True, service_key: TransactionSigner | None = None
+    rig: Rig, *, tags: bool = True, service_key: TransactionSigner | None = None, cards: StaffCards | None = None
 ) -> AsyncIterator[DeskRig]:
     rig.clock_ms = START_MS + 86_400_000 * 1_100
     store = rig.open(rig.settings())
-    office = Office.of(store, ADDRESS, rig.now)
+    office = Office.of(store, ADDRESS, rig.now, cards=cards)
     ledger = RuledLedger(rig)
     tagger = KnownTagger(ledger)
     acts = Acts(ledger)  # type: ignore[arg-type]  # its answers stand in for proven ones
