@@ -129,7 +129,7 @@ def withdraw_relying_party(context: Context, message: pb.WithdrawRelyingParty) -
 
 
 def set_relying_party_status(context: Context, message: pb.SetRelyingPartyStatus) -> None:
-    """Suspend, reinstate or end a registration. One write.
+    """Suspend, reinstate or end a registration; what is proposed ends with it. One write, or two.
 
     Raises:
         Refused: No officer signs who may, another registrar keeps it, or the present status does not allow it.
@@ -154,6 +154,8 @@ def set_relying_party_status(context: Context, message: pb.SetRelyingPartyStatus
         case pb.STATUS_REVOKED:
             record.status, record.reason = pb.PERSON_STATUS_REVOKED, message.reason
             record.ClearField("terms")
+            if load_relying_proposal(context.read, message.organisation) is not None:
+                context.delete(relying_proposal_key(message.organisation))
         case _:
             raise Refused("the status is not known", "identity.unknown-status")
     record.since_ms = context.block.time_ms

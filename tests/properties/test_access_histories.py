@@ -186,6 +186,8 @@ class History:
                 assert proposer[0] == owner
                 assert proposer[1] != person
                 self.versions[message.organisation] += 1
+            case pb.SetRelyingPartyStatus(status=pb.STATUS_REVOKED):
+                self.proposed.pop(message.organisation, None)
 
     def account_batch(self, transaction: SignedTransaction, message: pb.RecordAccesses) -> None:
         assert len(message.entries) in BATCH_SIZES

@@ -307,6 +307,14 @@ def test_suspended_one_keeps_its_suspension_through_a_change_of_terms(rig: Ident
     assert (changed.status, changed.reason, changed.version) == (pb.PERSON_STATUS_SUSPENDED, REASON, 2)
 
 
+def test_what_was_proposed_ends_with_the_registration(rig: IdentityRig) -> None:
+    registered(rig)
+    assert rig.code("ann@p256", propose(terms(purpose(2)))) == ""
+    seen = confirm(rig)
+    assert rig.code("bob@webauthn", status(pb.STATUS_REVOKED)) == ""
+    assert rig.code("bob@webauthn", seen) == "identity.nothing-proposed"
+
+
 def test_ended_one_shows_no_terms_and_can_be_registered_anew_by_another(rig: IdentityRig) -> None:
     registered(rig)
     assert rig.code("bob@webauthn", status(pb.STATUS_REVOKED)) == ""
