@@ -78,7 +78,7 @@ class Served:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     made = Served(tmp_path_factory.mktemp("food"))
-    made.food.journey()
+    made.food.journey(readings=8, warm=True)
     with serve(made.parts, "trace", made.port):
         yield made
     made.food.close()
@@ -130,6 +130,7 @@ def test_label_decoded_from_its_picture_opens_the_page_which_the_phone_verifies(
         expect_state(page, "proved")
         assert page.url.endswith(f"/food/{SERIAL}")
         expect(page.locator("[data-step=events] [data-figure]")).to_have_text("8/8")
+        expect(page.locator(".alerts li")).to_have_count(1)
         assert not seen.is_wider_than_screen()
         seen.keep("shopper-journey")
         assert seen.axe() == []

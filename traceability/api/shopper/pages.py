@@ -211,4 +211,6 @@ def _curve(words: Wording, told: Told) -> Markup:
         return Markup("")
     low = words.degrees(min(one.low for one in told.readings))
     high = words.degrees(max(one.high for one in told.readings))
-    return curve(told.readings, told.limits, translate(words.language, "shopper.cold-picture", low=low, high=high))
+    label = translate(words.language, "shopper.cold-picture", low=low, high=high)
+    ends = words.moment(told.readings[0].from_ms), words.moment(told.readings[-1].from_ms)
+    return curve(told.readings, told.limits, label, ends)

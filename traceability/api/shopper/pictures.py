@@ -58,13 +58,16 @@ def route(stops: Sequence[Stop], label: str) -> Markup:
     return _drawing(drawn, _ROUTE_HEIGHT, label)
 
 
-def curve(readings: Sequence[Reading], limits: pb.TemperatureLimits | None, label: str) -> Markup:
+def curve(
+    readings: Sequence[Reading], limits: pb.TemperatureLimits | None, label: str, ends: tuple[str, str]
+) -> Markup:
     """Temperatures over time, with the band that is allowed; empty for fewer than two readings.
 
     Args:
         readings: By time.
         limits: Of the product, if it has any.
         label: What it is, for a screen reader; the figures stand in a table beside it.
+        ends: When it begins and ends, in words.
     """
     if len(readings) < 2:
         return Markup("")
@@ -100,6 +103,8 @@ def curve(readings: Sequence[Reading], limits: pb.TemperatureLimits | None, labe
                 drawn += Markup('<circle class="outside" cx="{:.1f}" cy="{:.1f}" r="3.5"/>').format(
                     x_of(one.from_ms), y_of(worst)
                 )
+    for x, anchor, words in ((_CHART_LEFT, "start", ends[0]), (WIDTH - 8, "end", ends[1])):
+        drawn += Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(x, _CHART_HEIGHT - 6, anchor, words)
     return _drawing(drawn, _CHART_HEIGHT, label)
 
 
