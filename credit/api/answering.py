@@ -123,7 +123,7 @@ def _attested(
     lines = [
         translate(
             language,
-            "credit.act-attest",
+            "credit-page.act-attest",
             name=name,
             what=class_name(catalogue.get(one.number), language),
             severity=translate(language, SEVERITY_KEYS[one.content.severity]),
@@ -132,15 +132,15 @@ def _attested(
         for one, name in list(zip(wanted, names, strict=True))[:SENTENCES_SHOWN]
     ]
     if len(wanted) > SENTENCES_SHOWN:
-        lines.append(translate(language, "credit.act-more", count=len(wanted) - SENTENCES_SHOWN))
+        lines.append(translate(language, "credit-page.act-more", count=len(wanted) - SENTENCES_SHOWN))
     return lines
 
 
 SEVERITY_KEYS: Final = {
-    "none": "credit.severity-none",
-    "minor": "credit.severity-minor",
-    "general": "credit.severity-general",
-    "serious": "credit.severity-serious",
+    "none": "credit-page.severity-none",
+    "minor": "credit-page.severity-minor",
+    "general": "credit-page.severity-general",
+    "serious": "credit-page.severity-serious",
 }
 
 
@@ -180,7 +180,11 @@ def answer_dispute(signing: Signing, request_id: str, verdict: str, content: Con
             message = pb.AnswerEvent(slot=event.slot, status=pb.EVENT_STATUS_CORRECTED, content=after.commitment)
         case _:
             raise Problem(CORRECTION)
-    keys = {"uphold": "credit.act-uphold", "withdraw": "credit.act-withdraw", "correct": "credit.act-correct"}
+    keys = {
+        "uphold": "credit-page.act-uphold",
+        "withdraw": "credit-page.act-withdraw",
+        "correct": "credit-page.act-correct",
+    }
     return _sign_answer(signing, row.id, event, after, message, keys[verdict], answer)
 
 
@@ -194,7 +198,7 @@ def answer_repair(signing: Signing, request_id: str, answer: str) -> str:
         row, _, event = _living(signing, session, request_id, REPAIR)
     standing(signing.context, event)
     message = pb.AnswerEvent(slot=event.slot, status=pb.EVENT_STATUS_REPAIRED)
-    return _sign_answer(signing, row.id, event, event, message, "credit.act-repair", answer)
+    return _sign_answer(signing, row.id, event, event, message, "credit-page.act-repair", answer)
 
 
 def check_pledge(signing: Signing, event_id: str, *, kept: bool) -> str:
@@ -210,7 +214,7 @@ def check_pledge(signing: Signing, event_id: str, *, kept: bool) -> str:
         raise Problem(NOT_NOW)
     status = pb.EVENT_STATUS_KEPT if kept else pb.EVENT_STATUS_BROKEN
     operations = [operation(pb.AnswerEvent(slot=event.slot, status=status))]
-    key = "credit.act-kept" if kept else "credit.act-broken"
+    key = "credit-page.act-kept" if kept else "credit-page.act-broken"
     return signing.prepare(operations, _words(context, key, event))
 
 
@@ -228,7 +232,7 @@ def withdraw_event(signing: Signing, request_id: str, answer: str) -> str:
         event = event_of(context, session, row.subject_id, row.event_id)[1]
     standing(context, event)
     message = pb.AnswerEvent(slot=event.slot, status=pb.EVENT_STATUS_WITHDRAWN)
-    return _sign_answer(signing, row.id, event, event, message, "credit.act-withdraw", answer)
+    return _sign_answer(signing, row.id, event, event, message, "credit-page.act-withdraw", answer)
 
 
 def decide_benefit(signing: Signing, request_id: str, *, grant: bool, why: str) -> str:
@@ -255,7 +259,7 @@ def decide_benefit(signing: Signing, request_id: str, *, grant: bool, why: str) 
             benefit=BENEFITS[words["purpose"]],
             commitment=commitment,
         )
-    key = "credit.act-grant" if grant else "credit.act-refuse"
+    key = "credit-page.act-grant" if grant else "credit-page.act-refuse"
     said = {language: [translate(language, key, grade=words["grade"])] for language in LANGUAGES}
     act_id = signing.prepare([operation(message)], said)
     with context.store.write() as session:

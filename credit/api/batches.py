@@ -146,7 +146,7 @@ def _sign(context: CreditContext, source: str, batch_id: str, signature: bytes) 
         if row is None or row.state != PREPARED:
             raise Problem(BATCH_OVER)
         row.state, row.transaction = SIGNED, made.raw
-        context.record(session, SYSTEM, "credit.batch-signed", batch_id)
+        context.record(session, SYSTEM, "credit-page.batch-signed", batch_id)
     return made
 
 

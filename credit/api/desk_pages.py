@@ -50,7 +50,7 @@ from service.sign_in.pages import show as show_page
 from service.sign_in.roles import Permission
 from service.sign_in.sessions import Officer
 
-CREDIT_SITE: Final = Site("credit.title", home="/", layout="workplace")
+CREDIT_SITE: Final = Site("credit-page.title", home="/", layout="workplace")
 LISTED_MAX: Final = 200
 
 Reader = Annotated[Officer, Depends(Require(Permission.READ_RECORDS))]
@@ -62,15 +62,15 @@ Short = Annotated[str, Form(max_length=subjects.NAME_CHARACTERS_MAX)]
 Day = Annotated[str, Form(max_length=10)]
 
 PLACES: Final[Sequence[tuple[str, str, Permission]]] = (
-    ("credit.place-home", "/", Permission.READ_RECORDS),
-    ("credit.place-attest", "/attest", Permission.ENROL),
-    ("credit.place-import", "/import", Permission.ENROL),
-    ("credit.place-requests", "/requests", Permission.READ_RECORDS),
-    ("credit.place-pledges", "/pledges", Permission.READ_RECORDS),
-    ("credit.place-logs", "/logs", Permission.ENROL),
-    ("credit.place-companies", "/companies", Permission.ADJUDICATE),
-    ("credit.place-draws", "/draws", Permission.ADJUDICATE),
-    ("credit.place-clients", "/clients", Permission.ADJUDICATE),
+    ("credit-page.place-home", "/", Permission.READ_RECORDS),
+    ("credit-page.place-attest", "/attest", Permission.ENROL),
+    ("credit-page.place-import", "/import", Permission.ENROL),
+    ("credit-page.place-requests", "/requests", Permission.READ_RECORDS),
+    ("credit-page.place-pledges", "/pledges", Permission.READ_RECORDS),
+    ("credit-page.place-logs", "/logs", Permission.ENROL),
+    ("credit-page.place-companies", "/companies", Permission.ADJUDICATE),
+    ("credit-page.place-draws", "/draws", Permission.ADJUDICATE),
+    ("credit-page.place-clients", "/clients", Permission.ADJUDICATE),
 )
 
 
@@ -259,7 +259,7 @@ def _add_attesting(router: APIRouter) -> None:
         done = await run_in_threadpool(import_events, signing_of(request, officer), raw)
         language = language_of(request)
         reasons = {kind.code: kind.title(language) for kind in KINDS}
-        reasons[FORM_FAULT] = translate(language, "credit.csv-line")
+        reasons[FORM_FAULT] = translate(language, "credit-page.csv-line")
         return show(request, officer, "import.html", done=done, reasons=reasons, columns=COLUMNS, rows_max=ROWS_MAX)
 
 

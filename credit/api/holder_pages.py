@@ -40,15 +40,15 @@ from service.problems import Problem
 from service.sign_in.pages import moment
 
 HOLDER_SITE: Final = Site(
-    "credit.title",
+    "credit-page.title",
     home="/me",
     places=(
-        Place("credit.place-score", "/me"),
-        Place("credit.place-pledge", "/me/pledge"),
-        Place("credit.place-readers", "/me/readers"),
+        Place("credit-page.place-score", "/me"),
+        Place("credit-page.place-pledge", "/me/pledge"),
+        Place("credit-page.place-readers", "/me/readers"),
     ),
 )
-OUTSIDE_SITE: Final = Site("credit.title", home="/me/sign-in")
+OUTSIDE_SITE: Final = Site("credit-page.title", home="/me/sign-in")
 REPORT_TYPE: Final = "application/octet-stream"
 
 Text = Annotated[str, Form(max_length=requests.WORDS_CHARACTERS_MAX)]

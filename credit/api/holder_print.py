@@ -28,23 +28,29 @@ def report_pdf(context: CreditContext, report: Report, name: str, language: Lang
     verified = report.verified
     at = moment(verified.checkpoint.time_ms)
     score, lines = score_view(context, report, language), lines_of(report, language)
-    made = Document(translate(language, "credit.print-title"), language, at)
-    made.heading(translate(language, "credit.print-title"))
+    made = Document(translate(language, "credit-page.print-title"), language, at)
+    made.heading(translate(language, "credit-page.print-title"))
     made.fields(
         [
-            (translate(language, "credit.name"), name),
-            (translate(language, "credit.print-at"), clock(language, at)),
-            (translate(language, "credit.points"), f"{score.points} / {score.most}"),
-            (translate(language, "credit.grade"), score.grade),
-            (translate(language, "credit.print-events"), str(len(lines))),
+            (translate(language, "credit-page.name"), name),
+            (translate(language, "credit-page.print-at"), clock(language, at)),
+            (translate(language, "credit-page.points"), f"{score.points} / {score.most}"),
+            (translate(language, "credit-page.grade"), score.grade),
+            (translate(language, "credit-page.print-events"), str(len(lines))),
         ]
     )
     made.paragraph(translate(language, CLAIM_KEY), bold=True)
-    made.heading(translate(language, "credit.history"), 2)
+    made.heading(translate(language, "credit-page.history"), 2)
     if lines:
         head = [
             translate(language, key)
-            for key in ("credit.what", "credit.source", "credit.severity", "credit.document", "credit.status")
+            for key in (
+                "credit-page.what",
+                "credit-page.source",
+                "credit-page.severity",
+                "credit-page.document",
+                "credit-page.status",
+            )
         ]
         rows = [
             [
@@ -58,28 +64,28 @@ def report_pdf(context: CreditContext, report: Report, name: str, language: Lang
         ]
         made.table(head, rows, [3, 2.2, 1.4, 1.6, 1.6])
     else:
-        made.paragraph(translate(language, "credit.no-events"))
+        made.paragraph(translate(language, "credit-page.no-events"))
     if score.lost:
-        made.heading(translate(language, "credit.why"), 2)
+        made.heading(translate(language, "credit-page.why"), 2)
         made.table(
-            [translate(language, "credit.what"), translate(language, "credit.points-lost")],
+            [translate(language, "credit-page.what"), translate(language, "credit-page.points-lost")],
             [[what, str(points)] for what, points in score.lost],
             [4, 1],
         )
     if score.ahead:
-        made.heading(translate(language, "credit.ahead"), 2)
+        made.heading(translate(language, "credit-page.ahead"), 2)
         for when, points, grade in score.ahead:
-            text = translate(language, "credit.ahead-line", day=when.isoformat(), points=points, grade=grade)
+            text = translate(language, "credit-page.ahead-line", day=when.isoformat(), points=points, grade=grade)
             made.paragraph(text)
-    made.heading(translate(language, "credit.print-proof"), 2)
+    made.heading(translate(language, "credit-page.print-proof"), 2)
     checkpoint = verified.checkpoint
     made.fields(
         [
-            (translate(language, "credit.print-height"), str(checkpoint.height)),
-            (translate(language, "credit.print-root"), checkpoint.state_root.hex()),
-            (translate(language, "credit.print-scorecard"), sha256(verified.scorecard or b"").hex()),
-            (translate(language, "credit.print-network"), context.ledger.network.hex()),
+            (translate(language, "credit-page.print-height"), str(checkpoint.height)),
+            (translate(language, "credit-page.print-root"), checkpoint.state_root.hex()),
+            (translate(language, "credit-page.print-scorecard"), sha256(verified.scorecard or b"").hex()),
+            (translate(language, "credit-page.print-network"), context.ledger.network.hex()),
         ]
     )
-    made.paragraph(translate(language, "credit.print-about"), small=True)
+    made.paragraph(translate(language, "credit-page.print-about"), small=True)
     return made.output(allow_missing=True)

@@ -24,7 +24,7 @@ COLUMNS: Final = ("number", "class", "severity", "occurred", "document", "due", 
 ROWS_MAX: Final = 2_400
 """Twenty acts to sign; more come through the interface, 300 events a signature."""
 FILE_BYTES_MAX: Final = 1024 * 1024
-FORM_FAULT: Final = "credit.csv-line"
+FORM_FAULT: Final = "credit-page.csv-line"
 
 
 @dataclass(frozen=True, slots=True)

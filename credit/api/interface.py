@@ -188,7 +188,7 @@ class ScorecardAnswer(BaseModel):
     receipt: str
 
 
-CLAIM_KEY: Final = "credit.claim"
+CLAIM_KEY: Final = "credit-page.claim"
 CLAIM: Final = "Nothing recorded in this log up to this checkpoint is left out."
 """What a report proves, in these words; not that a source recorded all that it knew."""
 

@@ -39,7 +39,7 @@ DRAW_AHEAD: Final = 5
 """Blocks until the seed: some seconds, and more than whoever announces can foresee."""
 DRAWS_SHOWN: Final = 50
 LEVELS: Final[Mapping[str, str]] = MappingProxyType(
-    {"A": "credit.level-a", "B": "credit.level-b", "C": "credit.level-c", "D": "credit.level-d"}
+    {"A": "credit-page.level-a", "B": "credit-page.level-b", "C": "credit-page.level-c", "D": "credit-page.level-d"}
 )
 
 

@@ -7,64 +7,68 @@ from typing import Final
 
 STATUS_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
-        "active": ("plain", "credit.status-active"),
-        "disputed": ("warn", "credit.status-disputed"),
-        "corrected": ("info", "credit.status-corrected"),
-        "repaired": ("good", "credit.status-repaired"),
-        "expired": ("plain", "credit.status-expired"),
-        "withdrawn": ("plain", "credit.status-withdrawn"),
-        "open": ("info", "credit.status-open"),
-        "kept": ("good", "credit.status-kept"),
-        "broken": ("warn", "credit.status-broken"),
+        "active": ("plain", "credit-page.status-active"),
+        "disputed": ("warn", "credit-page.status-disputed"),
+        "corrected": ("info", "credit-page.status-corrected"),
+        "repaired": ("good", "credit-page.status-repaired"),
+        "expired": ("plain", "credit-page.status-expired"),
+        "withdrawn": ("plain", "credit-page.status-withdrawn"),
+        "open": ("info", "credit-page.status-open"),
+        "kept": ("good", "credit-page.status-kept"),
+        "broken": ("warn", "credit-page.status-broken"),
     }
 )
 SEVERITY_KEYS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "none": "credit.severity-none",
-        "minor": "credit.severity-minor",
-        "general": "credit.severity-general",
-        "serious": "credit.severity-serious",
+        "none": "credit-page.severity-none",
+        "minor": "credit-page.severity-minor",
+        "general": "credit-page.severity-general",
+        "serious": "credit-page.severity-serious",
     }
 )
 REQUEST_KEYS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "dispute": "credit.request-dispute",
-        "repair": "credit.request-repair",
-        "pledge": "credit.request-pledge",
-        "benefit": "credit.request-benefit",
+        "dispute": "credit-page.request-dispute",
+        "repair": "credit-page.request-repair",
+        "pledge": "credit-page.request-pledge",
+        "benefit": "credit-page.request-benefit",
     }
 )
 REQUEST_STATE_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
-        "sending": ("info", "credit.state-sending"),
-        "open": ("info", "credit.state-open"),
-        "escalated": ("warn", "credit.state-escalated"),
-        "answered": ("good", "credit.state-answered"),
-        "declined": ("warn", "credit.state-declined"),
-        "failed": ("warn", "credit.state-failed"),
+        "sending": ("info", "credit-page.state-sending"),
+        "open": ("info", "credit-page.state-open"),
+        "escalated": ("warn", "credit-page.state-escalated"),
+        "answered": ("good", "credit-page.state-answered"),
+        "declined": ("warn", "credit-page.state-declined"),
+        "failed": ("warn", "credit-page.state-failed"),
     }
 )
 PURPOSE_KEYS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "trust-approval": "credit.purpose-trust-approval",
-        "deposit-waiver": "credit.purpose-deposit-waiver",
-        "tender": "credit.purpose-tender",
-        "attest": "credit.purpose-attest",
+        "trust-approval": "credit-page.purpose-trust-approval",
+        "deposit-waiver": "credit-page.purpose-deposit-waiver",
+        "tender": "credit-page.purpose-tender",
+        "attest": "credit-page.purpose-attest",
     }
 )
 WHAT_KEYS: Final[Mapping[str, str]] = MappingProxyType(
-    {"report": "credit.what-report", "grade": "credit.what-grade", "handle": "credit.what-handle"}
+    {"report": "credit-page.what-report", "grade": "credit-page.what-grade", "handle": "credit-page.what-handle"}
 )
 CONDITION_KEYS: Final[Mapping[str, str]] = MappingProxyType(
-    {"duty": "credit.condition-duty", "pledge": "credit.condition-pledge", "time": "credit.condition-time"}
+    {
+        "duty": "credit-page.condition-duty",
+        "pledge": "credit-page.condition-pledge",
+        "time": "credit-page.condition-time",
+    }
 )
 BATCH_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
-        "prepared": ("info", "credit.batch-prepared"),
-        "signed": ("info", "credit.batch-signed"),
-        "done": ("good", "credit.batch-done"),
-        "refused": ("warn", "credit.batch-refused"),
-        "expired": ("plain", "credit.batch-expired"),
+        "prepared": ("info", "credit-page.batch-prepared"),
+        "signed": ("info", "credit-page.batch-signed"),
+        "done": ("good", "credit-page.batch-done"),
+        "refused": ("warn", "credit-page.batch-refused"),
+        "expired": ("plain", "credit-page.batch-expired"),
     }
 )
 GRADE_LOOKS: Final[Mapping[str, str]] = MappingProxyType({"A": "good", "B": "good", "C": "warn", "D": "warn"})
