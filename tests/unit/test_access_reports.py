@@ -15,6 +15,7 @@ from identity.access import (
     AccessList,
     Draw,
     ListFull,
+    VerifiedAccesses,
     claim_of_slot,
     make_batch,
     make_entry,
@@ -22,13 +23,14 @@ from identity.access import (
     slot_of_claim,
     verify,
 )
-from identity.access_content import decode_content, encode_content, link_commitment
-from identity.access_rules import BATCH_SIZES, CITY_COUNT_KEY, access_key
+from identity.access_content import content_commitment, decode_content, encode_content, link_commitment
+from identity.access_rules import BATCH_SIZES, CITY_COUNT_KEY, access_key, seal_of
 from identity.officers import registrar_digest
 from identity.pb import access_pb2, identity_pb2
 from sim.instant_ledger import InstantLedger
-from tests.access_rig import VERIFIER, AccessRig, Draws, answer, entry, grown, look_up, write
+from tests.access_rig import DAY_MS, SEALER, VERIFIER, AccessRig, Draws, answer, entry, grown, look_up, write
 from tests.identity_rig import hidden
+from tests.rig import BLOCK_MS
 
 CONTENTS = [look_up(0), answer(1), look_up(2), answer(3), look_up(4)]
 FIRST = hidden("first slot")
@@ -91,6 +93,27 @@ def test_report_may_begin_where_an_earlier_one_ended(kept: Kept) -> None:
     later = AccessList(kept.list.slots[3], kept.list.openings[3:])
     found = verify(kept.report(later), kept.list.slots[3], kept.ledger.genesis)
     assert [one.slot for one in found.accesses] == list(kept.list.slots[3:5])
+
+
+def test_sealed_entry_is_counted_at_once_and_shown_once_it_has_joined() -> None:
+    rig, draw, made = AccessRig(), Draws(14), InstantLedger(("a", "b", "c", "d"))
+    content, salt, seal_salt = look_up(1), draw(32), draw(32)
+    seal = seal_of(content_commitment(content, salt), seal_salt)
+    one = AccessList(FIRST)
+
+    def report() -> VerifiedAccesses:
+        made.append([], dict(rig.state))
+        return verify(one.report(made.receipt([], list(one.state_keys()))), FIRST, made.genesis)
+
+    assert rig.code(SEALER, identity_pb2.SealAccess(seal=seal, due_day=rig.today + 1)) == ""
+    assert (report().accesses, report().sealed) == ((), 1)
+    rig.height += DAY_MS // BLOCK_MS
+    handed = one.hand_out(draw)
+    write(rig, [make_entry(handed.slot, handed.link, content, salt)], draw)
+    one = one.took(handed, content, salt)
+    assert rig.code(SEALER, identity_pb2.JoinSealed(seal=seal, slot=handed.slot, salt=seal_salt)) == ""
+    found = report()
+    assert ([access.content for access in found.accesses], found.sealed) == ([decode_content(content)], 0)
 
 
 @pytest.mark.parametrize("end", range(len(CONTENTS)))
