@@ -23,7 +23,11 @@ from traceability.api.queries import Queries
 from traceability.api.queries_http import queries_router
 from traceability.api.query_http import Answers, query_router
 from traceability.api.query_store import QueryStore
+from traceability.api.subscriber import Subscriber
+from traceability.api.subscriptions import Subscriptions
+from traceability.api.subscriptions_http import subscriptions_router
 from traceability.api.trace_records import Records
+from traceability.api.webhooks import Webhooks
 from traceability.projection import UnitOf
 
 
@@ -39,13 +43,18 @@ def epcis_part(context: TraceContext, *, sign: Sign | None = None) -> Part:
     runner = Runner(jobs, steps, context.door, lambda: _units(context))
     pages = Pages(context.store.secret("food/pages"), context.origin, context.now)
 
-    answers = Answers(QueryStore(context), pages)
-    queries = Queries(context.store, context.now)
+    store = QueryStore(context)
+    answers, queries = Answers(store, pages), Queries(context.store, context.now)
+    subscriptions = Subscriptions(context.store, context.now)
+    hooks = Webhooks(context.settings.trace.webhooks)
+    subscriber = Subscriber(subscriptions, queries, store, hooks, context.now)
 
     async def start(_app: FastAPI) -> None:
         runner.start()
+        subscriber.start()
 
     async def stop(_app: FastAPI) -> None:
+        await subscriber.stop()
         await runner.stop()
 
     return Part(
@@ -55,6 +64,7 @@ def epcis_part(context: TraceContext, *, sign: Sign | None = None) -> Part:
             event_router(context, jobs, runner),
             query_router(context, answers),
             queries_router(context, queries, answers),
+            subscriptions_router(context, subscriptions, store),
         ],
         start=start,
         stop=stop,

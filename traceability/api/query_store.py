@@ -8,7 +8,7 @@ than a page, or empty, and yet lead on.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select
@@ -47,10 +47,12 @@ class Found:
     Attributes:
         events: As EPCIS events.
         place: After which the next page begins; None: there is none.
+        last: Number of the last event that was looked at; None: there was none.
     """
 
     events: list[dict[str, Any]]
     place: list[int] | None
+    last: int | None = None
 
 
 class QueryStore:
@@ -83,8 +85,33 @@ class QueryStore:
                 if event is not None:
                     found.append(event)
                 if len(found) == size or looked_at == SCAN_MAX:
-                    return Found(found, list(place))
-        return Found(found, None)
+                    return Found(found, list(place), row.number)
+        return Found(found, None, None if place is None else place[1])
+
+    def since(self, query: Query, client: Client, number: int, size: int) -> Found:
+        """What was recorded after an event, in the order of recording; as `page`.
+
+        Args:
+            query: What is asked for; its order and counts are not looked at.
+            client: Who asks.
+            number: Of the event.
+            size: At most so many.
+        """
+        query = replace(query, order_by="recordTime", is_descending=False, limit=0, count_max=0)
+        return self.page(query, client, [0, number], size)
+
+    def newest(self, before_ms: int | None) -> int:
+        """The number of the newest event in the index; -1: there is none.
+
+        Args:
+            before_ms: Only of blocks before this time; None: of all.
+        """
+        wanted = select(_C.number).order_by(_C.number.desc()).limit(1)
+        if before_ms is not None:
+            wanted = wanted.where(_C.recorded_ms < before_ms)
+        with self._context.reading() as connection:
+            found = connection.execute(wanted).scalar()
+        return -1 if found is None else int(found)
 
     def whole(self, query: Query, client: Client | None) -> list[dict[str, Any]]:
         """All events of a query that says how many it takes.
