@@ -28,6 +28,7 @@ from credit.score import Event, Score, Status, score
 from credit.scorecard import parse
 from credit.scorecards import scorecard_key
 from credit.slots import SEVERITIES, Content, content_commitment, link_commitment, log_commitment
+from identity.slots import ShownStates
 
 REPORT_BYTES_MAX: Final = 16 * 1024 * 1024
 EVENTS_MAX: Final = 4_096
@@ -200,44 +201,33 @@ def verify(
     if len(message.openings) > EVENTS_MAX:
         raise InvalidReceipt(f"a report has at most {EVENTS_MAX} events")
     proven = receipt.verify(message.receipt, genesis, state_age_ms_max=age_ms_max, now_ms=now_ms)
-    states = {state.key: state.value for state in proven.states}
-    if proven.inclusions or proven.failures:
-        raise InvalidReceipt("a report's receipt proves states only")
-    used = set[bytes]()
-
-    def value(key: bytes) -> bytes | None:
-        if key not in states:
-            raise InvalidReceipt("the report's receipt lacks a state that the log leads to")
-        used.add(key)
-        return states[key]
-
+    states = ShownStates(proven)
     _check_lengths(message)
     log = log_commitment(message.first_slot, message.log_salt)
-    raw_log = value(log_key(log))
+    raw_log = states.value(log_key(log))
     if raw_log is None:
         raise InvalidReceipt("no such log was opened", "receipt.unknown-log")
     entries: list[Entry] = []
     slot = message.first_slot
     for i, opening in enumerate(message.openings):
-        if slot_key(slot) in used:
+        if states.is_used(slot_key(slot)):
             raise InvalidReceipt(f"event {i} stands in the report already")
-        raw = value(slot_key(slot))
+        raw = states.value(slot_key(slot))
         if raw is None:
             raise InvalidReceipt(f"event {i} stands in a slot that is free")
         record = pb.EventRecord.FromString(raw)
-        raw_class = value(class_key(class_number(record), record.class_version))
+        raw_class = states.value(class_key(class_number(record), record.class_version))
         assert raw_class is not None, "no event names a version that was never put"
         entries.append(_open(i, slot, record, pb.PutClass.FromString(raw_class), opening, may_withhold=allow_withheld))
         slot = opening.next_slot
-    if value(slot_key(slot)) is not None:
+    if states.value(slot_key(slot)) is not None:
         raise InvalidReceipt("the log goes on where the report ends: something is left out", "receipt.incomplete")
     scorecard = None
     if message.scorecard or message.scorecard_version:
-        scorecard = value(scorecard_key(message.scorecard, message.scorecard_version))
+        scorecard = states.value(scorecard_key(message.scorecard, message.scorecard_version))
         if scorecard is None:
             raise InvalidReceipt("there is no such scorecard")
-    if len(used) != len(states):
-        raise InvalidReceipt("the report's receipt proves more than the report needs")
+    states.check_all_used()
     return VerifiedReport(
         proven.checkpoint, log, message.first_slot, pb.LogRecord.FromString(raw_log), tuple(entries), scorecard
     )
