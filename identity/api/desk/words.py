@@ -112,8 +112,9 @@ NOTICE_KEYS = {
     "deceased": "desk.notice-deceased",
     "recover": "desk.notice-recover",
     "erasure-waits": "desk.notice-erasure",
+    "card-suspended": "desk.notice-card-suspended",
 }
-"""What a notice says; other parts of the desk have words of their own for theirs."""
+"""What a notice says."""
 GROUND_KEYS = {
     "own-request": "desk.ground-own-request",
     "withdrawn-consent": "desk.ground-withdrawn-consent",
