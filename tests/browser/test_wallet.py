@@ -2,16 +2,20 @@
 """The wallet in a real browser: a credential from the desk's offer, shown to a bank, kept without a connection."""
 
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+import zxingcpp
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from verifier_rig import query
 from visiting import Size, Visit
 from wallet_world import World, instant, world
 
 from identity.credentials import LEGAL_PERSON
+from identity.offline_qr import OfflineToken, verify
 from identity.pb import identity_pb2 as pb
 
 
@@ -126,6 +130,41 @@ def test_holder_who_declines_sends_nothing_and_the_bank_learns_only_that(browser
         page.locator('[data-view="done"] [data-home]').click()
         page.locator("details.unfold summary").click()
         expect(page.locator("[data-history]")).to_contain_text("未同意出示")
+
+
+def test_code_made_without_a_connection_is_read_from_its_picture_and_verifies_once(
+    browser: Browser, served: World
+) -> None:
+    with served.visit(browser) as visit:
+        page = take(visit, served)
+        page.locator('[data-view="done"] [data-home]').click()
+        page.locator(".wallet-card").click()
+        page.locator("[data-code=age]").click()  # the first fetches the stock
+        expect(page.locator("#code-title")).to_be_visible()
+        look(visit, "wallet-code")
+        first = scanned(page, served)
+        visit.context.set_offline(True)
+        page.locator("[data-to-card]").click()
+        expect(page.locator("[data-code=age]")).to_contain_text("备用 4 个")
+        look(visit, "wallet-card-codes")
+        page.locator("[data-code=age]").click()
+        expect(page.locator("#code-title")).to_be_visible()
+        second = scanned(page, served)
+        assert first.claims == second.claims == {"age_over_18": True, "assurance_level": "high"}
+        assert first.token_id != second.token_id
+        assert first.holder_key != second.holder_key
+        visit.expect("ERR_INTERNET_DISCONNECTED")
+        page.locator("[data-to-card]").click()
+        page.locator("[data-code=name]").click()
+        expect(page.locator("#failed-title")).to_have_text("连接不上")
+
+
+def scanned(page: Page, served: World) -> OfflineToken:
+    """What a verifier reads from the picture on the screen."""
+    picture = Image.open(BytesIO(page.locator("[data-picture]").screenshot()))
+    (found,) = zxingcpp.read_barcodes(picture)
+    issuer = served.issuer
+    return verify(found.text, lambda key_id: issuer.trust.key_of_id(key_id, issuer.now_s), issuer.now_s)
 
 
 def test_credential_that_is_deleted_is_gone_with_its_keys(browser: Browser, served: World) -> None:

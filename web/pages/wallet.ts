@@ -3,21 +3,24 @@
 //
 // Everything happens on this device. The service that served the page is never asked anything about its visitor.
 
+import { encode } from "uqr";
 import { fromHex } from "../verify/src/bytes.js";
 import { openVerifier, type PageVerifier } from "../verify/src/client.js";
+import { KINDS, fetchTokens, show as showCode } from "../wallet/codes.js";
 import { accept, isOffer, readOffer, type Offer } from "../wallet/receive.js";
 import { beyond, registered, type Registered } from "../wallet/registration.js";
 import { disclosed, isRequest, match, readRequest, type Asked, type Wanted } from "../wallet/request.js";
 import { decline, respond } from "../wallet/respond.js";
 import { isAlwaysShown, isObject, present, read, type Held, type Json, type Path } from "../wallet/sd-jwt.js";
-import { WalletStore, type Card, type Copy, type Shown } from "../wallet/store.js";
+import { WalletStore, type Card, type Copy, type Shown, type Token } from "../wallet/store.js";
 import { Failed, type Fault } from "../wallet/web.js";
-import { all, element } from "./elements.js";
+import { all, element, svg } from "./elements.js";
 import { text } from "./messages.js";
 
 /** Claims that a verifier asks for itself: where the person's record of accesses begins, and of what pseudonyms are made. */
 const OWN = new Set(["access_slot", "pairwise_seed"]);
 const ANCHOR = "zhixin-anchor-";
+const CODE_MS = 300_000; // as long as a code counts
 const CODED = new Set(["assurance_level", "proofing"]);
 
 interface Label {
@@ -25,7 +28,7 @@ interface Label {
   readonly claims: Readonly<Record<string, string>>;
 }
 
-type View = "home" | "offer" | "ask" | "done" | "card" | "failed";
+type View = "home" | "offer" | "ask" | "done" | "card" | "code" | "failed";
 
 const isChinese = document.documentElement.lang.startsWith("zh");
 const root = found("#wallet");
@@ -119,6 +122,7 @@ class Wallet {
   #who: Registered | undefined;
   #wanted: ReadonlyMap<string, Wanted> = new Map();
   #card: Card | undefined;
+  #ticking: ReturnType<typeof setInterval> | undefined;
 
   constructor(store: WalletStore) {
     this.#store = store;
@@ -137,6 +141,12 @@ class Wallet {
     dialog.addEventListener("close", () => {
       if (dialog.returnValue === "yes") void this.#guard(() => this.forget());
       dialog.returnValue = "";
+    });
+    for (const button of all<HTMLButtonElement>("[data-code]", root)) {
+      button.addEventListener("click", () => void this.#guard(() => this.code(button.dataset["code"] === "age" ? "age" : "name")));
+    }
+    inView("code", "[data-to-card]").addEventListener("click", () => {
+      if (this.#card !== undefined) void this.openCard(this.#card);
     });
     window.addEventListener("hashchange", () => void this.#fromAddress());
     void this.#fromAddress();
@@ -181,6 +191,7 @@ class Wallet {
   async home(): Promise<void> {
     this.#offer = this.#asked = this.#who = this.#card = undefined;
     this.#wanted = new Map();
+    clearInterval(this.#ticking);
     (found("#digits") as HTMLInputElement).value = (found("#link") as HTMLInputElement).value = "";
     const cards = await this.#store.cards();
     inView("home", "[data-evicted]").hidden = !(await this.#store.wasEvicted());
@@ -204,7 +215,7 @@ class Wallet {
       element("span", {}, titleOf(card)),
       element("span", {}, [ends, left].filter((one) => one !== "").join(" · ")),
     );
-    button.addEventListener("click", () => this.openCard(card));
+    button.addEventListener("click", () => void this.openCard(card));
     return element("li", {}, button);
   }
 
@@ -229,8 +240,9 @@ class Wallet {
     inView("home", "[data-history]").replaceChildren(...rows);
   }
 
-  openCard(card: Card): void {
+  async openCard(card: Card): Promise<void> {
     this.#card = card;
+    clearInterval(this.#ticking);
     inView("card", "[data-card-title]").textContent = typeName(card.type);
     inView("card", "[data-card-about]").textContent = text("script.wallet.received", {
       day: day(card.receivedMs),
@@ -241,7 +253,53 @@ class Wallet {
       .filter((name) => claims[name] !== undefined && !OWN.has(name))
       .map((name) => pair(claimName(card.type, [name]), shownValue(card.type, [name], claims[name] ?? null)));
     inView("card", "[data-card-claims]").replaceChildren(...rows);
+    inView("card", "[data-codes]").hidden = !Object.values(KINDS).flat().every(([name = ""]) => name in claims);
+    const nowS = Date.now() / 1000;
+    for (const button of all<HTMLButtonElement>("[data-code]", view("card"))) {
+      const left = await this.#store.left(card.id, button.dataset["code"] === "age" ? "age" : "name", nowS);
+      found("[data-left]", button).textContent = text("script.wallet.codes-left", { count: left });
+    }
+    say("card", "");
     open("card");
+  }
+
+  /** Show a code: from the stock, which is filled first where there is a connection. */
+  async code(kind: Token["kind"]): Promise<void> {
+    const card = this.#card;
+    if (card === undefined) return;
+    say("card", text("script.wallet.code-making"));
+    const nowS = Math.floor(Date.now() / 1000);
+    if ((await this.#store.left(card.id, kind, nowS)) === 0) {
+      const [copy] = await this.#store.copies(card.id);
+      if (copy === undefined) throw new Failed("used");
+      const tokens = await fetchTokens(await read(copy.token), copy.key, card.issuer, card.id, kind, Date.now());
+      await this.#store.stock(tokens, nowS);
+    }
+    const token = await this.#store.draw(card.id, kind, nowS);
+    if (token === undefined) throw new Failed("used");
+    const { data, size } = encode(await showCode(token, nowS), { ecc: "M", border: 4 });
+    const dark = data.flatMap((row, y) => row.flatMap((on, x) => (on ? [`M${x} ${y}h1v1h-1z`] : [])));
+    const picture = svg(
+      "svg",
+      { viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": text("script.wallet.code-alt"), "shape-rendering": "crispEdges" },
+      svg("path", { d: `M0 0h${size}v${size}H0z`, fill: "#fff" }),
+      svg("path", { d: dark.join(""), fill: "#000" }),
+    );
+    inView("code", "[data-picture]").replaceChildren(picture);
+    inView("code", "[data-code-claims]").textContent = KINDS[kind].map((path) => claimName(card.type, path)).join(isChinese ? "、" : ", ");
+    const ends = Date.now() + CODE_MS;
+    const tell = (): void => {
+      const left = Math.max(0, Math.ceil((ends - Date.now()) / 1000));
+      inView("code", "[data-code-left]").textContent =
+        left === 0 ? text("script.wallet.code-over") : text("script.wallet.code-left", { time: `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}` });
+      if (left > 0) return;
+      clearInterval(this.#ticking);
+      inView("code", "[data-picture]").replaceChildren();
+    };
+    clearInterval(this.#ticking);
+    this.#ticking = setInterval(tell, 1000);
+    tell();
+    open("code");
   }
 
   async forget(): Promise<void> {

@@ -149,6 +149,13 @@ export async function accept(offer: Offer, digits: string, nowMs: number): Promi
   return { card, copies };
 }
 
+/** A fresh nonce of an issuer. */
+export async function nonceOf(endpoint: string): Promise<string> {
+  const fresh = await ask(address(endpoint), { method: "POST" });
+  if (fresh.status !== 200) throw refused(fresh.text);
+  return textOf(parseFields(fresh.text), "c_nonce");
+}
+
 /** Prove fresh keys and ask for a credential for each. */
 async function request(
   offer: Offer,
@@ -156,9 +163,7 @@ async function request(
   copies: number,
   nowMs: number,
 ): Promise<{ keys: CryptoKeyPair[]; answer: { status: number; text: string } }> {
-  const fresh = await ask(new URL(offer.nonceEndpoint), { method: "POST" });
-  if (fresh.status !== 200) throw refused(fresh.text);
-  const nonce = textOf(parseFields(fresh.text), "c_nonce");
+  const nonce = await nonceOf(offer.nonceEndpoint);
   const keys = await Promise.all(Array.from({ length: copies }, newKey));
   const proofs = await Promise.all(keys.map((key) => prove(key, offer.issuer, nonce, nowMs)));
   const answer = await ask(new URL(offer.credentialEndpoint), {
@@ -169,11 +174,13 @@ async function request(
   return { keys, answer };
 }
 
-function newKey(): Promise<CryptoKeyPair> {
+/** A key of this device that no script can read. */
+export function newKey(): Promise<CryptoKeyPair> {
   return crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, false, ["sign", "verify"]);
 }
 
-async function prove(key: CryptoKeyPair, issuer: string, nonce: string, nowMs: number): Promise<string> {
+/** Prove to an issuer that this device holds a key. */
+export async function prove(key: CryptoKeyPair, issuer: string, nonce: string, nowMs: number): Promise<string> {
   const { kty, crv, x, y } = await exportJWK(key.publicKey);
   return new SignJWT({ nonce })
     .setProtectedHeader({ alg: "ES256", typ: "openid4vci-proof+jwt", jwk: { kty, crv, x, y } as never })

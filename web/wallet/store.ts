@@ -30,6 +30,16 @@ export interface Copy {
   readonly shown: number;
 }
 
+/** A one-time token for a code that is shown where nobody is online. */
+export interface Token {
+  readonly id: string;
+  readonly card: string;
+  readonly kind: "age" | "name";
+  readonly token: Uint8Array<ArrayBuffer>;
+  readonly key: CryptoKey;
+  readonly expiresS: number;
+}
+
 /** That something was shown, or that the holder said no. */
 export interface Shown {
   readonly atMs: number;
@@ -70,6 +80,7 @@ export class WalletStore {
     request.onupgradeneeded = () => {
       request.result.createObjectStore("cards", { keyPath: "id" });
       request.result.createObjectStore("copies", { keyPath: "id" }).createIndex("card", "card");
+      request.result.createObjectStore("tokens", { keyPath: "id" }).createIndex("card", "card");
       request.result.createObjectStore("shown", { autoIncrement: true });
     };
     return new WalletStore(await asked(request));
@@ -115,12 +126,40 @@ export class WalletStore {
 
   /** Forget a credential and its keys for good. */
   async forget(card: string): Promise<void> {
-    const transaction = this.#database.transaction(["cards", "copies"], "readwrite", { durability: "strict" });
+    const names = ["copies", "tokens"];
+    const transaction = this.#database.transaction(["cards", ...names], "readwrite", { durability: "strict" });
     transaction.objectStore("cards").delete(card);
-    const copies = transaction.objectStore("copies");
-    for (const key of await asked(copies.index("card").getAllKeys(card))) copies.delete(key);
+    for (const entries of names.map((name) => transaction.objectStore(name))) {
+      for (const key of await asked(entries.index("card").getAllKeys(card))) entries.delete(key);
+    }
     await done(transaction);
     if ((await this.cards()).length === 0) localStorage.removeItem(BEGUN);
+  }
+
+  /** Keep tokens for codes; those that have ended go. */
+  async stock(tokens: readonly Token[], nowS: number): Promise<void> {
+    const transaction = this.#database.transaction("tokens", "readwrite", { durability: "strict" });
+    const entries = transaction.objectStore("tokens");
+    for (const one of await asked<Token[]>(entries.getAll())) if (one.expiresS <= nowS) entries.delete(one.id);
+    for (const one of tokens) entries.add(one);
+    await done(transaction);
+  }
+
+  /** How many tokens of a kind are left. */
+  async left(card: string, kind: Token["kind"], nowS: number): Promise<number> {
+    const found = await asked<Token[]>(this.#read("tokens").index("card").getAll(card));
+    return found.filter((one) => one.kind === kind && one.expiresS > nowS).length;
+  }
+
+  /** Take a token out for good: each is shown once. Undefined: none is left. */
+  async draw(card: string, kind: Token["kind"], nowS: number): Promise<Token | undefined> {
+    const transaction = this.#database.transaction("tokens", "readwrite", { durability: "strict" });
+    const entries = transaction.objectStore("tokens");
+    const found = await asked<Token[]>(entries.index("card").getAll(card));
+    const [one] = found.filter((each) => each.kind === kind && each.expiresS > nowS).sort((a, b) => a.expiresS - b.expiresS);
+    if (one !== undefined) entries.delete(one.id);
+    await done(transaction);
+    return one;
   }
 
   /** Remember what was shown; the oldest is dropped when there are too many. */
