@@ -186,3 +186,47 @@ async def test_journey_that_was_too_warm_for_too_long_is_an_alert(sqlite_rig: Ri
             await carrier.does("carry", code=LOT, quantity="100", celsius=celsius)
         page = await officer.get("/regulator/cold-chain")
         assert "15.5 – 16.0 °C" in page.text
+
+
+async def test_trader_s_passkey_becomes_a_key_once_officer_and_trader_have_signed_the_same(sqlite_rig: Rig) -> None:
+    async with trade_rig(sqlite_rig) as service:
+        trader, officer = await service.somebody(MARKET, Role.TRADER), await service.officer()
+        assert "Ask for it" in (await trader.get("/trade")).text
+        assert (await trader.post("/trade/key")).status_code == 303
+        waiting = await trader.get("/trade")
+        listed = await officer.get("/regulator/keys")
+        place = listed.text.partition('href="/regulator/keys/')[2].partition('"')[0]
+        page = await officer.get(f"/regulator/keys/{place}")
+        fingerprint = page.text.partition("shows ")[2].partition(".")[0]
+        assert fingerprint in waiting.text
+        early = await trader.browser.post("/trade/key/options", {"shown": "0" * 64})
+        assert early.status_code == 410
+        assert (await officer.ceremony(f"/regulator/keys/{place}", page)).status_code == 200
+        ready = await trader.get("/trade")
+        assert "The officer has signed" in ready.text
+        assert (await trader.ceremony("/trade/key", ready)).status_code == 200
+        assert MARKET in (await trader.get("/trade")).text
+        (made,) = service.ledger.sent
+        assert {one.public_key for one in made.signers} == {service.key_of(who).public_key for who in (trader, officer)}
+        assert "Nobody is waiting" in (await officer.get("/regulator/keys")).text
+
+
+async def test_key_that_an_officer_gave_is_signed_by_its_trader_alone_and_within_minutes(sqlite_rig: Rig) -> None:
+    async with trade_rig(sqlite_rig) as service:
+        trader, other = await service.somebody(MARKET, Role.TRADER), await service.somebody(SHOP, Role.TRADER)
+        officer, clerk = await service.officer(), await service.officer(Role.CLERK)
+        await trader.post("/trade/key")
+        page = await officer.get("/regulator/keys")
+        place = page.text.partition('href="/regulator/keys/')[2].partition('"')[0]
+        assert (await clerk.get(f"/regulator/keys/{place}")).status_code == 403
+        assert (await trader.get(f"/regulator/keys/{place}")).status_code == 403
+        shown = await officer.get(f"/regulator/keys/{place}")
+        wrong = await officer.browser.post(f"/regulator/keys/{place}/options", {"shown": "0" * 64})
+        assert wrong.status_code == 409
+        await officer.ceremony(f"/regulator/keys/{place}", shown)
+        ready = await trader.get("/trade")
+        digest = ready.text.partition('data-digest="')[2].partition('"')[0]
+        assert (await other.browser.post("/trade/key/options", {"shown": digest})).status_code == 410
+        service.wait(5 * 60_000)
+        assert (await trader.browser.post("/trade/key/options", {"shown": digest})).status_code == 410
+        assert service.ledger.sent == []

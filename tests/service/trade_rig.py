@@ -16,7 +16,6 @@ import traceability.api.problems  # noqa: F401 - words of the service
 from chain.ed25519 import Ed25519Signer
 from chain.errors import InvalidSignature, Refused
 from chain.executor import Outcome
-from chain.pb import ledger_pb2
 from chain.signing import Scheme, Signer
 from chain.transaction import SignedTransaction, verify_signatures
 from chain.types import Height, Millis, Network, sha256
@@ -26,6 +25,7 @@ from membership.state import signer_pb as pb_of
 from service.app import Part, create_app
 from service.index import Event
 from service.index.running import RunningIndex
+from service.settings import Address
 from service.shell import shell_part
 from service.sign_in.act_pages import act_router
 from service.sign_in.acts import Acts
@@ -35,6 +35,7 @@ from service.sign_in.people import first_link, invite
 from service.sign_in.roles import Role
 from service.sign_in.standings import Standings
 from service.sign_in.tables import Passkey
+from service.store import Store
 from service.store.engine import make_engine
 from tests.rig import NETWORK, START_MS, code_of, signer, transaction
 from tests.trace_rig import REGULATOR, TRADERS, TraceRig, gln
@@ -140,6 +141,20 @@ class TradeLedger(TraceRig):
         made = transaction([message], [signer(f"{organisation}:govern"), key], self.time_ms + 10_000, self.salt)
         assert self.codes(made) == [""]
 
+    def give_key(self, key: Signer, participant: str) -> None:
+        """A participant's key, as the regulator gives it."""
+        self.salt += 1
+        message = pb.AddTraderKey(participant=participant, key=pb_of(key))
+        made = transaction([message], [signer(REGULATOR), key], self.time_ms + 10_000, self.salt)
+        assert self.codes(made) == [""]
+
+    def appoint(self, key: Signer, organisation: str) -> None:
+        """A key of an officer's, as the governing key adds it."""
+        purposes = [membership_pb2.PURPOSE_SUBMIT, membership_pb2.PURPOSE_ATTEST]
+        self.grant(
+            organisation, membership_pb2.AddKey(key=membership_pb2.KeyGrant(key=pb_of(key), purposes=purposes)), key
+        )
+
     async def submit_one(self, made: SignedTransaction) -> Executed:
         self._reach()
         self.sent.append(made)
@@ -203,6 +218,14 @@ class At:
         assert options.status_code == 200, options.text
         return await self.browser.post(f"/acts/{act_id}/verify", {"credential": self.device.get(options.json())})
 
+    async def ceremony(self, path: str, page: httpx.Response) -> httpx.Response:
+        """Sign what a page shows, at the addresses that its script asks."""
+        await self.browser.confirm(self.device)
+        shown = page.text.partition('data-digest="')[2].partition('"')[0]
+        options = await self.browser.post(f"{path}/options", {"shown": shown})
+        assert options.status_code == 200, options.text
+        return await self.browser.post(f"{path}/verify", {"credential": self.device.get(options.json())})
+
     async def sign_again(self, act_id: str) -> httpx.Response:
         """Ask once more for what was signed."""
         shown = self.desk.to_sign.find(self.desk.office, self.browser.officer(), act_id).shown
@@ -245,10 +268,7 @@ class TradeRig(Desk):
     async def officer(self, role: Role = Role.SUPERVISOR, organisation: str = OFFICE) -> At:
         """Somebody of the regulator, whose passkey is its key."""
         who = await self.somebody(organisation, role)
-        key = self.key_of(who)
-        purposes = [membership_pb2.PURPOSE_SUBMIT, membership_pb2.PURPOSE_ATTEST]
-        grant = membership_pb2.KeyGrant(key=pb_of(key), purposes=purposes)
-        self.ledger.grant(organisation, membership_pb2.AddKey(key=grant), key)
+        self.ledger.appoint(self.key_of(who), organisation)
         return who
 
     def whole(self, name: str) -> dict[str, Any]:
@@ -274,22 +294,29 @@ class TradeRig(Desk):
         return Signer(Scheme.WEBAUTHN_ES256, public_key)
 
     def give_key(self, who: At, participant: str) -> None:
-        key = self.key_of(who)
-        ledger = self.ledger
-        ledger.salt += 1
-        message = pb.AddTraderKey(
-            participant=participant,
-            key=ledger_pb2.Signer(scheme=ledger_pb2.Scheme.ValueType(key.scheme), public_key=key.public_key),
-        )
-        made = transaction([message], [signer(REGULATOR), key], ledger.time_ms + 10_000, ledger.salt)
-        assert ledger.codes(made) == [""]
+        self.ledger.give_key(self.key_of(who), participant)
 
 
-@asynccontextmanager
-async def trade_rig(rig: Rig) -> AsyncIterator[TradeRig]:
-    rig.clock_ms = START_MS + 86_400_000
+@dataclass(frozen=True)
+class Made:
+    """A service before it is served."""
+
+    store: Store
+    office: Office
+    ledger: TradeLedger
+    acts: Acts
+    parts: list[Part]
+
+
+def trade_service(rig: Rig, address: Address) -> Made:
+    """The service of food records with traders' and regulators' pages.
+
+    Args:
+        rig: Its databases and clock.
+        address: Where it is reached.
+    """
     store = rig.open(rig.settings())
-    office = Office.of(store, ADDRESS, rig.now)
+    office = Office.of(store, address, rig.now)
     ledger = TradeLedger(rig)
     acts = Acts(ledger, [OWN])  # type: ignore[arg-type]  # its answers stand in for proven ones
     context = TraceContext(
@@ -300,7 +327,7 @@ async def trade_rig(rig: Rig) -> AsyncIterator[TradeRig]:
         genesis_raw=b"",
         trader_signer=lambda _gln: None,
         submit_key=OWN,
-        address=ADDRESS,
+        address=address,
         settings=GENEROUS,
         now=rig.now,
     )
@@ -315,17 +342,24 @@ async def trade_rig(rig: Rig) -> AsyncIterator[TradeRig]:
     routers = [act_router(acts, acts, None, TRACE_SITE, None)]  # type: ignore[arg-type]  # nobody registers keys here
     parts = [
         shell_part(TRACE_SITE),
-        sign_in_part(store, ADDRESS, TRACE_SITE, office=office),
+        sign_in_part(store, address, TRACE_SITE, office=office),
         Part("acts", routers, start=start, stop=stop),
         trader_part(context),
         regulator_part(context),
     ]
-    app = create_app(parts, GENEROUS, ADDRESS, secret=store.secret("http/trace"))
+    return Made(store, office, ledger, acts, parts)
+
+
+@asynccontextmanager
+async def trade_rig(rig: Rig) -> AsyncIterator[TradeRig]:
+    rig.clock_ms = START_MS + 86_400_000
+    made = trade_service(rig, ADDRESS)
+    app = create_app(made.parts, GENEROUS, ADDRESS, secret=made.store.secret("http/trace"))
     try:
         async with app.router.lifespan_context(app):
-            yield TradeRig(rig, store, app, office, ledger=ledger, to_sign=acts)
+            yield TradeRig(rig, made.store, app, made.office, ledger=made.ledger, to_sign=made.acts)
     finally:
-        ledger.engine.dispose()
+        made.ledger.engine.dispose()
 
 
-__all__ = ["OFFICE", "At", "TradeLedger", "TradeRig", "gln", "trade_rig"]
+__all__ = ["OFFICE", "At", "Made", "TradeLedger", "TradeRig", "gln", "trade_rig", "trade_service"]

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The traders' forms on a phone: codes out of a picture, more lines, and drafts while there is no connection. Without
-// this file the forms work as they stand; whoever has a connection needs none of it.
+// this file the forms work as they stand; whoever has a connection needs none of it. Nothing is loaded later on: it could
+// not be loaded without a connection.
 
 import { all, element } from "./elements.js";
 import { number, text } from "./messages.js";
+import { readPhoto } from "./qr-photo.js";
 import { type Draft, drafts, forget, keep } from "./trade-drafts.js";
+import { photoText } from "./trade-photo.js";
 
 const SEND_MS_MAX = 30_000; // for one draft on a bad connection; it is tried again later
 
@@ -56,7 +59,6 @@ async function scan(form: HTMLFormElement, label: HTMLElement, input: HTMLInputE
   input.value = "";
   if (file === undefined) return;
   say(form, text("script.trade.reading"));
-  const { readPhoto } = await import("./qr-photo.js"); // loaded once somebody scans
   const found = await readPhoto(file, form.dataset["reader"] ?? "");
   if (found === undefined) say(form, text("script.trade.no-code"));
   else fill(form, label.dataset["scan"] ?? "", found);
@@ -113,7 +115,6 @@ async function draftOf(form: HTMLFormElement): Promise<Draft> {
   const [items, codes, quantities] = [many("item"), many("code"), many("quantity")];
   const lines = quantities.map((quantity, index) => ({ item: codes[index] || items[index] || "", quantity }));
   const photo = data.get("photo");
-  const { photoText } = await import("./trade-photo.js");
   return {
     draft: one("draft"),
     step: form.dataset["step"] ?? "",

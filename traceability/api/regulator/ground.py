@@ -2,7 +2,7 @@
 """What the regulator's pages stand on: officers of an organisation that the ledger knows as a food regulator."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final
 
 from fastapi import Depends
@@ -41,6 +41,7 @@ SITE: Final = Site(
         Place("food-office.violations", f"{PATH}/violations"),
         Place("food-office.cold", f"{PATH}/cold-chain"),
         Place("food-office.complaints", f"{PATH}/complaints"),
+        Place("food-office.keys", f"{PATH}/keys"),
     ),
     layout="workplace",
 )
@@ -128,8 +129,10 @@ def show(request: Request, officer: Officer, name: str, *, status: int = 200, **
         context: What else the template names.
     """
     now = moment(food_office(request).context.now())
-    named = {"moment_of": moment, "now": now, "decides": officer.may(Permission.ADJUDICATE)}
-    response = show_page(request, SITE, officer, name, **(named | context))
+    decides = officer.may(Permission.ADJUDICATE)
+    places = tuple(place for place in SITE.places if decides or place.path != f"{PATH}/keys")
+    named = {"moment_of": moment, "now": now, "decides": decides}
+    response = show_page(request, replace(SITE, places=places), officer, name, **(named | context))
     response.status_code = status
     return response
 

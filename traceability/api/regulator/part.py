@@ -10,6 +10,7 @@ from service.pages import add_templates
 from traceability.api.context import TraceContext
 from traceability.api.regulator.drill_pages import drill_router
 from traceability.api.regulator.ground import FoodOffice
+from traceability.api.regulator.key_pages import key_router
 from traceability.api.regulator.list_pages import list_router
 from traceability.api.regulator.pages import dashboard_router
 from traceability.api.regulator.problems import KINDS
@@ -31,5 +32,5 @@ def regulator_part(context: TraceContext) -> Part:
     async def start(app: FastAPI) -> None:
         app.state.food_office = FoodOffice(context, context.door.session)
 
-    routers = [dashboard_router(), recall_router(), drill_router(), list_router()]
+    routers = [dashboard_router(), recall_router(), drill_router(), list_router(), key_router()]
     return Part("food-office", routers, start=start, problems=KINDS)

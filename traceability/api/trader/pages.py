@@ -16,7 +16,7 @@ from service.problems import NOT_FOUND, Problem
 from service.sign_in.acts import State
 from service.wording import instant
 from traceability.api.trace_index import events_table, records_table
-from traceability.api.trader import notices, recording
+from traceability.api.trader import key_grants, notices, recording
 from traceability.api.trader.forms import DRAFT, Draft, entry_of, picture_of
 from traceability.api.trader.ground import (
     PATH,
@@ -36,7 +36,7 @@ from traceability.api.trader.problems import SUSPENDED
 from traceability.api.trader.recording import Record, Rejected, Signing
 from traceability.api.trader.steps import LINES_MAX, SHAPES, Entry, Step
 from traceability.api.trader.stock import Candidates, Stock, candidates_of, glns_of, read_stock
-from traceability.api.trader.words import ROLE_KEYS, STEP_WORDS, WRONG_KEYS, goods_words
+from traceability.api.trader.words import ROLE_KEYS, STEP_WORDS, WRONG_KEYS, goods_words, refusal_of
 from traceability.documents.names import CHINA, Names, code_of
 from traceability.pb import traceability_pb2 as pb
 
@@ -130,7 +130,9 @@ def _add_home(router: APIRouter) -> None:
         desk = desk_of(request)
         trader = await find_trader(desk, officer)
         if trader is None:
-            return show(request, officer, "trade/nobody.html", status=403, public_key=officer.public_key.hex())
+            grant = await run_in_threadpool(key_grants.mine, office_here(request), officer)
+            refusal = refusal_of("" if grant is None else grant.code)
+            return show(request, officer, "trade/nobody.html", status=403, grant=grant, refusal=refusal)
         if not trader.own.is_active:
             raise Problem(SUSPENDED)
         around = await look_around(request, trader.own.gln, list(trader.principals))

@@ -10,6 +10,7 @@ from service.pages import add_templates
 from traceability.api.context import TraceContext
 from traceability.api.trader.forms import DRAFT_PHOTO_BYTES_MAX
 from traceability.api.trader.ground import PATH, TradeDesk
+from traceability.api.trader.key_pages import key_router
 from traceability.api.trader.pages import home_router
 from traceability.api.trader.paper_pages import paper_router
 from traceability.api.trader.photos import PHOTO_BYTES_MAX
@@ -40,5 +41,9 @@ def trader_part(context: TraceContext) -> Part:
         f"{PATH}/drafts": DRAFT_PHOTO_BYTES_MAX * 4 // 3 + FORM_BYTES,
     }
     return Part(
-        "trade", [home_router(), record_router(), paper_router()], start=start, problems=KINDS, body_limits=limits
+        "trade",
+        [home_router(), record_router(), paper_router(), key_router()],
+        start=start,
+        problems=KINDS,
+        body_limits=limits,
     )

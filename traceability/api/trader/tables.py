@@ -50,3 +50,23 @@ class TraderPicture(PersonalRow):
     record_id: Mapped[str] = mapped_column(ForeignKey("trader_record.id", ondelete="CASCADE"), index=True)
     position: Mapped[int] = mapped_column(Integer)
     content: Mapped[bytes | None] = sealed()
+
+
+class TraderKeyRequest(PersonalRow):
+    """A passkey that is to become a participant's key: two people sign one transaction, each on a device of their own.
+
+    `salt` and `expires_ms` make its header, once an officer has begun to sign; `signature` is the officer's, empty
+    until then. `code` is the rule that refused it, if one did.
+    """
+
+    __tablename__ = "trader_key_request"
+
+    staff_id: Mapped[str] = mapped_column(String(ID_CHARACTERS), unique=True)
+    passkey_id: Mapped[str] = mapped_column(String(ID_CHARACTERS))
+    gln: Mapped[str] = mapped_column(String(13))
+    asked_ms: Mapped[int] = mapped_column(BigInteger)
+    officer_passkey: Mapped[str] = mapped_column(String(ID_CHARACTERS))
+    salt: Mapped[bytes] = mapped_column(LargeBinary(16))
+    expires_ms: Mapped[int] = mapped_column(BigInteger)
+    signature: Mapped[bytes] = mapped_column(LargeBinary)
+    code: Mapped[str] = mapped_column(String(64))

@@ -108,15 +108,16 @@ def refusal_of(code: str) -> Refusal:
 
 def goods_words(names: Names, lines: list[tuple[str, int]]) -> str:
     """Goods in a row: "12.5 kg Choy sum (L1)"."""
+    is_chinese = names.language == "zh-CN"
+    between, code, end = ("", "（{}）", "；") if is_chinese else (" ", " ({})", "; ")
     parts = []
     for item, quantity in lines:
+        named = names.product(item) + code.format(code_of(item))
         if kind_of(item) is Kind.LOT:
-            parts.append(f"{names.amount(item, quantity)} {names.product(item)} ({code_of(item)})")
-        elif kind_of(item) is Kind.SERIAL:
-            parts.append(f"{names.product(item)} ({code_of(item)})")
+            parts.append(names.amount(item, quantity) + between + named)
         else:
-            parts.append(code_of(item))
-    return ("；" if names.language == "zh-CN" else "; ").join(parts)
+            parts.append(named if kind_of(item) is Kind.SERIAL else code_of(item))
+    return end.join(parts)
 
 
 def act_words(
