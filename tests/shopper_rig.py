@@ -17,7 +17,7 @@ from chain.memory import MemoryDatabase
 from chain.pb import ledger_pb2
 from chain.receipt import make, make_inclusions, make_state_proof
 from chain.transaction import Operation, SignedTransaction, build
-from chain.types import Height, Millis, TransactionId
+from chain.types import Height, Millis, TransactionId, sha256
 from client.answers import ProvenState, ProvenTransaction
 from client.errors import TransportError
 from client.trust import Trust
@@ -28,7 +28,7 @@ from service.settings import Address, Settings, StoreSettings, local_address
 from service.store import Store, open_store
 from service.store.engine import make_engine
 from tests.certified_ledger import BODIES, REGISTRAR, CertifiedLedger, key_of
-from tests.trace_rig import BAG, CABBAGE, gln, lot, participant, product, smallholder
+from tests.trace_rig import BAG, CABBAGE, SHAPES, gln, lot, participant, product, smallholder
 from traceability.api.context import TraceContext
 from traceability.api.trace_index import FoodTables, metadata
 from traceability.pb import traceability_pb2 as pb
@@ -233,6 +233,29 @@ class FoodLedger:
         assert found.message is not None
         self.kept_events[found.message.projection.id] = (found.data, secret)
         return found.message
+
+    def event(self, who: str, kind: str, **fields: Any) -> pb.RecordEvent:
+        """An event by its short name, without anything that is private; lines as dicts of item and quantity."""
+        self.secrets += 1
+        shape: dict[str, Any] = dict(SHAPES[kind])
+        for name in ("lines", "outputs"):
+            given = fields.pop(name, {})
+            shape[name] = [pb.Line(item=item, quantity=quantity) for item, quantity in given.items()]
+        projection = {
+            "id": sha256(b"shopper's event %d" % self.secrets),
+            "actor": who,
+            "event_time_ms": self.ledger.ledger.tip().time_ms,
+            "offset_minutes": 480,
+            **shape,
+            **fields,
+        }
+        return pb.RecordEvent(projection=pb.Projection(**projection), event_commitment=bytes(32))
+
+    def does(self, who: str, kind: str, **fields: Any) -> pb.RecordEvent:
+        """Record such an event."""
+        made = self.event(who, kind, **fields)
+        self.run(self.signed([NAMES[who]], made))
+        return made
 
     def journey(self, *, readings: int = 6, warm: bool = False) -> list[pb.RecordEvent]:
         """100 kg of cabbage from a field: tested, carried cold to a plant, made into bags, one of them sold."""

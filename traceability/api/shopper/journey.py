@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from traceability.acts import Act
-from traceability.graph import trace_back, trace_forward
+from traceability.graph import END, trace_back
 from traceability.items import Kind, kind_of
 from traceability.trace_store import Store, TraceEvent
 
 EVENTS_MAX: Final = 120
 """Events of one page: four times what a usual journey has, and some 0.4 s of a slow phone to check."""
+RIDES_MAX: Final = 1_000
+"""Events of containers that are looked at for one item; a page shows a fraction of them."""
 ITEMS_MAX: Final = 60
 """Goods and containers whose records one page proves: with recalls four keys each, within one question to a node."""
 IDS_MAX: Final = 2_048
@@ -60,17 +62,11 @@ def journey_of(store: Store, item: str) -> Journey | None:
     own = store.touching([item]).get(item, ())
     if not own:
         return None
-    maker = own[0].actor
-    back = trace_back(store, item, holder=maker)
-    goods, containers = {item, *back.goods}, set(back.containers)
-    found = {event.id: event for event in (*back.events, *_own(own, item))}
-    is_whole = back.is_complete
-    if kind_of(item) in (Kind.LOT, Kind.SERIAL):
-        ways = trace_back(store, item) if kind_of(item) is Kind.LOT else trace_forward(store, [item])
-        riding = {*ways.containers}
-        found |= {event.id: event for event in ways.events if riding & {*event.items}}
-        containers |= riding
-        is_whole &= ways.is_complete
+    back = trace_back(store, item, holder=own[0].actor)
+    rides, riding, is_whole = _rides(store, item)
+    goods, containers = {item, *back.goods}, {*back.containers, *riding}
+    found = {event.id: event for event in (*back.events, *_own(own, item), *rides)}
+    is_whole &= back.is_complete
     events = sorted(found.values(), key=_number_of)
     goods, containers = {one for one in goods if kind_of(one)}, {one for one in containers if kind_of(one)} - goods
     kept = sorted(goods, key=lambda one: (one != item, one))[:ITEMS_MAX]
@@ -86,6 +82,42 @@ def _own(own: Sequence[TraceEvent], item: str) -> list[TraceEvent]:
     if kind_of(item) is Kind.LOT:
         return [event for event in own if event.act not in (Act.SELL, Act.REMOVE) and not _uses_up(event, item)]
     return list(own)
+
+
+def _rides(store: Store, item: str) -> tuple[list[TraceEvent], set[str], bool]:
+    """What befell the containers that something was in while it was in them; those; and whether that is all."""
+    found: dict[bytes, TraceEvent] = {}
+    containers: set[str] = set()
+    pending = [(item, 0, END)]
+    while pending and len(found) <= RIDES_MAX:
+        touching = store.touching(list(dict.fromkeys(one for one, _, _ in pending)))
+        packed = [
+            (event.parent, event.number, _out_of(touching[one], one, event), one)
+            for one, first, last in pending
+            for event in touching.get(one, ())
+            if event.act is Act.PACK and event.parent != one and first <= event.number <= last
+        ]
+        inside = store.touching(list(dict.fromkeys(parent for parent, _, _, _ in packed)))
+        for parent, first, last, cargo in packed:
+            containers.add(parent)
+            for event in inside.get(parent, ()):
+                if first <= event.number <= last and _shares(event, parent, cargo):
+                    found[event.id] = event
+        pending = list(dict.fromkeys((parent, first, last) for parent, first, last, _ in packed if parent != item))
+    return list(found.values()), containers, not pending
+
+
+def _out_of(events: Sequence[TraceEvent], item: str, packing: TraceEvent) -> int:
+    """The number of the event after which nothing of an item is in a container any more."""
+    out = [event.number for event in events if event.act is Act.UNPACK and event.parent == packing.parent != item]
+    return max((number for number in out if number > packing.number), default=END)
+
+
+def _shares(event: TraceEvent, container: str, cargo: str) -> bool:
+    """Whether a container's event concerns one thing in it: what is put in or taken out beside it does not."""
+    if event.parent == container and event.act in (Act.PACK, Act.UNPACK):
+        return any(one == cargo for one, _ in event.lines)
+    return True
 
 
 def _uses_up(event: TraceEvent, item: str) -> bool:
