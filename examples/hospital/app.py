@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: INP001 - a program by itself, no package
+"""A hospital's counter: scans the code that a patient shows, and asks their wallet for what the code does not say.
+
+A code works without the patient's connection and tells a few claims. How old the status behind it is, the counter
+shows: whether that is good enough is the hospital's decision, within what its purpose allows.
+"""
+
+import html
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import uvicorn
+from fastapi import FastAPI, Form, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from zhixin_rp import Answer, NotAnswered, Question, Refused, Verifier, person
+
+REGISTRATION, EMERGENCY = 201, 202
+"""Registering a patient; and the purpose for emergencies, which is answered also while the ledger is down."""
+QUERY = person("family_name", "given_name", "birthdate", "address")
+WAITING_MAX = 100
+"""Patients at one counter."""
+
+
+@dataclass
+class Counter:
+    """One counter, in memory."""
+
+    verifier: Verifier
+    waiting: dict[str, Question] = field(default_factory=dict)
+    evidence: list[str] = field(default_factory=list)
+
+
+def page(title: str, body: str, *, again: bool = False) -> HTMLResponse:
+    """A page; `again`: it looks once more after two seconds."""
+    refresh = '<meta http-equiv="refresh" content="2">' if again else ""
+    return HTMLResponse(
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{refresh}'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title></head>'
+        f"<body><main><h1>{title}</h1>{body}</main></body></html>",
+        headers={"cache-control": "no-store"},
+    )
+
+
+def make_app(counter: Counter) -> FastAPI:
+    """The counter's web application."""
+    app = FastAPI(openapi_url=None)
+
+    @app.exception_handler(Refused)
+    def refused(_request: Request, error: Exception) -> Response:
+        return page("Not possible now", f'<p>{html.escape(str(error))}</p><p><a href="/">Next patient</a></p>')
+
+    @app.get("/")
+    def home() -> Response:
+        return page(
+            "Counter",
+            '<form method="post" action="/code"><label>Scan the patient\'s code '
+            '<input name="code" autofocus autocomplete="off" maxlength="2000"></label><button>Check</button></form>'
+            '<form method="post" action="/ask"><button>Ask the patient\'s wallet</button></form>'
+            '<form method="post" action="/ask?emergency=1"><button>Emergency</button></form>',
+        )
+
+    @app.post("/code")
+    def code(code: Annotated[str, Form(max_length=2_000)]) -> Response:
+        return told(counter, counter.verifier.check_code(REGISTRATION, code.strip()), "code")
+
+    @app.post("/ask")
+    def ask(*, emergency: bool = False) -> Response:
+        question = counter.verifier.ask(EMERGENCY if emergency else REGISTRATION, QUERY)
+        if len(counter.waiting) >= WAITING_MAX:
+            counter.waiting.pop(next(iter(counter.waiting)))
+        counter.waiting[question.id] = question
+        return RedirectResponse(f"/patients/{question.id}", 303)
+
+    @app.get("/patients/{identifier}")
+    def look(identifier: str) -> Response:
+        question = counter.waiting.get(identifier)
+        if question is None:
+            return RedirectResponse("/", 303)
+        try:
+            answer = counter.verifier.look(question)
+        except NotAnswered:
+            return page("Not answered", '<p><a href="/">Next patient</a></p>')
+        if answer is None:
+            image = f'<img src="{html.escape(question.qr)}" alt="QR code for the patient\'s wallet">'
+            return page("Have the patient scan this", f"<p>{image}</p>", again=True)
+        return told(counter, answer, "person")
+
+    return app
+
+
+def told(counter: Counter, answer: Answer, name: str) -> Response:
+    """What the counter shows."""
+    counter.evidence.append(answer.token)
+    if not answer.held:
+        reasons = "".join(f"<li>{html.escape(step['reason'])}</li>" for step in answer.failures)
+        return page("Do not rely on this", f'<ul>{reasons}</ul><p><a href="/">Next patient</a></p>')
+    claims = "".join(
+        f"<dt>{html.escape(key)}</dt><dd>{html.escape(str(value))}</dd>" for key, value in answer.claims[name].items()
+    )
+    ages = [status["age_s"] for status in answer.content["statuses"]]
+    age = f"<p>Status known as of {max(ages)} s ago.</p>" if ages else "<p>The status was not known.</p>"
+    return page("Patient", f'<dl>{claims}</dl>{age}<p><a href="/">Next patient</a></p>')
+
+
+def main() -> None:
+    """Run it on this machine."""
+    verifier = Verifier(
+        os.environ["VERIFIER_URL"],
+        key=os.environ["VERIFIER_KEY"],
+        relying_party=os.environ["RELYING_PARTY"],
+        root=Path(os.environ["VERIFIER_ROOT"]).read_bytes(),
+    )
+    with verifier:
+        uvicorn.run(make_app(Counter(verifier)), port=9002)
+
+
+if __name__ == "__main__":
+    main()

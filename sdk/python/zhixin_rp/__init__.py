@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ask citizens' wallets and cards through a Zhixin verifier, and check its signed answers."""
+
+from zhixin_rp.answers import Answer, Forged, Notice, Root
+from zhixin_rp.verifier import CardChallenge, NotAnswered, Question, Refused, Verifier, person
+
+__all__ = [
+    "Answer",
+    "CardChallenge",
+    "Forged",
+    "NotAnswered",
+    "Notice",
+    "Question",
+    "Refused",
+    "Root",
+    "Verifier",
+    "person",
+]

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The package for relying parties and the examples: the public interface is enough, and forgeries are not taken."""
+
+import ast
+import contextlib
+import importlib.util
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from cryptography.hazmat.primitives.asymmetric import ec
+from verifier_rig import BANK, PAGE, STATUS_URI, Caller, CardOffice, Citizen, signer
+
+from identity import offline_qr, sd_jwt
+from identity.api.verifier.answers import sign_notice
+from identity.api.verifier.part import SITE, verifier_part
+from identity.api.verifier.sandbox import make_sandbox
+from identity.jose import MemorySigner, decode_jws, sign_jws
+from identity.sd_jwt import Binding, StatusReference
+from service.app import create_app
+from service.settings import Address, parse_settings
+from service.shell import shell_part
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "sdk" / "python"))
+
+import zhixin_rp  # noqa: E402 - after the path is set
+
+ALLOWED = {"zhixin_rp", "fastapi", "uvicorn", "httpx", "cryptography"}
+
+
+class OpenOffice(CardOffice):
+    """An office on a port of this machine, with a sandbox; its programs may be on this machine, too."""
+
+    def __init__(self, rig, origin: str) -> None:
+        super().__init__(rig, origin=origin)
+        self.box = make_sandbox(self.states, lambda: self.now_s)
+        object.__setattr__(self.verifier, "sandbox", self.box.realm)
+        _, self.trial_key = self.client(BANK, is_sandbox=True)
+        for number in (201, 202):
+            self.directory.purposes[BANK, number] = self.purpose(BANK, 103 if number == 202 else 104)
+
+    def app(self, **_more):
+        part = verifier_part(self.verifier, self.states, sandbox=self.box)
+        address = Address("verifier", "127.0.0.1:0", self.origin)
+        settings = parse_settings("[limits]\naddress_burst = 5000\naddress_per_second = 1000\n", {})
+        return create_app([shell_part(SITE), part], settings, address, secret=bytes(32), replays=self.store.replays())
+
+    def relying(self, key: str | None = None) -> zhixin_rp.Verifier:
+        return zhixin_rp.Verifier(self.origin, key=key or self.bank_key, relying_party=BANK, root=self.own_anchor)
+
+
+@pytest.fixture
+def office(sqlite_rig) -> Iterator[OpenOffice]:
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        made = OpenOffice(sqlite_rig, f"http://localhost:{listening.getsockname()[1]}")
+        server = uvicorn.Server(uvicorn.Config(made.app(), log_config=None, lifespan="on"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            while not server.started:
+                assert thread.is_alive()
+                thread.join(0.01)
+            yield made
+        finally:
+            server.should_exit = True
+            thread.join(20)
+
+
+def example(name: str):
+    """An example's module, as it stands in its file."""
+    spec = importlib.util.spec_from_file_location(f"example_{name}", ROOT / "examples" / name / "app.py")
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+async def wallet(office: OpenOffice, link: str, citizen: Citizen) -> None:
+    """A citizen's wallet answers what a link asks."""
+    async with httpx.AsyncClient() as http:
+        caller = Caller(office, http, "")
+        claims = await caller.request({"wallet_link": link})
+        key = caller.new_key()
+        token = caller.present(claims, office.credential(citizen, key), key)
+        assert (await caller.post(claims, {"person": token})).status_code == 200
+
+
+def link_on(page: str) -> str:
+    return "openid4vp" + page.partition('href="openid4vp')[2].partition('"')[0].replace("&amp;", "&")
+
+
+@pytest.mark.parametrize(
+    "path", [*(ROOT / "sdk" / "python" / "zhixin_rp").glob("*.py"), *(ROOT / "examples").glob("*/app.py")], ids=str
+)
+def test_package_and_examples_import_nothing_of_the_ledger(path):
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").split(".")[0])
+    assert imported - set(sys.stdlib_module_names) <= ALLOWED
+
+
+async def test_bank_opens_one_account_for_one_person_by_wallet_and_by_card(office):
+    bank = example("bank")
+    with office.relying() as verifier:
+        shop = bank.Bank(verifier, PAGE)
+        transport = httpx.ASGITransport(bank.make_app(shop))
+        async with httpx.AsyncClient(transport=transport, base_url=PAGE, follow_redirects=True) as browser:
+            waiting = await browser.post("/open")
+            assert "Scan this with your wallet" in waiting.text
+            await wallet(office, link_on(waiting.text), Citizen(12))
+            done = await browser.get("/open")
+            assert "李小明, your account is" in done.text
+            asked = (await browser.post("/card/challenge")).json()
+            card = office.card()
+            shown = [(name,) for name in ("family_name", "given_name", "birthdate", "access_slot", "pairwise_seed")]
+            presented = sd_jwt.present(
+                office.credential(Citizen(12), card.key),
+                shown,
+                key=card.key,
+                binding=Binding(PAGE, asked["challenge"]),
+                now_s=office.now_s,
+            )
+            body = {
+                "visitor": asked["visitor"],
+                "token": card.token(PAGE, asked["challenge"]),
+                "presented": {"person": presented},
+            }
+            by_card = await browser.post("/card/answer", json=body)
+            assert (await browser.post("/card/answer", json=body)).status_code == 409
+    assert by_card.json()["account"] in done.text, "a phone and a card are one person"
+    assert len(shop.accounts) == 1
+    (evidence,) = shop.evidence.values()
+    assert zhixin_rp.Root(office.own_anchor).answer(evidence, BANK).held
+    assert len(office.recorder.entries) == 2
+
+
+async def test_bank_with_a_key_of_the_sandbox_runs_without_a_wallet(office):
+    bank = example("bank")
+    with office.relying(office.trial_key) as verifier:
+        shop = bank.Bank(verifier, PAGE)
+        transport = httpx.ASGITransport(bank.make_app(shop, is_sandbox=True))
+        async with httpx.AsyncClient(transport=transport, base_url=PAGE, follow_redirects=True) as browser:
+            await browser.post("/open")
+            done = await browser.post("/sandbox")
+    assert "样例, your account is" in done.text
+    assert not office.recorder.entries
+
+
+async def test_hospital_reads_a_code_once_and_asks_the_wallet_for_the_rest(office):
+    hospital = example("hospital")
+    holder = signer(88)
+    token = offline_qr.issue(
+        {"family_name": "李", "age_over_18": True},
+        office.issuing,
+        office.key.key_id,
+        holder.public_key,
+        token_id=bytes(range(16)),
+        issued_s=office.now_s,
+        expires_s=office.now_s + 3_600,
+        status=StatusReference(STATUS_URI, 5),
+    )
+    code = offline_qr.show(token, holder, now_s=office.now_s)
+    with office.relying() as verifier:
+        counter = hospital.Counter(verifier)
+        transport = httpx.ASGITransport(hospital.make_app(counter))
+        async with httpx.AsyncClient(transport=transport, base_url=PAGE, follow_redirects=True) as browser:
+            good = await browser.post("/code", data={"code": code})
+            again = await browser.post("/code", data={"code": code})
+            asked = await browser.post("/ask")
+            question = next(iter(counter.waiting.values()))
+            assert "Have the patient scan this" in asked.text
+            await wallet(office, question.wallet_link, Citizen(13))
+            done = await browser.get(f"/patients/{question.id}")
+    assert "李" in good.text
+    assert "Status known as of 0 s ago" in good.text
+    assert "was shown here before" in again.text
+    assert "1990-05-17" in done.text
+
+
+def test_package_takes_no_answer_that_is_forged_for_another_or_to_another_question(office):
+    with office.relying(office.trial_key) as verifier:
+        question = verifier.ask(101, zhixin_rp.person("age_over_18"))
+        answer = verifier.answer_in_sandbox(question)
+    root = zhixin_rp.Root(office.own_anchor)
+    assert root.answer(answer.token, BANK, sandbox=True).claims == {"person": {"age_over_18": True}}
+    forged = MemorySigner(ec.derive_private_key(5, ec.SECP256R1()))
+    header = {name: value for name, value in decode_jws(answer.token, None, "x").header.items() if name != "alg"}
+    head, payload, signature = answer.token.split(".")
+    cases = [
+        (answer.token, {}),  # a made-up person where a real one is wanted
+        (sign_jws(header, answer.content, forged), {"sandbox": True}),
+        (f"{head}.{payload[:-2]}AA.{signature}", {"sandbox": True}),
+        (answer.token, {"sandbox": True, "nonce": "another"}),
+        ("a.b.c", {"sandbox": True}),
+        ("", {"sandbox": True}),
+    ]
+    for token, more in cases:
+        with pytest.raises(zhixin_rp.Forged):
+            root.answer(token, BANK, **more)
+    with pytest.raises(zhixin_rp.Forged):
+        root.answer(answer.token, "clinic-two", sandbox=True)
+    with pytest.raises(zhixin_rp.Forged):
+        zhixin_rp.Root(office.anchor).answer(answer.token, BANK, sandbox=True)
+
+
+def test_forged_notice_or_an_old_one_is_not_taken(office):
+    root = zhixin_rp.Root(office.own_anchor)
+    now = datetime.fromtimestamp(office.now_s, UTC)
+    claims = {
+        "iss": office.origin,
+        "aud": BANK,
+        "iat": office.now_s,
+        "jti": "1",
+        "verification": "v",
+        "state": "answered",
+    }
+    key = office.keys.current(office.now_s)
+    good = sign_notice(claims, key)
+    assert root.notice(good, BANK, now).verification == "v"
+    header = {name: value for name, value in decode_jws(good, None, "x").header.items() if name != "alg"}
+    rogue = MemorySigner(ec.derive_private_key(6, ec.SECP256R1()))
+    for token in (
+        sign_jws(header, claims, rogue),
+        sign_notice(claims | {"aud": "clinic-two"}, key),
+        sign_notice(claims | {"iat": office.now_s - 4_000}, key),
+        sign_jws({**header, "typ": "zhixin-answer+jwt"}, claims, key.signer),
+    ):
+        with pytest.raises(zhixin_rp.Forged):
+            root.notice(token, BANK, now)
+
+
+def test_package_names_the_code_of_a_refusal(office):
+    with office.relying() as verifier, pytest.raises(zhixin_rp.Refused) as caught:
+        verifier.ask(101, zhixin_rp.person("proofing"))
+    assert caught.value.code == "verifier.beyond-purpose"
