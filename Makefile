@@ -8,7 +8,7 @@ SEEDS ?= 1000
 FROM ?= 1
 JOBS ?= 2
 
-.PHONY: help setup setup-dev setup-web setup-cards setup-scorecards setup-debian web-sizes demo test check format bench sim proto lock fuzz crash clean
+.PHONY: help tour setup setup-dev setup-web setup-cards setup-scorecards setup-debian web-sizes demo test check format bench sim proto lock fuzz crash clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
@@ -69,6 +69,10 @@ setup-scorecards: $(VENV)/scorecards/made  ## judges of credit's monitor, in an 
 
 setup-debian:  ## as root: what the tests need of Debian (tests/setup_debian); otherwise name what is missing
 	@tests/setup_debian
+
+tour: setup-dev setup-web setup-debian setup-cards  ## take the pictures of the README's tour anew, from the running product
+	$(BIN)/python -m pytest -q tests/browser/test_desk.py tests/browser/test_desk_card_journey.py
+	$(BIN)/python tests/make_tour.py
 
 demo: setup setup-web  ## run the demo and stay up; ONCE=1 ends with 0 only if each step held
 	$(BIN)/zhixin demo run $(if $(ONCE),--once)
