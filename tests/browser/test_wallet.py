@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from verifier_rig import query
 from visiting import Size, Visit
-from wallet_world import World, instant, world
+from wallet_world import World, instant, judging, world
 
 from identity.credentials import LEGAL_PERSON
 from identity.offline_qr import OfflineToken, verify
@@ -188,6 +188,22 @@ def test_storage_that_the_browser_cleared_is_told(browser: Browser, served: Worl
         page.reload()
         expect(page.locator("[data-evicted]")).to_be_visible()
         look(visit, "wallet-evicted")
+
+
+def test_verifier_that_is_not_ours_opens_and_checks_what_the_wallet_posts(browser: Browser, served: World) -> None:
+    """npm's @openid4vc/openid4vp asks and decrypts, @sd-jwt/sd-jwt-vc verifies credential and key binding."""
+    with served.visit(browser) as visit, judging(served, query("age_over_18", "family_name")) as judge:
+        page = take(visit, served)
+        page.locator('[data-view="done"] [data-home]').click()
+        paste(page, judge.link)
+        expect(page.locator("#ask-title")).to_have_text("第一银行")
+        page.locator("#ask-form button.btn").first.click()
+        expect(page.locator("#done-title")).to_have_text("已出示")
+        verdict = judge.verdict()
+    assert verdict.get("error") is None, verdict
+    assert (verdict["encrypted"], verdict["state"]) == (True, "state-1")
+    assert (verdict["claims"]["family_name"], verdict["claims"]["age_over_18"]) == ("李", True)
+    assert not {"given_name", "birthdate", "address", "access_slot"} & set(verdict["claims"]["names"])
 
 
 @pytest.fixture

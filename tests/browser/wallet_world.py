@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A wallet, an issuer and a verifier, each served on a port of its own, over a ledger that certifies at once."""
 
+import json
+import shutil
+import subprocess
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -11,9 +15,10 @@ from typing import Any
 import httpx
 import issuer_rig
 import verifier_rig
+from cryptography.hazmat.primitives.asymmetric import ec
 from playwright.sync_api import Browser
 from store_rig import Rig
-from visiting import Size, Visit, serve, server_socket, visiting
+from visiting import ROOT, Size, Visit, serve, server_socket, visiting
 
 from chain.codec import encode
 from identity import issuer_keys
@@ -25,6 +30,7 @@ from identity.api.verifier.part import verifier_part
 from identity.api.verifier.status_lists import StatusLists
 from identity.api.verifier.verifier import Realm
 from identity.api.wallet.part import SITE, wallet_part
+from identity.jose import MemorySigner, encode_base64url, jwk_of
 from identity.pb import identity_pb2 as pb
 from identity.relying_rules import relying_party_key
 from membership.pb import membership_pb2
@@ -147,6 +153,64 @@ def instant(record: pb.RelyingPartyRecord, names: tuple[str, ...] = ("a", "b", "
         },
     )
     return ledger
+
+
+@dataclass
+class JudgeProcess:
+    """The verifier that is not ours, while it waits for an answer."""
+
+    process: subprocess.Popen[str]
+    link: str
+
+    def verdict(self) -> dict[str, Any]:
+        """What it found; it ends with that."""
+        out, errors = self.process.communicate(timeout=60)
+        assert out.strip(), errors
+        return dict(json.loads(out))
+
+
+@contextmanager
+def judging(made: World, query: dict[str, Any]) -> Iterator[JudgeProcess]:
+    """Let the judge ask; it has a key and certificate of its own, which the bank's registration names beside ours."""
+    node = shutil.which("node")
+    assert node, "Node.js is missing"
+    private = ec.derive_private_key(905, ec.SECP256R1())
+    own = MemorySigner(private)
+    record = pb.RelyingPartyRecord()
+    record.CopyFrom(made.record)
+    record.terms.keys[:] = sorted([*made.record.terms.keys, own.public_key])
+    made.register(record)
+    now_s = int(time.time())
+    certificate = issuer_keys.make_registrar("Judge", private, serial=9, begins_s=now_s - 60, ends_s=now_s + 86_400)
+    numbers = private.private_numbers()
+    secret = jwk_of(own.public_key) | {"d": encode_base64url(numbers.private_value.to_bytes(32, "big"))}
+    told = {
+        "modules": str(ROOT / "web/node_modules"),
+        "key": secret,
+        "certificate": b64encode(certificate).decode(),
+        "registration": {
+            "relying_party": verifier_rig.BANK,
+            "purpose": verifier_rig.LOGIN,
+            "receipt": b64encode(made.receipt(made.ledger)).decode(),
+        },
+        "query": query,
+        "issuer": jwk_of(made.issuer.signer.public_key),
+    }
+    script = ROOT / "tests/browser/verifier_judge.mjs"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([node, script], text=True, **pipes) as process:  # type: ignore[call-overload]  # pipes
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(json.dumps(told))
+            process.stdin.close()
+            process.stdin = None
+            begun = json.loads(process.stdout.readline())
+            assert "link" in begun, begun
+            yield JudgeProcess(process, begun["link"])
+        finally:
+            process.kill()
+            made.register(made.record)
 
 
 @contextmanager
