@@ -27,7 +27,9 @@ from service.problems import KINDS  # noqa: E402 - likewise
 from service.settings import Settings  # noqa: E402 - likewise
 from service.sign_in.kinds import SIGN_IN_KINDS  # noqa: E402 - likewise
 from traceability.api.problems import KINDS as FOOD_KINDS  # noqa: E402 - likewise
+from traceability.api.regulator.problems import KINDS as FOOD_OFFICE_KINDS  # noqa: E402 - likewise
 from traceability.api.shopper.problems import KINDS as SHOPPER_KINDS  # noqa: E402 - likewise
+from traceability.api.trader.problems import KINDS as TRADE_KINDS  # noqa: E402 - likewise
 
 HEAD = """# Codes of the services
 
@@ -55,7 +57,9 @@ def codes() -> str:
             *LEGAL_KINDS,
             *EXPLORER_KINDS,
             *FOOD_KINDS,
+            *FOOD_OFFICE_KINDS,
             *SHOPPER_KINDS,
+            *TRADE_KINDS,
             *SIGN_IN_KINDS,
             *TAGGING_KINDS,
             *VERIFIER_KINDS,
