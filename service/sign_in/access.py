@@ -20,7 +20,7 @@ from service.sign_in import kinds
 from service.sign_in.devices import device_of
 from service.sign_in.office import TOKEN_CHARACTERS_MAX, Office, new_token, token_digest
 from service.sign_in.roles import Permission
-from service.sign_in.sessions import Officer, resolve
+from service.sign_in.sessions import Officer, end_session, resolve
 from service.sign_in.standings import Standings
 from service.store import Act
 
@@ -121,6 +121,13 @@ def set_session(response: Response, office: Office, token: str) -> None:
     """Hand the browser its session; it ends with the browser, at the latest."""
     _set(response, office, office.session_cookie, token, "lax")
     response.delete_cookie(office.browser_cookie, path="/", secure=office.address.is_https, httponly=True)
+
+
+def end_former_session(request: Request) -> None:
+    """End the session that a browser brings when somebody signs in anew: a copy of its cookie is worth nothing then."""
+    former = signed_in(request)
+    if former is not None:
+        end_session(office_of(request), former, former.session_id)
 
 
 def set_browser(response: Response, office: Office, token: str) -> None:

@@ -18,6 +18,7 @@ from service.sign_in.access import (
     Require,
     away,
     browser_token,
+    end_former_session,
     office_of,
     set_browser,
     set_session,
@@ -112,6 +113,7 @@ def api_router(attempts: Attempts) -> APIRouter:
     def sign_in(body: AnswerBody, request: Request) -> Response:
         office, (_, binding) = office_of(request), browser_token(request)
         token = passkeys.sign_in(office, binding, body.credential, device_of(request))
+        end_former_session(request)
         response = json_answer({"next": local_path(body.next, HOME_PATH)})
         set_session(response, office, token)
         return response
@@ -145,6 +147,7 @@ def api_router(attempts: Attempts) -> APIRouter:
     def join(body: JoinBody, request: Request) -> Response:
         office, (_, binding) = office_of(request), browser_token(request)
         token = passkeys.join(office, binding, body.token, body.credential, body.name, device_of(request))
+        end_former_session(request)
         response = json_answer({"next": HOME_PATH})
         set_session(response, office, token)
         return response

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from service.redirects import local_path
 from service.sign_in import cards
-from service.sign_in.access import browser_token, office_of, set_browser, set_session
+from service.sign_in.access import browser_token, end_former_session, office_of, set_browser, set_session
 from service.sign_in.api import HOME_PATH, Body, Fresh, Known, LinkBody, Name, Nothing, Token, json_answer
 from service.sign_in.attempts import Attempts
 from service.sign_in.cards import CardAnswer
@@ -110,6 +110,7 @@ def card_router(attempts: Attempts) -> APIRouter:
     def sign_in(body: StatementBody, request: Request) -> Response:
         office, (_, binding) = office_of(request), browser_token(request)
         token = cards.sign_in(office, binding, body.card.answer(), device_of(request))
+        end_former_session(request)
         response = json_answer({"next": local_path(body.next, HOME_PATH)})
         set_session(response, office, token)
         return response
@@ -137,6 +138,7 @@ def card_router(attempts: Attempts) -> APIRouter:
     def join(body: JoinCardBody, request: Request) -> Response:
         office, (_, binding) = office_of(request), browser_token(request)
         token = cards.join(office, binding, body.token, body.card.answer(), body.name, device_of(request))
+        end_former_session(request)
         response = json_answer({"next": HOME_PATH})
         set_session(response, office, token)
         return response

@@ -44,6 +44,16 @@ async def test_session_fixation_leaves_the_planted_cookie_worthless(desk: Desk) 
     assert not await attacker.is_in()
 
 
+async def test_session_cookie_copied_before_signing_in_anew_is_worthless_after_it(desk: Desk) -> None:
+    browser, device = await desk.administrator()
+    thief = desk.browser()
+    thief.web.cookies.set(desk.office.session_cookie, browser.token)
+    assert await thief.is_in()
+    assert (await browser.sign_in(device)).status_code == 200
+    assert await browser.is_in()
+    assert not await thief.is_in()
+
+
 async def test_session_cookie_copied_before_step_up_is_worthless_after_it(desk: Desk) -> None:
     browser, device = await desk.administrator()
     copied = browser.token

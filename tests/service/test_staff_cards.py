@@ -259,6 +259,15 @@ async def test_session_fixation_leaves_the_planted_cookie_worthless(lone: Desk) 
     assert not await thief.is_in()
 
 
+async def test_session_that_a_browser_brings_ends_when_somebody_signs_in_with_a_card(lone: Desk) -> None:
+    browser, holder = await administrator(lone)
+    thief = lone.browser()
+    thief.web.cookies.set(lone.office.session_cookie, browser.token)
+    assert await thief.is_in()
+    assert (await ceremony(browser, "/sign-in", holder)).status_code == 200
+    assert not await thief.is_in()
+
+
 async def test_link_that_a_card_has_used_is_good_for_no_second_card_or_passkey(lone: Desk) -> None:
     link = first_link(lone.office, "Li Wei", "civil-affairs")
     await joined(lone, link)
