@@ -89,5 +89,7 @@ def _purpose(
         status_age_s_max=found.status_age_s_max or None,
         per_second_max=found.per_second_max,
         valid_to_ms=record.terms.valid_to_ms,
+        about_zh=found.name_zh,
+        about_en=found.name_en,
         receipt=proven.together,  # who it is, and what it may ask: a wallet shows both
     )

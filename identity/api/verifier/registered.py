@@ -49,6 +49,8 @@ class Purpose:
         per_second_max: Requests a second.
         valid_to_ms: From when it counts no longer, Unix time in ms.
         receipt: Proves the registration: bytes of a `Receipt`; empty in a sandbox.
+        about_zh: What it is for, as citizens are told; "" if the registration says it in English alone.
+        about_en: The same.
     """
 
     relying_party: str
@@ -62,6 +64,8 @@ class Purpose:
     per_second_max: int
     valid_to_ms: int
     receipt: bytes = field(default=b"", repr=False)
+    about_zh: str = ""
+    about_en: str = ""
 
 
 @dataclass(frozen=True, slots=True)

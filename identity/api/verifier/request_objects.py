@@ -73,6 +73,7 @@ def request_object(
         "relying_party": purpose.relying_party,
         "name": {"zh-CN": purpose.name_zh, "en": purpose.name_en},
         "purpose": purpose.id,
+        "about": {"zh-CN": purpose.about_zh, "en": purpose.about_en},
         "legal_basis": purpose.legal_basis,
         "receipt": b64encode(purpose.receipt).decode(),
     }
