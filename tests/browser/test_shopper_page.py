@@ -243,6 +243,16 @@ def test_page_that_names_another_network_than_the_phone_remembers_is_refused(bro
         expect(page.locator("[data-step=network]")).to_contain_text("another ledger")
 
 
+def test_damaged_memory_of_the_phone_is_begun_anew(browser: Browser, origin: str, served: Served) -> None:
+    key = "zhixin-anchor-" + served.food.ledger.genesis.network.hex()
+    with visiting(browser, origin, language="en") as seen:
+        expect_state(seen.open(f"/food/{SERIAL}"), "proved")
+        kept = seen.page.evaluate("key => localStorage.getItem(key)", key)
+        seen.page.evaluate("key => localStorage.setItem(key, 'damaged')", key)
+        expect_state(seen.open(f"/food/{SERIAL}"), "proved")
+        assert len(seen.page.evaluate("key => localStorage.getItem(key)", key)) == len(kept)
+
+
 @pytest.mark.parametrize("words", [("乐平农场", "有机农场"), ("合格", "优秀"), ("</ol>", "<li>有机认证</li></ol>")])
 def test_page_whose_text_differs_from_the_ledger_fails(browser: Browser, origin: str, words: tuple[str, str]) -> None:
     def altered(route: Route) -> None:
@@ -307,6 +317,27 @@ def test_printed_page_keeps_what_it_says(browser: Browser, origin: str) -> None:
         expect(page.locator(".way > li")).to_have_count(8)
         expect(page.locator(".done .btn").first).to_be_hidden()
         seen.keep("shopper-print")
+
+
+@pytest.mark.parametrize(("language", "theme"), [("zh-CN", "dark"), ("en", "light")])
+def test_forms_and_labels_are_for_everybody(browser: Browser, origin: str, language: str, theme: str) -> None:
+    with visiting(browser, origin, size="phone", language=language, theme=theme) as seen:
+        for name, path in (("complaint", "food-complaint"), ("here", "food-here"), ("labels", "food-labels")):
+            page = seen.open(f"/{path}/{SERIAL}")
+            expect(page.locator("h1")).to_be_visible()
+            assert not seen.is_wider_than_screen()
+            seen.keep(f"shopper-{name}")
+            assert seen.axe() == []
+        page = seen.open(f"/food-complaint/{SERIAL}")
+        page.locator("button[type=submit]").click()
+        expect(page.locator("[role=alert]")).to_be_visible()
+        seen.expect("422")
+        page.locator("input[value=spoiled]").check(force=True)
+        page.locator("textarea").fill("发黄")
+        page.locator("button[type=submit]").click()
+        expect(page.locator(".notice.good")).to_be_visible()
+        seen.keep("shopper-complaint-done")
+        assert seen.axe() == []
 
 
 @pytest.mark.parametrize("workers", [True, False])

@@ -108,15 +108,13 @@ async function files(): Promise<Question["files"]> {
 }
 
 function show({ step, outcome, figure, reason, detail = "" }: Told): void {
+  const at = document.querySelector(`#verdict [data-step="${step}"] [data-figure]`);
+  const before = at?.textContent ?? "";
   if (outcome === undefined) {
     strip.begin(step);
-    strip.end(step, "unchecked", figure ?? "");
-    strip.begin(step);
-    const at = document.querySelector(`#verdict [data-step="${step}"] [data-figure]`);
     if (at !== null) at.textContent = figure ?? "";
     return;
   }
-  const before = document.querySelector(`#verdict [data-step="${step}"] [data-figure]`)?.textContent ?? "";
   const words = reason === undefined ? "" : text(reason, step === "recall" ? { what: detail } : {});
   strip.end(step, outcome, figure ?? before, words);
   if (detail !== "") note(detail);
@@ -176,18 +174,16 @@ async function check(): Promise<void> {
     strip.finish();
     return;
   }
-  const anchor = stored(ANCHOR + network);
   let bundle: string;
   let isKept = false;
-  let genesis: Uint8Array | null = null;
+  let genesis: Uint8Array;
+  let own: Question["files"];
   try {
-    const [answer, founding] = await Promise.all([
-      got(data["bundle"] ?? ""),
-      anchor === null ? got(data["genesis"] ?? "").then(async (one) => new Uint8Array(await one.arrayBuffer())) : null,
-    ]);
+    const [answer, founding, code] = await Promise.all([got(data["bundle"] ?? ""), got(data["genesis"] ?? ""), files()]);
     isKept = answer.headers.has(KEPT_HEADER);
     bundle = await answer.text();
-    genesis = founding;
+    genesis = new Uint8Array(await founding.arrayBuffer());
+    own = code;
   } catch {
     strip.end("network", "unchecked", "", text("script.trace.no-proof"));
     strip.finish();
@@ -195,7 +191,7 @@ async function check(): Promise<void> {
   }
   const question: Question = {
     network,
-    anchor,
+    anchor: stored(ANCHOR + network),
     genesis,
     bundle,
     item: location.pathname.replace(/^\/food\//, ""),
@@ -203,7 +199,7 @@ async function check(): Promise<void> {
     words: json("messages") as Question["words"],
     districts: json("districts") as Question["districts"],
     shown: shownOnPage(),
-    files: await files(),
+    files: own,
   };
   let outcome: Outcome;
   try {

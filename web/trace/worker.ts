@@ -34,9 +34,9 @@ export type StepName = "network" | "signatures" | "events" | "whole" | "shown" |
 
 export interface Question {
   readonly network: string;
-  /** As kept by an earlier visit; then the genesis file is not needed. */
+  /** As kept by an earlier visit. */
   readonly anchor: string | null;
-  readonly genesis: Bytes | null;
+  readonly genesis: Bytes;
   /** The text of the bundle. */
   readonly bundle: string;
   /** The item that was scanned, from the page's own address. */
@@ -165,14 +165,15 @@ function* check(question: Question, tell: (told: Told) => void): Work<Outcome> {
   }
 }
 
-function* startOf(network: string, kept: string | null, genesis: Bytes | null): Work<TrustAnchor> {
+function* startOf(network: string, kept: string | null, genesis: Bytes): Work<TrustAnchor> {
   const id = fromHex(network);
   if (id === null) throw new TypeError("the page names no network");
-  if (kept !== null) {
-    const anchor = TrustAnchor.parse(kept);
+  try {
+    const anchor = TrustAnchor.parse(kept ?? "");
     if (equal(anchor.network, id)) return anchor;
+  } catch (error) {
+    if (!(error instanceof LedgerError)) throw error; // none is kept, or a damaged one: begin anew
   }
-  if (genesis === null) throw new TypeError("there is no genesis file");
   return (yield* genesisSteps(genesis, id)).anchor;
 }
 

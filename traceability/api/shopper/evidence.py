@@ -119,7 +119,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    evidence: Evidence | None
+    evidence: Evidence
     at_ms: int
 
 
@@ -158,7 +158,7 @@ class Evidences:
         try:
             return await asyncio.shield(task)
         except TransportError:
-            if kept is not None and kept.evidence is not None and now_ms - kept.at_ms < STALE_MS_MAX:
+            if kept is not None and now_ms - kept.at_ms < STALE_MS_MAX:
                 return kept.evidence
             raise
 
@@ -169,7 +169,9 @@ class Evidences:
                     await asyncio.sleep(PAUSE_S)
                 found = await run_in_threadpool(self._find, item)
                 evidence = None if found is None else await self._prove(*found)
-                if found is None or evidence is not None:
+                if found is None:  # not kept: whoever asks for what is not there drives nothing out
+                    return None
+                if evidence is not None:
                     self._kept[item] = _Kept(evidence, self._context.now())
                     self._kept.move_to_end(item)
                     if len(self._kept) > KEPT_MAX:

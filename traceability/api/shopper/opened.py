@@ -6,11 +6,13 @@ opening is verified before it is handed on, so that a damaged store shows less, 
 Source: EPCIS 2.0, sections 7.3.7 (sensor data) and 7.4 (certificationInfo).
 """
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from service.errors import StorageError
 from service.store import Store
 from traceability import epcis_vocabulary as cbv
 from traceability.api.kept import find_owner, load_events
@@ -72,8 +74,10 @@ class StoredEvents:
         found: dict[bytes, tuple[bytes, bytes]] = {}
         with self._store.read() as session:
             for gln, ids in by_actor.items():
-                owner = find_owner(self._store, session, gln)
-                if owner is not None:
+                with contextlib.suppress(StorageError):  # a row that does not open shows nothing
+                    owner = find_owner(self._store, session, gln)
+                    if owner is None:
+                        continue
                     found |= {
                         one: (whole.data, whole.secret) for one, whole in load_events(session, owner, ids).items()
                     }
