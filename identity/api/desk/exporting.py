@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from identity.access import claim_of_slot
 from identity.api.accesses.reading import opened
-from identity.api.desk import images, persons
+from identity.api.desk import compartments, images, persons
 from identity.api.desk.base import DeskContext
 from identity.api.desk.cases import receipt_of
 from identity.api.desk.images import ImageKind
@@ -38,6 +38,7 @@ def export(desk: DeskContext, organisation: str, person_id: str) -> dict[str, An
         accesses = session.scalars(select(DeskAccess).where(visible).order_by(DeskAccess.number)).all()
         notices = session.scalars(select(DeskNotice).where(DeskNotice.person_id == person_id)).all()
         lists = opened(session, desk.store, person_id)
+        compartment = compartments.load(desk, session, person_id)
         pictures = {kind: images.load(desk, session, person_id, kind) for kind in ImageKind}
         return {
             "format": FORMAT,
@@ -81,6 +82,7 @@ def export(desk: DeskContext, organisation: str, person_id: str) -> dict[str, An
                 for one in lists
             ],
             "notices": [{"at_ms": notice.at_ms, "kind": notice.kind} for notice in notices],
+            "compartment": None if compartment is None else compartment.sealed.decode("utf-8"),
             "pictures": {kind: _text(content) for kind, content in pictures.items() if content is not None},
         }
 

@@ -12,6 +12,8 @@ from chain.signing import TransactionSigner
 from identity.api.desk.access_ticks import TICK_MS
 from identity.api.desk.base import DeskContext, Ledger, Tagger
 from identity.api.desk.case_pages import case_router
+from identity.api.desk.compartment_pages import PATH as COMPARTMENTS
+from identity.api.desk.compartment_pages import compartment_router
 from identity.api.desk.enrol_pages import enrol_router
 from identity.api.desk.erasure_pages import erasure_router
 from identity.api.desk.images import FILE_BYTES_MAX
@@ -21,6 +23,7 @@ from identity.api.desk.person_pages import person_router
 from identity.api.desk.problems import KINDS
 from identity.api.desk.recovery_pages import recovery_router
 from identity.api.desk.upkeep import keep_up, keep_writing
+from identity.compartment import SEALED_BYTES_MAX
 from service.app import Part
 from service.pages import Site, add_templates
 from service.settings import RetentionSettings
@@ -37,7 +40,15 @@ FORM_BYTES = 64 * 1024
 
 def desk_routers() -> list[APIRouter]:
     """All pages of the desk; each part of it adds its own here."""
-    return [look_up_router(), enrol_router(), case_router(), person_router(), recovery_router(), erasure_router()]
+    return [
+        look_up_router(),
+        enrol_router(),
+        case_router(),
+        person_router(),
+        recovery_router(),
+        erasure_router(),
+        compartment_router(),
+    ]
 
 
 def desk_part(
@@ -85,5 +96,5 @@ def desk_part(
             with suppress(asyncio.CancelledError):
                 await task
 
-    limits = {"/pictures/": FILE_BYTES_MAX + FORM_BYTES}
+    limits = {"/pictures/": FILE_BYTES_MAX + FORM_BYTES, COMPARTMENTS: SEALED_BYTES_MAX + FORM_BYTES}
     return Part("desk", desk_routers(), start=start, stop=stop, problems=KINDS, body_limits=limits)

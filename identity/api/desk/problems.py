@@ -21,6 +21,8 @@ NOT_AS_PROPOSED = ProblemKind("desk.not-as-proposed", 409)
 KNOWN_ELSEWHERE = ProblemKind("desk.known-elsewhere", 409)
 NO_NEW_KEYS = ProblemKind("desk.no-new-keys", 409)
 NO_TAG = ProblemKind("desk.no-tag", 503)
+NO_COMPARTMENT = ProblemKind("desk.no-compartment", 404)
+NOT_A_COMPARTMENT = ProblemKind("desk.not-a-compartment", 422)
 IMAGE = ProblemKind("desk.image", 422)
 SLOW_DOWN = ProblemKind("desk.slow-down", 429)
 
@@ -38,6 +40,8 @@ KINDS: tuple[ProblemKind, ...] = (
     KNOWN_ELSEWHERE,
     NO_NEW_KEYS,
     NO_TAG,
+    NO_COMPARTMENT,
+    NOT_A_COMPARTMENT,
     IMAGE,
     SLOW_DOWN,
 )

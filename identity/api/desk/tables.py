@@ -187,6 +187,18 @@ class DeskAccessBatch(Base):
     signed: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class DeskCompartment(PersonalRow):
+    """What a person sealed for two keys of their own (`identity.compartment`); nobody here opens it."""
+
+    __tablename__ = "desk_compartment"
+
+    kept_ms: Mapped[int] = mapped_column(BigInteger)
+    size_bytes: Mapped[int] = mapped_column(Integer)
+    content: Mapped[bytes | None] = sealed()
+
+    __table_args__ = (UniqueConstraint("person_id"),)
+
+
 class DeskNotice(PersonalRow):
     """A message to a person by every channel that they registered, until it is delivered."""
 
