@@ -74,8 +74,20 @@ def rebuild_index(settings: SettingsOption = None) -> None:
     emit({"network": network, "dropped": True}, t("serve.index-dropped", network=network))
 
 
+_ABOUT = {
+    "styles": t("serve.about.styles"),
+    "explorer": t("serve.about.explorer"),
+    "office": t("serve.about.office"),
+    "desk": t("serve.about.desk"),
+    "issuer": t("serve.about.issuer"),
+    "uniqueness": t("serve.about.uniqueness"),
+    "trace": t("serve.about.trace"),
+    "verifier": t("serve.about.verifier"),
+    "citizen": t("serve.about.citizen"),
+    "credit": t("serve.about.credit"),
+}
 for _service in SERVICES:
-    _declare(_service.name, [_service], t("serve.one.help", service=_service.name, port=_service.port))
+    _declare(_service.name, [_service], t("serve.one.help", about=_ABOUT[_service.name], port=_service.port))
 _declare(ALL, SERVICES, t("serve.all.help", services=", ".join(service.name for service in SERVICES)))
 
 
