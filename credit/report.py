@@ -20,7 +20,7 @@ from chain.pb import ledger_pb2
 from chain.signing import Scheme, Signer, TransactionSigner
 from chain.types import Network
 from credit import slots
-from credit.catalogue import class_key, class_number
+from credit.catalogue import PUBLICATION_DAYS, class_key, class_number
 from credit.events import slot_key
 from credit.logs import log_key
 from credit.pb import credit_pb2 as pb
@@ -77,8 +77,21 @@ class Entry:
             found=self.content.severity,
             status=STATUS_NAMES[self.record.status],
             document_day=self.content.document_day,
-            published_days_max=self.catalogued.publication_days_max,
+            published_days_max=published_days_max(self.catalogued, self.content.severity),
         )
+
+
+def published_days_max(catalogued: pb.PutClass, severity: str) -> int:
+    """How long an event may be published, and so counts: what its class says, and what it was found to be allows.
+
+    Args:
+        catalogued: The version of its class that it names.
+        severity: What it was found to be, which may be less than its class's.
+    """
+    if severity == "none":
+        return catalogued.publication_days_max
+    longest = PUBLICATION_DAYS[pb.Severity.ValueType(SEVERITIES.index(severity) + 1)][1]
+    return min(catalogued.publication_days_max, longest)
 
 
 @dataclass(frozen=True, slots=True)

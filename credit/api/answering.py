@@ -18,7 +18,7 @@ from chain.errors import InvalidMessage
 from chain.transaction import Operation
 from chain.types import sha256
 from credit.api.base import MINUTE_MS, CreditContext, date_of, operation
-from credit.api.drawing import Wanted, check, draw
+from credit.api.drawing import Wanted, allowed, check, draw
 from credit.api.events import Event
 from credit.api.problems import CORRECTION, DATES, NOT_NOW, SEVERITY
 from credit.api.reading import BENEFITS
@@ -288,7 +288,7 @@ def _corrected(context: CreditContext, row: CreditEvent, event: Event, content: 
         raise Problem(DATES) from None
     if catalogued is None or SEVERITIES.index(content.severity) > max(0, catalogued.severity - 1):
         raise Problem(SEVERITY)
-    kind = check(context, row.source, Wanted(row.subject_id, event.number, content, "-"), context.index.catalogue())
+    kind = check(Wanted(row.subject_id, event.number, content, "-"), allowed(context, row.source))
     if kind in (DATES, SEVERITY):
         raise Problem(kind)
     if encoded == event.opening.content:

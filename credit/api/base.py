@@ -2,8 +2,10 @@
 """What all services of credit stand on: the store, the ledger, the index, the registrar's key, the clock."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from threading import Lock
 from typing import Any, Final, Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -102,6 +104,7 @@ class CreditContext:
         notices: How earlier readers of a report are told.
         now: Unix time in ms.
         calendar: Which days are worked, for clocks of the procedures.
+        turn: Taken by whoever writes a whole batch: a database that lets one write at a time gives no turns by itself.
     """
 
     store: Store
@@ -113,6 +116,7 @@ class CreditContext:
     notices: NoticeProvider
     now: Callable[[], int]
     calendar: Calendar = field(default_factory=Calendar)
+    turn: AbstractContextManager[bool] = field(default_factory=Lock, repr=False, compare=False)
 
     @property
     def today(self) -> int:

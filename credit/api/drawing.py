@@ -26,6 +26,7 @@ from credit.api.problems import (
     FLOOD,
     LOG_CLOSED,
     LOG_FULL,
+    NOT_NOW,
     RIGHTS,
     SEVERITY,
     UNKNOWN_SUBJECT,
@@ -44,6 +45,8 @@ BATCH_EVENTS_MAX: Final = 300
 FLOOD_MAX: Final = 20
 """Negative events of one source about one subject in a day: more than an honest inspection finds, too few to bury
 somebody before they object."""
+UNSIGNED_MAX: Final = 400
+"""Batches of one source that wait for a signature: twenty files' worth; the store looks after each until its end."""
 REFERENCE_CHARACTERS_MAX: Final = 64
 
 PREPARED, SIGNED, DONE, REFUSED, EXPIRED = "prepared", "signed", "done", "refused", "expired"
@@ -82,21 +85,39 @@ def reference_digest(context: CreditContext, source: str, reference: str) -> byt
     return hmac.digest(context.store.secret("credit/reference"), message, hashlib.sha256)
 
 
-def check(
-    context: CreditContext, source: str, wanted: Wanted, catalogue: Mapping[int, pb.PutClass]
-) -> ProblemKind | None:
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a source may record now.
+
+    Attributes:
+        catalogue: The present version of each class.
+        rights: Classes that the source may attest.
+        today: In days since 1970-01-01.
+    """
+
+    catalogue: Mapping[int, pb.PutClass]
+    rights: frozenset[int]
+    today: int
+
+
+def allowed(context: CreditContext, source: str) -> Allowed:
+    """What a source may record now, as the index has it."""
+    return Allowed(context.index.catalogue(), context.index.rights(source), context.today)
+
+
+def check(wanted: Wanted, may: Allowed) -> ProblemKind | None:
     """Why a source may not record this event, as far as the event itself says; None: it may."""
-    catalogued = catalogue.get(wanted.number)
+    catalogued = may.catalogue.get(wanted.number)
     if catalogued is None or catalogued.retired:
         return CLASS
-    if wanted.number not in context.index.rights(source):
+    if wanted.number not in may.rights:
         return RIGHTS
     content = wanted.content
     try:
         content.encode()
     except InvalidMessage:
         return DATES
-    if content.document_day > context.today or (content.due_day and content.due_day < content.occurred_day):
+    if content.document_day > may.today or (content.due_day and content.due_day < content.occurred_day):
         return DATES
     is_pledge = catalogued.kind == pb.KIND_PLEDGE
     if bool(content.due_day) != is_pledge:
@@ -136,9 +157,10 @@ def draw(context: CreditContext, actor: str, source: str, wanted: Sequence[Wante
     """
     assert 1 <= len(wanted) <= BATCH_EVENTS_MAX, "callers bound a batch"
     faults: dict[int, ProblemKind] = {}
-    catalogue = context.index.catalogue()
+    may = allowed(context, source)
+    catalogue = may.catalogue
     for i, one in enumerate(wanted):
-        kind = check(context, source, one, catalogue)
+        kind = check(one, may)
         if kind is not None:
             faults[i] = kind
     references = [one.reference for one in wanted]
@@ -161,7 +183,10 @@ def draw(context: CreditContext, actor: str, source: str, wanted: Sequence[Wante
         code="",
         receipt=b"",
     )
-    with context.store.write() as session:
+    with context.turn, context.store.write() as session:
+        unsigned = (CreditBatch.source == source) & (CreditBatch.state == PREPARED)
+        if (session.scalar(select(func.count()).select_from(CreditBatch).where(unsigned)) or 0) >= UNSIGNED_MAX:
+            raise Problem(NOT_NOW)
         session.add(batch)
         drawn = _draw(context, session, source, wanted, batch.id, catalogue)
         context.record(session, actor, "credit.events-drawn", batch.id)

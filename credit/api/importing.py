@@ -14,7 +14,7 @@ from typing import Final
 
 from credit.api.answering import ACT_EVENTS_MAX, Signing, attest
 from credit.api.base import CreditContext, day_of
-from credit.api.drawing import REFERENCE_CHARACTERS_MAX, Wanted, check, known_references
+from credit.api.drawing import REFERENCE_CHARACTERS_MAX, Allowed, Wanted, allowed, check, known_references
 from credit.api.problems import CSV, DATES, SEVERITY, UNKNOWN_SUBJECT
 from credit.api.subjects import NUMBER_CHARACTERS_MAX, find_subject, name_of
 from credit.slots import SEVERITIES, Content
@@ -71,7 +71,7 @@ def import_events(signing: Signing, raw: bytes) -> Imported:
         Problem: It is no such file.
     """
     context, source = signing.context, signing.officer.organisation
-    rows = _rows(raw)
+    rows, may = _rows(raw), allowed(context, source)
     known = known_references(context, source, [row["reference"] for _, row in rows if row["reference"]])
     good: list[tuple[Wanted, str]] = []
     faults: list[Fault] = []
@@ -80,7 +80,7 @@ def import_events(signing: Signing, raw: bytes) -> Imported:
         reference = row["reference"]
         if reference in known:
             continue
-        found = "credit.duplicate" if reference in seen else _read(context, source, row)
+        found = "credit.duplicate" if reference in seen else _read(context, may, row)
         if isinstance(found, str):
             faults.append(Fault(line, reference[:REFERENCE_CHARACTERS_MAX], found))
         else:
@@ -127,7 +127,7 @@ def _rows(raw: bytes) -> Sequence[tuple[int, Mapping[str, str]]]:
     return rows
 
 
-def _read(context: CreditContext, source: str, row: Mapping[str, str]) -> tuple[Wanted, str] | str:
+def _read(context: CreditContext, may: Allowed, row: Mapping[str, str]) -> tuple[Wanted, str] | str:
     """An event with the name of whom it is about, or the code of what is wrong with it."""
     reference, number = row["reference"], row["class"]
     is_reference = 0 < len(reference) <= REFERENCE_CHARACTERS_MAX and reference.isascii() and reference.isprintable()
@@ -151,5 +151,5 @@ def _read(context: CreditContext, source: str, row: Mapping[str, str]) -> tuple[
     except Problem as problem:
         return problem.kind.code
     wanted = Wanted(subject.id, int(number), content, reference)
-    kind = check(context, source, wanted, context.index.catalogue())
+    kind = check(wanted, may)
     return (wanted, name) if kind is None else kind.code

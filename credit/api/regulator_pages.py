@@ -26,7 +26,7 @@ from credit.api.subjects import Kind, State, name_of
 from credit.api.tables import CreditDraw, CreditEvent, CreditRequest, CreditSubject
 from credit.catalogue import AUTHORITY_ROLE
 from credit.draw import INSPECTORS_MAX, WEIGHTS, Announcement, draw
-from credit.report import STATUS_NAMES
+from credit.report import STATUS_NAMES, published_days_max
 from credit.score import Event as ScoredEvent
 from credit.score import score
 from credit.scorecard import parse
@@ -87,8 +87,8 @@ def companies(context: CreditContext) -> list[Company]:
 
 def _scored(context: CreditContext, event: Event, status: str) -> ScoredEvent:
     catalogued = context.index.class_of(event.number, event.version)
-    days = 0 if catalogued is None else catalogued.publication_days_max
     content = event.content
+    days = 0 if catalogued is None else published_days_max(catalogued, content.severity)
     return ScoredEvent(event.number, content.severity, status, content.document_day, days)  # type: ignore[arg-type]  # one of the names
 
 

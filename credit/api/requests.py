@@ -23,7 +23,7 @@ from chain.transaction import build
 from chain.types import SALT_BYTES, Millis
 from client.signing import LIFETIME_MS
 from credit.api.base import CreditContext, date_of, day_of, load_subject, operation
-from credit.api.drawing import DONE, check
+from credit.api.drawing import DONE, allowed, check
 from credit.api.drawing import Wanted as WantedEvent
 from credit.api.events import Event
 from credit.api.problems import CLASS, CONDITIONS, DISPUTED, FINAL, NOT_NOW, UNKNOWN_EVENT, UNKNOWN_REQUEST
@@ -263,7 +263,7 @@ def ask_pledge(context: CreditContext, subject_id: str, number: int, organisatio
     if catalogued is None or catalogued.kind != pb.KIND_PLEDGE:
         raise Problem(CLASS)
     wanted = WantedEvent(subject_id, number, Content("none", context.today, context.today, max(0, day_of(due))), "-")
-    kind = check(context, organisation, wanted, catalogue)
+    kind = check(wanted, allowed(context, organisation))
     if kind is not None:
         raise Problem(kind)
     content = {

@@ -7,7 +7,7 @@ time: a process killed anywhere goes on with the next round, and each event is t
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -25,9 +25,10 @@ from service.sign_in.acts import State
 from service.sign_in.tables import PreparedAct
 from service.store.audit import SYSTEM
 
-BATCHES_MAX: Final = 200
+BATCHES_MAX: Final = 10_000
+"""That one round looks at, oldest first: as many as 25 sources may leave unsigned; each takes a millisecond."""
 CHANGES_MAX: Final = 200
-"""What one round looks at; the next goes on."""
+"""That one round looks at; the next goes on."""
 CORRECTION, OBJECTION = "correction", "objection"
 
 
@@ -47,7 +48,9 @@ def settle(context: CreditContext, batch_id: str = "") -> int:
     ended, more = 0, True
     while more:  # a batch may wait for another one's events in the same log
         with context.store.read() as session:
-            waiting = session.scalars(select(CreditBatch.id).where(chosen).order_by(CreditBatch.id).limit(BATCHES_MAX))
+            waiting = session.scalars(
+                select(CreditBatch.id).where(chosen).order_by(CreditBatch.created_ms).limit(BATCHES_MAX)
+            )
             ids = list(waiting)
         ends = sum(_settle_batch(context, one) for one in ids)
         ended, more = ended + ends, ends > 0 and len(ids) > 1
@@ -57,25 +60,26 @@ def settle(context: CreditContext, batch_id: str = "") -> int:
 def _settle_batch(context: CreditContext, batch_id: str) -> bool:
     """Settle one batch; whether it came to an end."""
     indexed_ms = context.ledger.indexed_ms  # before the slots are read: what is not there by then was not executed
-    with context.store.read() as session:
-        rows = session.scalars(select(CreditEvent).where(CreditEvent.batch_id == batch_id)).all()
-        slots = [_event(context, session, row).slot for row in rows if row.position is None]
-    found = context.index.slots(slots)
+    drafts = select(CreditEvent).where(CreditEvent.batch_id == batch_id, CreditEvent.position.is_(None))
     with context.store.read() as session:
         batch = session.get(CreditBatch, batch_id)
         is_over = batch is None or batch.dies_ms < indexed_ms or _is_refused(session, batch)
-    if not found and not is_over:
-        return False
-    with context.store.write() as session:
+        first = session.scalar(drafts.order_by(CreditEvent.id).limit(1))
+        slot = None if first is None else _event(context, session, first).slot
+        # a transaction does all or nothing: one of its slots tells of all
+        if slot is not None and not is_over and not context.index.slots([slot]):
+            return False
+        events = {row.id: _event(context, session, row) for row in session.scalars(drafts)}
+    found = context.index.slots(event.slot for event in events.values())
+    with context.turn, context.store.write() as session:
         batch = session.get(CreditBatch, batch_id, with_for_update=True)
         if batch is None or batch.state not in {PREPARED, SIGNED}:
             return False
-        drafts = select(CreditEvent).where(CreditEvent.batch_id == batch_id, CreditEvent.position.is_(None))
         by_subject: dict[str, list[CreditEvent]] = {}
         for row in session.scalars(drafts.order_by(CreditEvent.subject_id).with_for_update()):
             by_subject.setdefault(row.subject_id, []).append(row)
         left = sum(
-            _settle_subject(context, session, subject_id, own, found, is_over=is_over)
+            _settle_subject(context, session, subject_id, own, events, found, is_over=is_over)
             for subject_id, own in by_subject.items()
         )
         if left:
@@ -102,18 +106,19 @@ def _settle_subject(
     session: Session,
     subject_id: str,
     drafts: Sequence[CreditEvent],
-    found: dict[bytes, Slot],
+    events: Mapping[str, Event],
+    found: Mapping[bytes, Slot],
     *,
     is_over: bool,
 ) -> int:
     """Settle one subject's drafts in a batch; how many are left to wait."""
     subject = load_subject(session, subject_id, hold=True)
-    waiting = {_event(context, session, row).slot: row for row in drafts}
+    waiting = {events[row.id].slot: row for row in drafts}
     free = _free_slot(context, session, subject_id, subject.count)
     if free == b"":
         free = secrets_of(context, session, subject).first_slot
     while (row := waiting.get(free)) is not None:
-        event, there = _event(context, session, row), found.get(free)
+        event, there = events[row.id], found.get(free)
         if there is None or (there.content, there.number) != (event.commitment, event.number):
             break
         row.position = subject.count
@@ -123,7 +128,7 @@ def _settle_subject(
     left = 0
     for slot, row in waiting.items():
         there = found.get(slot)
-        is_own = there is not None and there.content == _event(context, session, row).commitment
+        is_own = there is not None and there.content == events[row.id].commitment
         if is_own:  # it follows on another batch's event, which comes first
             left += 1
         elif is_over or there is not None:

@@ -176,5 +176,5 @@ def _settle(context: CreditContext, subject_id: str, code: str) -> str:
         row = load_subject(session, subject_id, hold=True)
         if row.state == State.OPENING:
             row.state = State.REFUSED if code else State.OPEN
-            context.record(session, SYSTEM, "credit-page.log-refused" if code else "credit.log-open", row.id)
+            context.record(session, SYSTEM, "credit.log-refused" if code else "credit.log-open", row.id)
     return code

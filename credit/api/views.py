@@ -14,7 +14,7 @@ from credit.api.reports import Report
 from credit.api.slot_index import Step
 from credit.catalogue import class_number
 from credit.pb import credit_pb2 as pb
-from credit.report import STATUS_NAMES, Entry
+from credit.report import STATUS_NAMES, Entry, published_days_max
 from credit.scorecard import parse
 from service.language import Language
 
@@ -53,7 +53,7 @@ def lines_of(report: Report, language: Language) -> list[Line]:
 
 def _line(entry: Entry, event_id: str, language: Language) -> Line:
     content, catalogued = entry.content, entry.catalogued
-    days = catalogued.publication_days_max
+    days = 0 if content is None else published_days_max(catalogued, content.severity)
     return Line(
         id=event_id,
         number=class_number(entry.record),

@@ -97,6 +97,36 @@ def test_report_tells_all_that_is_recorded(ledger: InstantLedger) -> None:
     assert found.score() == score(events, parse(canonical(CARD)), found.as_of)
 
 
+def test_event_found_less_severe_than_its_class_counts_no_longer_than_what_it_was_found_to_be() -> None:
+    catalogued = pb.PutClass(severity=pb.SEVERITY_SERIOUS, publication_days_max=1_096)
+    days = [report.published_days_max(catalogued, severity) for severity in ("minor", "general", "serious")]
+    assert days == [92, 366, 1_096]
+    catalogued.publication_days_max = 60
+    assert report.published_days_max(catalogued, "minor") == 60
+
+
+@pytest.mark.parametrize("shown", [(), (1,), (0, 2)])
+def test_withheld_events_are_counted_and_need_the_verifiers_leave(
+    ledger: InstantLedger, shown: tuple[int, ...]
+) -> None:
+    raw = report.withhold(whole(ledger), {slot(i) for i in shown})
+    assert code_of(raw, ledger) == "receipt.withheld"
+    found = report.verify(raw, ledger.genesis, allow_withheld=True)
+    assert [entry.content is not None for entry in found.entries] == [i in shown for i in range(COUNT)]
+    message = pb.Report.FromString(raw)
+    del message.openings[-1]
+    with pytest.raises(LedgerError):
+        report.verify(encode(message), ledger.genesis, allow_withheld=True)
+
+
+def test_event_that_keeps_back_half_of_what_opens_it_is_refused(ledger: InstantLedger) -> None:
+    for field in ("content", "content_salt"):
+        message = pb.Report.FromString(whole(ledger))
+        setattr(message.openings[0], field, b"")
+        with pytest.raises(LedgerError):
+            report.verify(encode(message), ledger.genesis, allow_withheld=True)
+
+
 def test_empty_log_is_a_report_too(ledger: InstantLedger) -> None:
     made = InstantLedger(("a", "b", "c", "d"))
     made.append([], state(0))
