@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which card a command means, and what it says when a card or reader does not do what it should."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from chain.errors import InvalidMessage
+from cli import output
 from cli.errors import CommandError, InputError, MissingError, UsageError, WorldError
 from cli.home import read_file
 from cli.language import t
@@ -34,6 +36,8 @@ from identity.cards.making import JOURNAL_CHARACTERS_MAX
 from identity.cards.personalise import CardVoid, KeyNotHeld, OtherCard
 from service.store.files import read_private, replace_private
 
+PIN_VARIABLE = "ZHIXIN_CARD_PIN"
+
 ReaderOption = Annotated[str, typer.Option("--reader", help=t("card.option.reader"))]
 FileOption = Annotated[Path | None, typer.Option("--file", help=t("card.option.file"))]
 
@@ -55,6 +59,21 @@ def card_in(reader: str, file: Path | None) -> Iterator[Card]:
             yield card
         finally:
             card.close()
+
+
+def ask_pin() -> str:
+    """The holder's PIN: from the environment for scripts, else asked for without being shown.
+
+    Raises:
+        UsageError: Nobody can be asked.
+    """
+    from_environment = os.environ.get(PIN_VARIABLE, "")
+    if from_environment:
+        return from_environment
+    if output.is_json():
+        raise UsageError("usage.card-pin", t("usage.card-pin", variable=PIN_VARIABLE))
+    entered: str = typer.prompt(t("card.pin-prompt"), hide_input=True, err=True)
+    return entered
 
 
 def load_emulated(file: Path) -> EmulatedCard:

@@ -12,9 +12,10 @@ import typer
 from cryptography import x509
 
 from cli import output
-from cli.cards import FileJournal, FileOption, ReaderOption, card_explained, card_in, load_emulated
+from cli.cards import FileJournal, FileOption, ReaderOption, ask_pin, card_explained, card_in, load_emulated
 from cli.command import command, group
 from cli.commands.card_agent import agent
+from cli.commands.card_compartment import open_sealed, seal_file
 from cli.errors import InputError, StoppedError, UsageError
 from cli.home import read_file
 from cli.language import t
@@ -42,10 +43,11 @@ from service.store.files import make_folder, replace_private
 from service.store.key_encryption import load_passphrase
 
 CARD_DAYS = 5 * 365
-PIN_VARIABLE = "ZHIXIN_CARD_PIN"
 
 app = group(t("help.card"))
 command(app, "agent", t("card.agent.help"))(agent)
+command(app, "seal", t("card.seal.help"))(seal_file)
+command(app, "open", t("card.open.help"))(open_sealed)
 
 AuthorityOption = Annotated[Path, typer.Option("--authority", help=t("card.option.authority"))]
 JournalOption = Annotated[Path, typer.Option("--journal", help=t("card.option.journal"))]
@@ -91,7 +93,7 @@ def verify(
     listed = None
     if revoked is not None:
         listed = load_revocation_list(read_file(revoked, REVOCATION_LIST_BYTES_MAX), trusted, now_s)
-    digits = _pin() if pin else None
+    digits = ask_pin() if pin else None
     with card_in(reader, file) as card:
         piv = Piv(card)
         piv.select()
@@ -250,17 +252,6 @@ async def _hold(card: EmulatedCard, file: Path, host: str, port: int) -> None:
 def _authority(folder: Path, *, plain: bool) -> CardKeys:
     with explained():
         return load_card_authority(folder, load_passphrase("", os.environ), os.environ, allow_plain=plain)
-
-
-def _pin() -> str:
-    """The holder's PIN: from the environment for scripts, else asked for without being shown."""
-    from_environment = os.environ.get(PIN_VARIABLE, "")
-    if from_environment:
-        return from_environment
-    if output.is_json():
-        raise UsageError("usage.card-pin", t("usage.card-pin", variable=PIN_VARIABLE))
-    entered: str = typer.prompt(t("card.pin-prompt"), hide_input=True, err=True)
-    return entered
 
 
 def _day(text: str) -> date:

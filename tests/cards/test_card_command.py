@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from chain import p256
 from cli import language, output
 from cli.cards import _outcome
 from cli.exits import Exit
@@ -17,6 +19,8 @@ from cli.main import run
 from identity.cards import card as errors
 from identity.cards.emulator import EMULATED_ATR, EmulatedCard
 from identity.cards.personalise import CardVoid, KeyNotHeld, OtherCard
+from identity.compartment import agreeing, unseal
+from identity.jose import jwk_of, thumbprint
 from tests.cards.reader_rig import READER, shared_reader
 
 
@@ -268,3 +272,40 @@ def test_card_in_a_real_reader_is_shown(capsys: pytest.CaptureFixture[str]) -> N
     with shared_reader().inserted(EmulatedCard()):
         assert run(["card", "info", "--reader", READER, "--json"]) == Exit.DONE
     assert said(capsys)["atr"] == EMULATED_ATR.hex()
+
+
+def test_file_is_sealed_for_card_and_wallet_and_opened_by_the_card_with_its_pin(
+    authority: Path, card: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(personalise(authority, card)) == 0
+    there = card.parent
+    wallet_key = ec.derive_private_key(91, ec.SECP256R1())
+    wallet = p256.compress(wallet_key.public_key())
+    (there / "wallet.jwk").write_text(json.dumps(jwk_of(wallet)))
+    (there / "will.txt").write_text("过敏：青霉素")
+    use = ["--file", str(card), "--json"]
+    sealing = ["card", "seal", str(there / "will.txt"), "--wallet", str(there / "wallet.jwk"), *use]
+    capsys.readouterr()
+    assert run([*sealing, "--out", str(there / "will.jwe")]) == 0
+    assert thumbprint(wallet) in str(said(capsys)["keys"])
+    assert run([*sealing, "--out", str(there / "will.jwe")]) == Exit.INPUT, "nothing is written over"
+    monkeypatch.setenv("ZHIXIN_CARD_PIN", "00000000")
+    opening = ["card", "open", str(there / "will.jwe"), "--out", str(there / "opened"), *use]
+    assert run(opening) == Exit.INPUT
+    assert not (there / "opened").exists()
+    monkeypatch.setenv("ZHIXIN_CARD_PIN", letter(card)[0])
+    assert run(opening) == 0
+    assert (there / "opened").read_text() == "过敏：青霉素"
+    assert (there / "opened").stat().st_mode & 0o777 == 0o600
+    assert unseal((there / "will.jwe").read_bytes(), wallet, agreeing(wallet_key)).decode() == "过敏：青霉素"
+
+
+def test_blank_card_and_what_is_no_compartment_are_refused(card: Path) -> None:
+    there = card.parent
+    wallet = p256.compress(ec.derive_private_key(91, ec.SECP256R1()).public_key())
+    (there / "wallet.jwk").write_text(json.dumps(jwk_of(wallet)))
+    (there / "plain").write_text("x")
+    use = ["--file", str(card), "--out", str(there / "out"), "--json"]
+    assert run(["card", "seal", str(there / "plain"), "--wallet", str(there / "wallet.jwk"), *use]) == Exit.INPUT
+    assert run(["card", "open", str(there / "plain"), *use]) != 0
+    assert not (there / "out").exists()
