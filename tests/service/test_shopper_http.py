@@ -17,6 +17,7 @@ import httpx
 import pytest
 import zxingcpp
 from PIL import Image
+from sqlalchemy import select
 
 from chain import receipt
 from chain.errors import LedgerError
@@ -27,13 +28,15 @@ from service.app import create_app
 from service.settings import Settings
 from service.shell import shell_part
 from tests.certified_ledger import BODIES, key_of
-from tests.shopper_rig import FARM, LOT, SERIAL, STEM, FoodLedger
+from tests.shopper_rig import CARRIER, FARM, LOT, SERIAL, STEM, FoodLedger
 from tests.trace_rig import BAG, CABBAGE, lot
 from traceability.api.context import TRACE_SITE
+from traceability.api.kept import Whole, keep, make_owner
 from traceability.api.shopper.code import KIND, STREAM, code_digest, code_files
 from traceability.api.shopper.evidence import FRESH_MS, STALE_MS_MAX
 from traceability.api.shopper.label_pages import COUNT_MAX, serials_from
 from traceability.api.shopper.part import anchor_code, shopper_part
+from traceability.api.tables import FoodOwner
 from traceability.events import event_key, projection_hash
 from traceability.openings import Field, verify_field
 from traceability.pb import traceability_pb2 as pb
@@ -132,6 +135,29 @@ async def test_nothing_private_of_an_event_is_in_the_bundle_but_temperatures_and
         text = (await web.get(f"/v1/journeys/{LOT}")).text + (await web.get(f"/food/{LOT}")).text
     for word in ("张三", "13900001111", "112.9002", "李四", "23.18", "\\u5f20"):
         assert word not in text, word
+
+
+async def test_events_that_this_service_captured_are_opened_until_their_owner_is_erased(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.food.journey()
+    with shop.food.store.write() as session:
+        for one in shop.food.leaves[-8:]:
+            event = pb.RecordEvent.FromString(one[0].operations[0].body).projection
+            data, secret = shop.food.kept_events[event.id]
+            owner = make_owner(shop.food.store, session, event.actor)
+            keep(session, owner, event.id.hex(), event.id, Whole(secret, data), 1)
+        carrier = session.scalar(select(FoodOwner.person_id).where(FoodOwner.gln == CARRIER))
+    shop.app = create_app([shell_part(TRACE_SITE), shopper_part(shop.context)], Settings(), shop.context.address)
+    async with shop.visitor() as web:
+        bundle = (await web.get(f"/v1/journeys/{SERIAL}")).json()
+        assert len(bundle["openings"]) == 7
+        assert carrier is not None
+        shop.food.store.erase(carrier)
+        shop.skip()
+        bundle = (await web.get(f"/v1/journeys/{SERIAL}")).json()
+        assert [one["pointer"] for one in bundle["openings"]] == ["/certificationInfo"]
+        assert "Temperature" in (await web.get(f"/food/{SERIAL}")).text
+    shop.food.close()
 
 
 async def test_epochs_before_the_one_that_a_phone_knows_are_left_out(tmp_path: Path) -> None:
@@ -273,7 +299,7 @@ async def test_digest_of_the_program_is_anchored_once_and_proven_with_each_journ
     food = FoodLedger(tmp_path)
     food.journey()
     context = food.context(key=key_of(BODIES[0]))
-    await anchor_code(context)
+    assert await anchor_code(context) == BODIES[0]
     size = len(food.leaves)
     await anchor_code(context)
     assert len(food.leaves) == size, "what is anchored is not anchored again"

@@ -7,6 +7,7 @@ serve, and either with what stands on the ledger.  The stream is the same for ev
 
 import hashlib
 import json
+from collections.abc import Iterable
 from functools import cache
 from typing import Final
 
@@ -47,14 +48,14 @@ def code_digest() -> bytes:
     return sha256("".join(f"{path} {digest}\n" for path, digest in code_files().items()).encode())
 
 
-def anchoring_organisations(genesis: Genesis) -> list[str]:
-    """Whose anchors a page looks for: the founding validators', sorted."""
-    return sorted({founder.organisation for founder in genesis.founders})[:ORGANISATIONS_MAX]
+def anchoring_organisations(genesis: Genesis) -> set[str]:
+    """Whose anchors a page looks for: the founding validators'; and this service's own, once it is known."""
+    return set(sorted({founder.organisation for founder in genesis.founders})[:ORGANISATIONS_MAX])
 
 
-def anchor_keys(genesis: Genesis) -> list[bytes]:
-    """State keys of these organisations' newest anchors of the page's code."""
-    return [anchor_key(organisation, KIND, STREAM) for organisation in anchoring_organisations(genesis)]
+def anchor_keys(organisations: Iterable[str]) -> set[bytes]:
+    """State keys of organisations' newest anchors of the page's code."""
+    return {anchor_key(organisation, KIND, STREAM) for organisation in organisations}
 
 
 def code_document() -> str:

@@ -24,7 +24,7 @@ from client.errors import TransportError
 from client.session import REQUEST_COUNT_MAX
 from service.turns import Turns
 from traceability.api.context import TraceContext
-from traceability.api.shopper.code import anchor_keys
+from traceability.api.shopper.code import anchor_keys, anchoring_organisations
 from traceability.api.shopper.journey import Journey, journey_of
 from traceability.api.shopper.opened import Opener, Opening
 from traceability.api.trace_index import chunks, events_table
@@ -129,9 +129,13 @@ class Evidences:
     Args:
         context: Of the service.
         opener: Opens what captured events say to shoppers.
+
+    Attributes:
+        organisations: Whose anchors of the page's program each proof carries.
     """
 
     def __init__(self, context: TraceContext, opener: Opener) -> None:
+        self.organisations = anchoring_organisations(context.genesis)
         self._context = context
         self._opener = opener
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
@@ -209,7 +213,7 @@ class Evidences:
         certification = next(iter(paths.values()))[0].certification
         events = [_event_of(inclusion) for inclusion in inclusions]
         openings = await run_in_threadpool(self._opener.open, events)
-        keys = _keys_of(journey, events) | set(anchor_keys(self._context.genesis))
+        keys = _keys_of(journey, events) | anchor_keys(self.organisations)
         proven = [
             state
             for some in _chunks(sorted(keys))

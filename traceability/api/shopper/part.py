@@ -63,7 +63,7 @@ def shopper_part(context: TraceContext, kept: KeptEvents | None = None) -> Part:
     async def start(_app: FastAPI) -> None:
         tasks.append(asyncio.create_task(forgetting(scans, complaints, context)))
         if context.submit_key is not None:
-            tasks.append(asyncio.create_task(anchoring(context)))
+            tasks.append(asyncio.create_task(anchoring(context, evidences)))
 
     async def stop(_app: FastAPI) -> None:
         for task in tasks:
@@ -85,13 +85,13 @@ async def forgetting(scans: Scans, complaints: Complaints, context: TraceContext
         await asyncio.sleep(FORGET_S)
 
 
-async def anchoring(context: TraceContext) -> None:
+async def anchoring(context: TraceContext, evidences: Evidences) -> None:
     """Put the digest of the page's program on the ledger, where another or none stands; again and again."""
     while True:
         pause_s = RETRY_S
         with contextlib.suppress(TransportError):
             try:
-                await anchor_code(context)
+                evidences.organisations.add(await anchor_code(context))
                 pause_s = ANCHOR_S
             except (LedgerError, ConfigError) as error:
                 log.warning("shopper.code-not-anchored", reason=str(error))
@@ -99,8 +99,8 @@ async def anchoring(context: TraceContext) -> None:
         await asyncio.sleep(pause_s)
 
 
-async def anchor_code(context: TraceContext) -> None:
-    """Anchor the digest of the page's program, unless the newest anchor is of it.
+async def anchor_code(context: TraceContext) -> str:
+    """Anchor the digest of the page's program, unless the newest anchor is of it; returns whose anchor it is.
 
     Raises:
         ConfigError: The service's key does not submit.
@@ -113,3 +113,4 @@ async def anchor_code(context: TraceContext) -> None:
     newest = await read_anchor(session, organisation, KIND, STREAM)
     if newest is None or newest.digest != code_digest():
         await put_anchor(session, key, KIND, STREAM, code_digest(), len(code_files()))
+    return organisation
