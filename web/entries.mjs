@@ -37,6 +37,7 @@ export const ENTRIES = {
   "sign-in-card.js": { from: "pages/sign-in-card.ts", kbMax: 4 },
   "desk.js": { from: "pages/desk.ts", kbMax: 4 },
   "trade.js": { from: "pages/trade.ts", kbMax: 10 },
+  "trade-offline.js": { from: "pages/trade-offline.ts", kbMax: 2, classic: true },
   "trade.css": { from: "styles/trade.css", kbMax: 3 },
   "credit.css": { from: "styles/credit.css", kbMax: 2 },
   "credit.js": { from: "pages/credit.ts", kbMax: 10, classic: true }, // what it shares with others would grow their pages

@@ -9,15 +9,17 @@ import { readPhoto } from "./qr-photo.js";
 import { type Draft, drafts, forget, keep } from "./trade-drafts.js";
 import { photoText } from "./trade-photo.js";
 
+const ACTOR = "zhixin-trade-actor"; // in the device's own storage
 const SEND_MS_MAX = 30_000; // for one draft on a bad connection; it is tried again later
 
 const CODE = /(?:^|\/)((?:01\/\d{14}\/(?:10|21)\/[^/?#]+)|00\/\d{18}|8003\/[^/?#]+|8004\/[^/?#]+)(?:[/?#]|$)/;
 
 // ------------------------------------------------------------------ scanning
 
-function say(form: HTMLFormElement, words: string): void {
+function say(form: HTMLFormElement, words: string, isGood = false): void {
   const place = form.querySelector<HTMLElement>("[data-trade-said]");
   if (place === null) return;
+  place.className = isGood ? "right" : "wrong";
   place.textContent = words;
   place.hidden = words === "";
 }
@@ -134,9 +136,20 @@ async function draftOf(form: HTMLFormElement): Promise<Draft> {
   };
 }
 
+/** A lot of one's own for what was harvested off the net: the day, one's number, the minute. */
+function lotOf(actor: string): string {
+  const now = new Date();
+  const two = (value: number): string => String(value).padStart(2, "0");
+  const day = `${two(now.getFullYear() % 100)}${two(now.getMonth() + 1)}${two(now.getDate())}`;
+  return `${day}-${actor.slice(7, 12)}-${two(now.getHours())}${two(now.getMinutes())}`;
+}
+
 async function keepForm(form: HTMLFormElement): Promise<void> {
   try {
-    await keep(await draftOf(form));
+    const draft = await draftOf(form);
+    const lot = draft.step === "harvest" && draft["lot"] === "" ? { lot: lotOf(draft.actor) } : {};
+    await keep({ ...draft, ...lot, draft: draft.draft || crypto.randomUUID() });
+    remember(draft.actor);
   } catch {
     say(form, text("script.trade.not-kept"));
     return;
@@ -144,7 +157,24 @@ async function keepForm(form: HTMLFormElement): Promise<void> {
   const field = form.querySelector<HTMLInputElement>("input[name=draft]");
   if (field !== null) field.value = crypto.randomUUID();
   for (const input of all<HTMLInputElement>("[data-quantity], [data-code], #photo", form)) input.value = "";
-  say(form, text("script.trade.kept"));
+  say(form, text("script.trade.kept"), true);
+}
+
+/** One's own number, so that a form off the net has it; it is public. */
+function remember(actor: string): void {
+  try {
+    localStorage.setItem(ACTOR, actor);
+  } catch {
+    // a device that keeps nothing asks again
+  }
+}
+
+function remembered(): string {
+  try {
+    return localStorage.getItem(ACTOR) ?? "";
+  } catch {
+    return "";
+  }
 }
 
 /** Whether the service can be reached: what a browser says of its connection is right only where it says no. */
@@ -165,10 +195,15 @@ function watchForm(form: HTMLFormElement): void {
     more.hidden = false;
     more.addEventListener("click", () => addLine(form, lines));
   }
+  const actor = form.querySelector<HTMLInputElement>("input[name=actor]");
+  const isKeptOnly = form.dataset["keptOnly"] !== undefined;
+  if (actor !== null && isKeptOnly && actor.value === "") actor.value = remembered();
+  else if (actor !== null && !isKeptOnly) remember(actor.value);
   let isSure = false;
   form.addEventListener("submit", (event) => {
     if (isSure) return;
     event.preventDefault();
+    if (isKeptOnly) return void keepForm(form);
     void isReachable().then((reachable) => {
       if (!reachable) return keepForm(form);
       isSure = true;
@@ -245,13 +280,19 @@ async function list(card: HTMLElement): Promise<void> {
     const remove = element("button", { class: "btn quiet small", type: "button" }, text("script.trade.remove"));
     remove.setAttribute("aria-label", `${text("script.trade.remove")}: ${titleOf(draft)}`);
     remove.addEventListener("click", () => void forget(draft.draft).then(() => list(card)));
-    const goods = draft.lines.map(({ item, quantity }) => `${quantity} ${item.split("/").pop() ?? ""}`).join(", ");
+    const lot = typeof draft["lot"] === "string" ? draft["lot"] : "";
+    const goods = draft.lines.map(({ item, quantity }) => `${quantity} ${item.split("/").pop() || lot}`).join(", ");
     const words = element("span", {}, element("b", {}, titleOf(draft)), element("span", { class: "muted small" }, goods));
     return element("li", {}, element("div", {}, words, remove));
   });
   card.querySelector("[data-draft-list]")?.replaceChildren(...rows);
 }
 
+const worker = document.querySelector<HTMLElement>("[data-worker]")?.dataset["worker"];
+if (worker !== undefined && "serviceWorker" in navigator) {
+  // without it the pages work as long as there is a connection, or they are open
+  navigator.serviceWorker.register(worker, { scope: "/trade", updateViaCache: "none" }).catch(() => undefined);
+}
 for (const form of all<HTMLFormElement>("form[data-trade-form]")) watchForm(form);
 for (const card of all<HTMLElement>("[data-drafts]")) {
   void list(card);

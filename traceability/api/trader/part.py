@@ -11,6 +11,7 @@ from traceability.api.context import TraceContext
 from traceability.api.trader.forms import DRAFT_PHOTO_BYTES_MAX
 from traceability.api.trader.ground import PATH, TradeDesk
 from traceability.api.trader.key_pages import key_router
+from traceability.api.trader.offline import offline_router
 from traceability.api.trader.pages import home_router
 from traceability.api.trader.paper_pages import paper_router
 from traceability.api.trader.photos import PHOTO_BYTES_MAX
@@ -42,7 +43,7 @@ def trader_part(context: TraceContext) -> Part:
     }
     return Part(
         "trade",
-        [home_router(), record_router(), paper_router(), key_router()],
+        [home_router(), record_router(), paper_router(), key_router(), offline_router()],
         start=start,
         problems=KINDS,
         body_limits=limits,
