@@ -23,7 +23,7 @@ from cli.errors import InputError, MissingError
 from cli.home import Home, HomeOption, KeyOption, OutOption, find_home, public_signer
 from cli.language import t
 from cli.output import Json, emit
-from cli.records import lines, show
+from cli.records import show
 from cli.run import run_async
 from client.answers import ProvenState
 from identity.devices import counts, device_key
@@ -85,7 +85,15 @@ def show_device(device: DeviceArgument, home: HomeOption = None) -> None:
     record = pb.DeviceRecord.FromString(state.value)
     is_counting = counts(record, state.checkpoint.time_ms)
     fields: dict[str, Json] = {"counts": is_counting, "height": state.checkpoint.height, **show(record)}
-    emit(fields, t("device.counts") if is_counting else t("device.counts-not"), *lines(show(record)))
+    words = t(
+        "device.registration",
+        kind=next(name.value for name, kind in _KINDS.items() if kind == record.kind),
+        place=" / ".join(filter(None, (record.place_zh, record.place_en))),
+        registrar=record.registrar,
+        since=acting.show_time(record.since_ms),
+        until=acting.show_time(record.valid_to_ms),
+    )
+    emit(fields, t("device.counts") if is_counting else t("device.counts-not"), words)
 
 
 @command(app, "suspend", t("device.suspend.help"))

@@ -17,9 +17,9 @@ from cli import acting
 from cli.command import command, group
 from cli.errors import MissingError
 from cli.home import Home, HomeOption, KeyOption, OutOption, find_home
-from cli.language import t
+from cli.language import current, t
 from cli.output import Json, emit
-from cli.records import lines, show
+from cli.records import show
 from cli.relying_terms import load_terms
 from cli.run import run_async
 from client.answers import ProvenState
@@ -102,12 +102,17 @@ def show_party(organisation: PartyArgument, home: HomeOption = None) -> None:
         record = pb.RelyingPartyRecord.FromString(registered.value)
         refusal = refused_at(record, checkpoint.time_ms)
         fields |= {"counts": refusal is None, "registration": show(record)}
-        texts = [t("party.counts") if refusal is None else t("party.counts-not"), *lines(show(record))]
+        since = acting.show_time(record.since_ms)
+        texts = [t("party.counts") if refusal is None else current().refusal(refusal.code).what]
+        texts.append(t("party.registration", version=record.version, since=since, registrar=record.registrar))
+        texts += _terms_lines(record.terms)
     if proposed.value is not None:
         proposal = pb.RelyingProposal.FromString(proposed.value)
-        shown = show(proposal) | {"digest": proposal_digest(proposal).hex()}
-        fields["proposal"] = shown
-        texts += ["", t("party.is-proposed"), *lines(shown)]
+        digest = proposal_digest(proposal).hex()
+        fields["proposal"] = show(proposal) | {"digest": digest}
+        since = acting.show_time(proposal.since_ms)
+        texts += ["", t("party.is-proposed", registrar=proposal.registrar, since=since), *_terms_lines(proposal.terms)]
+        texts.append(t("party.digest", digest=digest))
     emit(fields, *texts)
 
 
@@ -148,6 +153,30 @@ def end(
     """End a registration; it takes a new proposal to come back."""
     message = _status(organisation, pb.STATUS_REVOKED, reason)
     emit(_submit(find_home(home), message, key, out), t("party.ended", organisation=organisation))
+
+
+def _terms_lines(terms: pb.RelyingTerms) -> list[str]:
+    """Terms as an officer reads them before approving."""
+    if not terms.purposes:
+        return []
+    times = (acting.show_time(terms.valid_from_ms), acting.show_time(terms.valid_to_ms))
+    texts = [t("party.valid", since=times[0], until=times[1])]
+    texts += [t("party.key", key=key.hex()) for key in terms.keys]
+    for purpose in terms.purposes:
+        name = " / ".join(filter(None, (purpose.name_zh, purpose.name_en)))
+        age = purpose.status_age_s_max
+        texts += [
+            t("party.purpose", number=purpose.number, name=name),
+            "  " + t("party.basis", text=purpose.legal_basis),
+            "  " + t("party.attributes", names=", ".join(purpose.attributes)),
+            "  " + t("party.quota", count=purpose.per_second_max),
+            "  " + (t("party.status-age", seconds=age) if age else t("party.status-any")),
+        ]
+        if purpose.needs_consent:
+            texts.append("  " + t("party.needs-consent"))
+        if purpose.emergency:
+            texts.append("  " + t("party.emergency"))
+    return texts
 
 
 def _status(organisation: str, status: pb.Status.ValueType, reason: ReasonName) -> pb.SetRelyingPartyStatus:
