@@ -3,7 +3,7 @@
 
 import io
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import segno
 from fastapi import APIRouter, Depends, Request
@@ -123,8 +123,13 @@ def shown(verifier: Verifier, question: Question, response_code: str | None) -> 
         return VerificationShown(id=question.id, state=state)
     if digest is not None and (response_code is None or token_digest(response_code) != digest):
         raise Problem(CODE)
+    return told(question, answer)
+
+
+def told(question: Question, answer: str) -> VerificationShown:
+    """A question with its answer."""
     report = opened(answer)
-    state = "refused" if report["outcome"] == "refused" else "answered"
+    state: Literal["refused", "answered"] = "refused" if report["outcome"] == "refused" else "answered"
     return VerificationShown(id=question.id, state=state, answer=answer, report=report)
 
 

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from chain.types import sha256
 from identity.api.verifier import direct
-from identity.api.verifier.api import found, opened, shown
+from identity.api.verifier.api import found, opened, shown, told
 from identity.api.verifier.asking import CARD, Asked
 from identity.api.verifier.bodies import (
     AttestationCheck,
@@ -98,7 +98,9 @@ def cards_router(verifier: Callable[[], Verifier], caller: Callable[..., Any]) -
         purpose = await verifier().purpose(client, question.asked.purpose)
         report = await _card_report(verifier(), client, purpose, question, body)
         kept: JsonObject = {"token": body.token.model_dump(), "presented": dict(body.presented or {})}
-        await verifier().conclude(question, client, purpose, report, kept)
+        done = await verifier().conclude(question, client, purpose, report, kept)
+        if done.answer:
+            return told(question, done.answer)
         return await run_in_threadpool(shown, verifier(), await found(verifier(), client, identifier), None)
 
     @router.post("/signatures/check", operation_id="checkSignatures", summary="Signatures of cards over documents")

@@ -85,4 +85,4 @@ async def answered(verifier: Verifier, sandbox: Sandbox, client: Client, questio
         sandbox.realm.judge, question.asked.parsed, purpose, presented, binding, verifier.now_s
     )
     kept: JsonObject = dict(presented)
-    return await verifier.conclude(question, client, purpose, report, kept)
+    return (await verifier.conclude(question, client, purpose, report, kept)).code

@@ -136,6 +136,19 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
+class Concluded:
+    """How an answer was taken.
+
+    Attributes:
+        code: What a citizen on the same device brings back to the page; "" in another flow.
+        answer: The signed answer; "" while it waits for its entry, or if that came in time: then the store has it.
+    """
+
+    code: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verifier:
     """The service.
 
@@ -319,7 +332,7 @@ class Verifier:
 
     async def conclude(
         self, question: Question, client: Client, purpose: Purpose, report: Report, presented: Json
-    ) -> str:
+    ) -> Concluded:
         """Keep an answer, write its entry, and let it be told. The first of two answers counts.
 
         Args:
@@ -328,9 +341,6 @@ class Verifier:
             purpose: For what.
             report: What was found.
             presented: As it came; it stays here, sealed.
-
-        Returns:
-            The code that a citizen on the same device brings back to the page; "" in another flow.
 
         Raises:
             Problem: Somebody answered before, or entries can't be written here.
@@ -361,7 +371,7 @@ class Verifier:
             raise Problem(OVER)
         if access is not None and is_waiting:  # a crash here leaves WANTED, and the next tick goes on
             await self.finish(question.id, access, client)
-        return code
+        return Concluded(code, "" if is_waiting else text)
 
     def claims(
         self, client: Client, asked: Asked, report: Report, identifier: str, purpose: Purpose | None

@@ -119,7 +119,7 @@ async def respond(verifier: Verifier, token: str, form: Mapping[str, str]) -> st
     opened = _opened(question.asked, form, question.id)
     client, purpose = await _asker(verifier, question)
     report = await _report(verifier, question, client, purpose, opened)
-    code = await verifier.conclude(question, client, purpose, report, opened.raw)
+    code = (await verifier.conclude(question, client, purpose, report, opened.raw)).code
     url = question.asked.return_url
     if not code or not url:
         return url
