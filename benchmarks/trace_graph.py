@@ -3,6 +3,7 @@
 
 The index is filled from the season's events as the rules would record them; then the contaminated lot is traced
 forward, what markets made of it is traced back, and a recall drill is run, each several times, nothing kept between.
+Pages of `/epcis/events` are answered as a regulator and as a market ask for them.
 """
 
 import argparse
@@ -11,20 +12,32 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TypeVar, cast
 
 from sqlalchemy import Engine, create_engine
 
 from benchmarks.machine import hashes_per_s
 from chain.types import sha256
+from service.settings import StoreSettings
+from service.store import open_store
+from traceability.api import tables  # noqa: F401 - the store has its tables
+from traceability.api.clients import REGULATOR, Client
+from traceability.api.context import TraceContext
+from traceability.api.query_parameters import from_json
+from traceability.api.query_store import QueryStore
 from traceability.api.trace_index import Recorded, add_events, metadata
 from traceability.api.trace_search import IndexedEvents
 from traceability.drill import drill
 from traceability.graph import Trace, trace_back, trace_forward
 from traceability.projection import public_part
 from traceability.season import CONTEXT, Planted, Season
-from traceability.season_people import products
+from traceability.season_people import party, products
+
+T = TypeVar("T")
 
 BATCH = 5_000
 """Events a transaction of the index: what a catching-up index takes at once."""
@@ -46,7 +59,7 @@ def run(events: int = 100_000, seed: int = 1) -> dict[str, float]:
         try:
             metadata.create_all(engine)
             filled, filling_s = _fill(engine, season)
-            figures = _search(engine, season)
+            figures = _search(engine, season) | _pages(engine, Path(room), season)
         finally:
             engine.dispose()
     return {
@@ -110,7 +123,31 @@ def _search(engine: Engine, season: Season) -> dict[str, float]:
     }
 
 
-def _timed(work: Callable[[], Trace]) -> tuple[Trace, float]:
+def _pages(engine: Engine, room: Path, season: Season) -> dict[str, float]:
+    """Time pages of events: the newest of all, of one step at a time in the middle, of one market, of one lot."""
+    store = open_store(StoreSettings(folder=str(room / "s"), keys=str(room / "k"), allow_plain=True), {})
+    context = SimpleNamespace(store=store, reading=engine.connect)
+    queries = QueryStore(cast("TraceContext", context))
+    regulator, market = Client("", REGULATOR), Client("", party("market", 0))
+    middle = "2026-04-15T00:00:00Z"
+    asked = {
+        "newest": (from_json({}), regulator),
+        "step": (from_json({"EQ_bizStep": ["receiving"], "LT_eventTime": middle}), regulator),
+        "market": (from_json({"LT_eventTime": middle}), market),
+        "market_step": (from_json({"EQ_bizStep": ["retail_selling"], "orderBy": "recordTime"}), market),
+        "lot": (from_json({"MATCH_anyEPC": [f"https://id.gs1.org/{season.contaminated}"]}), regulator),
+    }
+    figures: dict[str, float] = {}
+    try:
+        for name, (query, client) in asked.items():
+            found, figures[f"page_{name}_ms"] = _timed(partial(queries.page, query, client, None, 30))
+            assert found.events, name
+    finally:
+        store.close()
+    return figures
+
+
+def _timed(work: Callable[[], T]) -> tuple[T, float]:
     """What it gives, and the median of several runs in milliseconds."""
     times = []
     for _ in range(RUNS):

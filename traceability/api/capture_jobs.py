@@ -7,6 +7,7 @@ Once a document is accepted, its events with their secrets outlive any crash; `c
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from threading import Lock
 from typing import Final
 
 from sqlalchemy import func, insert, select
@@ -85,10 +86,14 @@ class Jobs:
     Args:
         store: The private store.
         now: Unix time in ms.
+
+    Attributes:
+        turn: Held by whoever writes: SQLite lets its writers in as chance has it, and one may wait for too long.
     """
 
     def __init__(self, store: Store, now: Callable[[], int]) -> None:
         self.store = store
+        self.turn = Lock()
         self._now = now
 
     def accept(self, gln: str, offered: Sequence[Offered], *, is_rollback: bool) -> Job:
@@ -102,15 +107,17 @@ class Jobs:
         Raises:
             TooManyJobs: Later.
         """
-        with self.store.write() as session:
-            owner = make_owner(self.store, session, gln)
+        job = new_id()
+        owner = self._owner(gln)
+        items = [_item(owner, job, position, one) for position, one in enumerate(offered)]  # sealed before others wait
+        with self.turn, self.store.write() as session:
             open_jobs = select(FoodCapture.number).where(
                 FoodCapture.owner_id == owner.id, FoodCapture.is_running.is_(True)
             )
             if len(session.scalars(open_jobs.limit(JOBS_MAX)).all()) >= JOBS_MAX:
                 raise TooManyJobs
             row = FoodCapture(
-                id=new_id(),
+                id=job,
                 owner_id=owner.id,
                 is_rollback=is_rollback,
                 is_running=True,
@@ -120,18 +127,18 @@ class Jobs:
             )
             session.add(row)
             session.flush()
-            items = [self._item(owner, row.number, position, one) for position, one in enumerate(offered)]
             if items:
-                session.execute(insert(FoodCaptureItem), items)
+                session.execute(insert(FoodCaptureItem), [{"capture": row.number, **item} for item in items])
             return _job(row, 0)
 
-    def _item(self, owner: Owner, capture: int, position: int, offered: Offered) -> dict[str, object]:
-        row: dict[str, object] = {"capture": capture, "position": position, "operation": None}
-        if offered.problems:
-            fault = sealed_fault(owner, capture, position, "; ".join(str(problem) for problem in offered.problems))
-            return row | {"state": State.REFUSED, "content": None, "code": INVALID, "fault": fault}
-        content = owner.seal(new_secret() + offered.data, "item", capture, position)
-        return row | {"state": State.WAITING, "content": content, "code": "", "fault": None}
+    def _owner(self, gln: str) -> Owner:
+        """A participant's key; made at its first capture."""
+        with self.store.read() as session:
+            found = find_owner(self.store, session, gln)
+        if found is not None:
+            return found
+        with self.turn, self.store.write() as session:
+            return make_owner(self.store, session, gln)
 
     # ------------------------------------------------------------ looking
 
@@ -148,7 +155,7 @@ class Jobs:
                 .order_by(FoodCaptureItem.position)
                 .limit(FAULTS_SHOWN_MAX)
             ).all()
-            faults = tuple(fault_of(owner, item) for item in items)
+            faults = tuple(fault_of(owner, job_id, item) for item in items)
             return _job(row, _recorded(session, [row.number]).get(row.number, 0), faults)
 
     def page(self, gln: str, before: int, size: int) -> list[Job]:
@@ -185,21 +192,31 @@ class Jobs:
         return list(first.items())
 
 
-def fault_of(owner: Owner, item: FoodCaptureItem) -> Fault:
-    """Why an event was refused."""
-    raw = b"" if item.fault is None else owner.unseal(item.fault, "fault", item.capture, item.position)
+def fault_of(owner: Owner, job: str, item: FoodCaptureItem) -> Fault:
+    """Why an event of a job was refused."""
+    raw = b"" if item.fault is None else owner.unseal(item.fault, "fault", job, item.position)
     return Fault(item.position, item.code, raw.decode())
 
 
-def sealed_fault(owner: Owner, capture: int, position: int, detail: str) -> bytes:
+def sealed_fault(owner: Owner, job: str, position: int, detail: str) -> bytes:
     """What is kept of it."""
-    return owner.seal(detail[:FAULT_CHARACTERS_MAX].encode(), "fault", capture, position)
+    return owner.seal(detail[:FAULT_CHARACTERS_MAX].encode(), "fault", job, position)
 
 
-def whole_of(owner: Owner, item: FoodCaptureItem) -> Whole:
+def whole_of(owner: Owner, job: str, item: FoodCaptureItem) -> Whole:
     """An event that waits."""
     assert item.content is not None, "what waits has its content"
-    return unpack(owner.unseal(item.content, "item", item.capture, item.position))
+    return unpack(owner.unseal(item.content, "item", job, item.position))
+
+
+def _item(owner: Owner, job: str, position: int, offered: Offered) -> dict[str, object]:
+    """An event's row, but for the job's number."""
+    row: dict[str, object] = {"position": position, "operation": None}
+    if offered.problems:
+        fault = sealed_fault(owner, job, position, "; ".join(str(problem) for problem in offered.problems))
+        return row | {"state": State.REFUSED, "content": None, "code": INVALID, "fault": fault}
+    content = owner.seal(new_secret() + offered.data, "item", job, position)
+    return row | {"state": State.WAITING, "content": content, "code": "", "fault": None}
 
 
 def _recorded(session: Session, numbers: Sequence[int]) -> Mapping[int, int]:

@@ -11,23 +11,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import Table, Update, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from chain.transaction import Operation, SignedTransaction, decode
 from chain.types import TRANSACTION_BYTES_MAX
-from service.store import Store
 from traceability.api.capture_jobs import (
     DUPLICATE,
     ROLLED_BACK,
     UNRECORDABLE,
+    Jobs,
     State,
     sealed_fault,
     whole_of,
 )
 from traceability.api.carriers import carrier_of
-from traceability.api.kept import Owner, find_events, keep, load_owner
-from traceability.api.tables import FoodCapture, FoodCaptureItem, FoodSubmission
+from traceability.api.kept import Owner, find_events, kept_row, load_owner
+from traceability.api.tables import CODE_CHARACTERS, FoodCapture, FoodCaptured, FoodCaptureItem, FoodSubmission
 from traceability.openings import id_commitment
 from traceability.projection import Projected, UnitOf, Unrecordable, event_id_of, project
 
@@ -76,13 +76,14 @@ class Steps:
     """Moves the jobs of one store on.
 
     Args:
-        store: The private store.
+        jobs: The store's, whose turns of writing are kept.
         now: Unix time in ms.
         sign: Signs in participants' names.
     """
 
-    def __init__(self, store: Store, now: Callable[[], int], sign: Sign) -> None:
-        self._store = store
+    def __init__(self, jobs: Jobs, now: Callable[[], int], sign: Sign) -> None:
+        self._store = jobs.store
+        self._turn = jobs.turn
         self._now = now
         self._sign = sign
 
@@ -143,24 +144,19 @@ class Steps:
 
     def _store_plan(self, number: int, owner: Owner, plan: _Plan, transaction: SignedTransaction | None) -> bool:
         """Store a step before anything is sent; False: another process stored one meanwhile."""
-        with self._store.write() as session:
+        with self._turn, self._store.write() as session:
             row = session.get(FoodCapture, number, with_for_update=True)
             if row is None or not row.is_running or session.get(FoodSubmission, number) is not None:
                 return False
             if plan.faults:
                 row.is_success = False
-                for position, (code, detail) in plan.faults.items():
-                    _refuse(session, owner, number, position, code, detail)
+                refused = [_refusal(owner, row.id, at, code, why) for at, (code, why) in plan.faults.items()]
+                _change(session, number, refused)
             if transaction is None:
                 self._finish_if_idle(session, row)
                 return True
-            table = FoodCaptureItem.__table__
-            session.execute(
-                update(FoodCaptureItem.__table__)  # type: ignore[arg-type]  # a mapped table is a Table
-                .where(table.c.capture == number, table.c.position == bindparam("at"))
-                .values(state=State.SENT, operation=bindparam("index")),
-                [{"at": position, "index": index} for index, position in enumerate(plan.positions)],
-            )
+            sent = [_row(at, State.SENT, operation=index) for index, at in enumerate(plan.positions)]
+            _move(session, number, sent)
             session.add(FoodSubmission(capture=number, raw=transaction.raw))
             return True
 
@@ -171,39 +167,66 @@ class Steps:
             number: The job's.
             fate: What becomes of each event that was sent; None: it is recorded.
         """
-        with self._store.write() as session:
-            row = session.get(FoodCapture, number, with_for_update=True)
+        with self._store.read() as session:
+            row = session.get(FoodCapture, number)
             if row is None or session.get(FoodSubmission, number) is None:
                 return
             owner = load_owner(self._store, session, row.owner_id)
             assert owner is not None, "a job goes with its owner"
-            query = select(FoodCaptureItem).where(
-                FoodCaptureItem.capture == number, FoodCaptureItem.state == State.SENT
-            )
-            for item in session.scalars(query.order_by(FoodCaptureItem.position)).all():
-                found = fate(item)
-                if found is None:
-                    self._keep(session, owner, item)
-                    item.state, item.content = State.RECORDED, None
-                elif found[0] is State.REFUSED:
-                    row.is_success = False
-                    _refuse(session, owner, number, item.position, found[1], found[2])
-                else:
-                    item.state, item.operation = State.WAITING, None
+            kept, moved, changed = self._outcome(session, owner, row, fate)
+        with self._turn, self._store.write() as session:
+            row = session.get(FoodCapture, number, with_for_update=True)
+            if row is None or session.get(FoodSubmission, number) is None:
+                return  # another process stored it
+            if kept:
+                session.execute(insert(FoodCaptured), kept)
+            if any(one["new_state"] is State.REFUSED for one in changed):
+                row.is_success = False
+            _move(session, number, moved)
+            _change(session, number, changed)
             session.execute(delete(FoodSubmission).where(FoodSubmission.capture == number))
             self._finish_if_idle(session, row)
 
-    def _keep(self, session: Session, owner: Owner, item: FoodCaptureItem) -> None:
-        """An event is on the ledger: from now on it is kept as such."""
-        whole = whole_of(owner, item)
+    def _outcome(
+        self,
+        session: Session,
+        owner: Owner,
+        row: FoodCapture,
+        fate: Callable[[FoodCaptureItem], tuple[State, str, str] | None],
+    ) -> tuple[list[dict[str, object]], list[dict[str, object]], list[dict[str, object]]]:
+        """Rows of events to keep, events that wait again, and events whose content goes."""
+        query = select(FoodCaptureItem).where(
+            FoodCaptureItem.capture == row.number, FoodCaptureItem.state == State.SENT
+        )
+        kept: list[dict[str, object]] = []
+        moved: list[dict[str, object]] = []
+        changed: list[dict[str, object]] = []
+        ids: dict[str, bytes] = {}
+        for item in session.scalars(query.order_by(FoodCaptureItem.position)).all():
+            found = fate(item)
+            if found is None:
+                kept.append(self._kept(session, owner, row, item, ids))
+                changed.append(_row(item.position, State.RECORDED, code="", fault=None))
+            elif found[0] is State.REFUSED:
+                changed.append(_refusal(owner, row.id, item.position, found[1], found[2]))
+            else:
+                moved.append(_row(item.position, State.WAITING, operation=None))
+        return kept, moved, changed
+
+    def _kept(
+        self, session: Session, owner: Owner, row: FoodCapture, item: FoodCaptureItem, ids: dict[str, bytes]
+    ) -> dict[str, object]:
+        """The row of an event that is on the ledger. `ids` are those of the same transaction, by EPCIS id."""
+        whole = whole_of(owner, row.id, item)
         event = whole.event
         event_id = event_id_of(event, whole.context)
         is_declaration = "errorDeclaration" in event
         chain_id = id_commitment(event_id, whole.secret)
         if is_declaration:
-            session.flush()
-            chain_id = find_events(session, owner, [event_id])[event_id]
-        keep(session, owner, event_id, chain_id, whole, self._now(), is_declaration=is_declaration)
+            chain_id = ids.get(event_id) or find_events(session, owner, [event_id])[event_id]
+        else:
+            ids[event_id] = chain_id
+        return kept_row(owner, event_id, chain_id, whole, self._now(), is_declaration=is_declaration)
 
     def _finish_if_idle(self, session: Session, row: FoodCapture) -> None:
         """The job is done when nothing waits."""
@@ -226,7 +249,7 @@ def _plan(session: Session, owner: Owner, row: FoodCapture, unit_of: UnitOf) -> 
         .limit(limit)
     ).all()
     for item in items:
-        projected = _projected(session, owner, item, plan, unit_of)
+        projected = _projected(session, owner, row.id, item, plan, unit_of)
         if projected is None:
             continue
         (operation,) = projected.operations
@@ -243,9 +266,11 @@ def _plan(session: Session, owner: Owner, row: FoodCapture, unit_of: UnitOf) -> 
     return plan
 
 
-def _projected(session: Session, owner: Owner, item: FoodCaptureItem, plan: _Plan, unit_of: UnitOf) -> Projected | None:
+def _projected(
+    session: Session, owner: Owner, job: str, item: FoodCaptureItem, plan: _Plan, unit_of: UnitOf
+) -> Projected | None:
     """What is recorded of an event; None: nothing, and the plan says why."""
-    whole = whole_of(owner, item)
+    whole = whole_of(owner, job, item)
     event = whole.event
 
     def id_of(event_id: str) -> bytes | None:
@@ -274,9 +299,34 @@ def _projected(session: Session, owner: Owner, item: FoodCaptureItem, plan: _Pla
     return projected
 
 
-def _refuse(session: Session, owner: Owner, capture: int, position: int, code: str, detail: str) -> None:
+def _row(position: int, state: State, **values: object) -> dict[str, object]:
+    return {"at": position, "new_state": state} | {f"new_{name}": value for name, value in values.items()}
+
+
+def _refusal(owner: Owner, job: str, position: int, code: str, detail: str) -> dict[str, object]:
     """An event is not recorded: its content goes, its error stays."""
-    item = session.get(FoodCaptureItem, (capture, position))
-    assert item is not None, "events of a job stay"
-    item.state, item.content, item.code = State.REFUSED, None, code[:64]
-    item.fault = sealed_fault(owner, capture, position, detail)
+    fault = sealed_fault(owner, job, position, detail)
+    return _row(position, State.REFUSED, code=code[:CODE_CHARACTERS], fault=fault)
+
+
+def _move(session: Session, number: int, rows: list[dict[str, object]]) -> None:
+    """Events that were sent, or wait again."""
+    if rows:
+        changes = _at_place(number).values(state=bindparam("new_state"), operation=bindparam("new_operation"))
+        session.connection().execute(changes, rows)
+
+
+def _change(session: Session, number: int, rows: list[dict[str, object]]) -> None:
+    """Events that are settled."""
+    if rows:
+        changes = _at_place(number).values(
+            content=None, state=bindparam("new_state"), code=bindparam("new_code"), fault=bindparam("new_fault")
+        )
+        session.connection().execute(changes, rows)
+
+
+def _at_place(number: int) -> Update:
+    """An update of events of a job by their positions."""
+    table = FoodCaptureItem.__table__
+    assert isinstance(table, Table), "a mapped table is one"
+    return update(table).where(table.c.capture == number, table.c.position == bindparam("at"))

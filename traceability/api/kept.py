@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from service.errors import StorageError
@@ -136,16 +136,22 @@ def keep(
         captured_ms: When.
         is_declaration: It says that an event kept before is in error, and stands beside it.
     """
-    content = owner.seal(whole.secret + whole.data, "captured", chain_id.hex(), int(is_declaration))
-    row = FoodCaptured(
-        id=chain_id,
-        is_declaration=is_declaration,
-        owner_id=owner.id,
-        name=owner.name_of(event_id),
-        content=content,
-        captured_ms=captured_ms,
-    )
-    session.add(row)
+    row = kept_row(owner, event_id, chain_id, whole, captured_ms, is_declaration=is_declaration)
+    session.execute(insert(FoodCaptured), [row])
+
+
+def kept_row(
+    owner: Owner, event_id: str, chain_id: bytes, whole: Whole, captured_ms: int, *, is_declaration: bool = False
+) -> dict[str, object]:
+    """The row that `keep` writes, for whoever writes many."""
+    return {
+        "id": chain_id,
+        "is_declaration": is_declaration,
+        "owner_id": owner.id,
+        "name": owner.name_of(event_id),
+        "content": owner.seal(whole.secret + whole.data, "captured", chain_id.hex(), int(is_declaration)),
+        "captured_ms": captured_ms,
+    }
 
 
 def find_events(

@@ -39,7 +39,7 @@ def epcis_part(context: TraceContext, *, sign: Sign | None = None) -> Part:
         sign: Where a test has a clock of its own.
     """
     jobs = Jobs(context.store, context.now)
-    steps = Steps(context.store, context.now, signing(context) if sign is None else sign)
+    steps = Steps(jobs, context.now, signing(context) if sign is None else sign)
     runner = Runner(jobs, steps, context.door, lambda: _units(context))
     pages = Pages(context.store.secret("food/pages"), context.origin, context.now)
 
