@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from desk_network import REGISTRAR, Network, ServedDesk, in_thread, running_network, served_desk
 from playwright.sync_api import Browser, expect
 from sqlalchemy import select
 from test_desk import enrol, revoke, sign
 from visiting import Visit
 
-from chain import receipt
+from chain import p256, receipt
 from cli.scenes.residents import residents
 from identity import access
 from identity.access import Access, AccessList, slot_of_claim
@@ -24,6 +25,7 @@ from identity.api.desk.cards_shop import trial_shop
 from identity.api.desk.cards_tables import Card
 from identity.api.desk.cards_workshop import EMULATED, Counter, EmulatedTray, PcscReaders
 from identity.cards.emulator import EmulatedCard
+from identity.compartment import seal
 from identity.pb.access_pb2 import AccessOpening
 from service.app import Part
 from service.sign_in.roles import Role
@@ -193,6 +195,7 @@ def test_card_is_made_handed_over_stopped_by_telephone_replaced_revoked_and_its_
         expect(approver.page.locator(".badge").first).to_contain_text("Revoked")
         look(approver, "revoked")
         recovered(clerk, approver, person)
+        compartment_kept(clerk, person)
         assert len(proven_looks(clerk, person, network)) > 3, "each look is the person's own, proven by genesis alone"
         revoke(approver, PERSON)
 
@@ -220,6 +223,18 @@ def recovered(clerk: Visit, approver: Visit, person: str) -> None:
     approver.page.locator("main form[data-ceremony] button").click()
     expect(approver.page.locator(".badge").first).to_contain_text("Done")
     look(approver, "recovery-done")
+
+
+def compartment_kept(seen: Visit, person: str) -> None:
+    """The holder brings what they sealed for their card and their wallet; the desk keeps it unopened."""
+    seen.open(person.replace("/persons/", "/compartments/"))
+    card, wallet = (p256.compress(ec.derive_private_key(one, ec.SECP256R1()).public_key()) for one in (71, 72))
+    sealed = seal("过敏：青霉素".encode(), card, wallet)
+    seen.page.set_input_files("#sealed", {"name": "box.jwe", "mimeType": "application/jose+json", "buffer": sealed})
+    look(seen, "compartment")
+    seen.page.locator("form[enctype] button[type=submit]").click()
+    seen.page.locator("a[href$='/sealed']").wait_for()
+    look(seen, "compartment-kept")
 
 
 def proven_looks(seen: Visit, person: str, network: Network) -> Sequence[Access]:
