@@ -135,8 +135,8 @@ class CardSettings:
 class StaffSettings:
     """Staff cards, with which officers sign in and sign acts beside passkeys."""
 
-    card_chain: str = field(
-        default="", metadata={"why": "chain.pem of the authority whose cards count; empty: passkeys alone"}
+    card_chains: tuple[str, ...] = field(
+        default=(), metadata={"why": "chain.pem of each authority whose cards count; empty: passkeys alone"}
     )
     card_agent: str = field(
         default="http://127.0.0.1:8820", metadata={"why": "where `zhixin card agent` answers on each officer's machine"}

@@ -235,8 +235,20 @@ def _verify(office: Office, purpose: CardPurpose, answer: CardAnswer, *, staff_i
             raise Problem(kinds.REFUSED) from None
         if card.expires_ms is None or card.expires_ms <= office.now():
             raise Problem(kinds.CARD_EXPIRED)
+        _check_still(office, session, card)
         card.used_ms = office.now()
         return card.id
+
+
+def _check_still(office: Office, session: Session, card: Passkey) -> None:
+    """Check that a card's authority still counts here: whoever takes one out of the settings ends all of its cards."""
+    kept = office.store.people.open(session, card, Passkey.credential) or ""
+    authenticate, _, sign = kept.partition(".")
+    try:
+        _cards(office).check(bytes.fromhex(authenticate), bytes.fromhex(sign), office.now())
+    except CardUnfit as error:
+        log.info("card.unfit", reason=str(error))
+        raise Problem(kinds.CARD_UNFIT) from None
 
 
 def _verify_new(office: Office, purpose: CardPurpose, binding: bytes, answer: CardAnswer, staff_id: str) -> CardKeys:

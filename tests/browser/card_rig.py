@@ -63,7 +63,7 @@ class Machine:
         """Staff cards as the office's settings would have them."""
         chain = self.folder / "chain.pem"
         chain.write_bytes(self.authority.chain_pem)
-        found = staff_cards(StaffSettings(card_chain=str(chain), card_agent=self.agent, emulated_cards=True))
+        found = staff_cards(StaffSettings(card_chains=(str(chain),), card_agent=self.agent, emulated_cards=True))
         assert found is not None
         return found
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Emulated staff cards with their agents, an authority of cards, and what a browser does with them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -33,9 +34,9 @@ def authority() -> Keys:
     return new_authority(now_s=CLOCK_S // DAY_S * DAY_S)
 
 
-def staff_cards(keys: Keys | None = None, *, emulated: bool = True) -> StaffCards:
-    chain = load_chain((keys or authority()).chain_pem)
-    return StaffCards(AGENT, lambda *given: check(chain, *given, emulated=emulated))
+def staff_cards(keys: Sequence[Keys] = (), *, emulated: bool = True) -> StaffCards:
+    chains = [load_chain(one.chain_pem) for one in (keys or (authority(),))]
+    return StaffCards(AGENT, lambda *given: check(chains, *given, emulated=emulated))
 
 
 @dataclass

@@ -2,6 +2,7 @@
 """Staff cards: what they do for whoever works with a service, and what becomes of attacks on them."""
 
 import secrets
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -426,6 +427,18 @@ async def test_card_of_another_authority_or_an_emulated_one_in_production_is_not
     await joined(lone, link)
 
 
+async def test_card_whose_authority_counts_no_more_signs_nobody_in_and_a_second_one_may_stand_beside(
+    sqlite_rig: Rig,
+) -> None:
+    lone = card_desk(sqlite_rig)
+    _, holder = await administrator(lone)
+    another = new_authority(now_s=lone.office.now() // 1000 // 86_400 * 86_400)
+    for cards_of, status in (((another,), 422), ((another, authority()), 200)):
+        lone.office = replace(lone.office, cards=staff_cards(cards_of))
+        lone.app.state.office = lone.office
+        assert (await ceremony(lone.browser(), "/sign-in", holder)).status_code == status
+
+
 @pytest.mark.parametrize("fault", ["possession", "swapped", "mixed", "same"])
 async def test_enrolment_without_both_keys_of_one_card_is_refused(lone: Desk, fault: str) -> None:
     token = first_link(lone.office, "Li Wei", "civil-affairs").partition("#")[2]
@@ -493,17 +506,17 @@ def test_settings_name_an_authority_and_an_agent_of_this_machine_or_are_refused(
     chain = tmp_path / "chain.pem"
     assert read_cards(StaffSettings()) is None
     for settings, complaint in (
-        (StaffSettings(card_chain=str(chain)), "can't be read"),
-        (StaffSettings(card_chain=str(chain), card_agent="https://evil.example"), "staff.card_agent"),
-        (StaffSettings(card_chain=str(chain), card_agent="http://127.0.0.1:8820/x"), "staff.card_agent"),
+        (StaffSettings(card_chains=(str(chain),)), "can't be read"),
+        (StaffSettings(card_chains=(str(chain),), card_agent="https://evil.example"), "staff.card_agent"),
+        (StaffSettings(card_chains=(str(chain),), card_agent="http://127.0.0.1:8820/x"), "staff.card_agent"),
     ):
         with pytest.raises(ConfigError, match=complaint):
             read_cards(settings)
     chain.write_bytes(b"no chain")
     with pytest.raises(ConfigError, match="two certificates"):
-        read_cards(StaffSettings(card_chain=str(chain)))
+        read_cards(StaffSettings(card_chains=(str(chain),)))
     chain.write_bytes(authority().chain_pem)
-    found = read_cards(StaffSettings(card_chain=str(chain)))
+    found = read_cards(StaffSettings(card_chains=(str(chain),)))
     assert found is not None
     assert found.agent == AGENT
 
