@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The regulator's pages over HTTP: search, drills, recalls, discrepancies, refused attempts, complaints."""
 
+import asyncio
 import csv
 import io
 
@@ -10,6 +11,7 @@ from trade_rig import At, TradeRig, trade_rig
 
 from service.sign_in.roles import Role
 from tests.trace_rig import CABBAGE, CUT, TRADERS, kg, lot
+from traceability.api.regulator import discrepancies
 from traceability.api.shopper.complaints import Complaints
 from traceability.pb import traceability_pb2 as pb
 from traceability.recalls import load_recall
@@ -151,6 +153,9 @@ async def test_refused_attempts_stay_visible_with_what_was_tried(sqlite_rig: Rig
         page = await officer.get("/regulator/violations")
         assert "110 kg" in page.text
         assert "traceability.not-held" in page.text
+        assert page.text.index("traceability.not-held") < page.text.index("traceability.exceeds-balance")
+        turned = (await officer.get("/regulator/violations?sort=time")).text
+        assert turned.index("traceability.not-held") > turned.index("traceability.exceeds-balance")
         one = await officer.get("/regulator/violations?kind=mass-balance")
         assert "traceability.exceeds-balance" in one.text
         assert "traceability.not-held" not in one.text
@@ -230,3 +235,26 @@ async def test_key_that_an_officer_gave_is_signed_by_its_trader_alone_and_within
         service.wait(5 * 60_000)
         assert (await trader.browser.post("/trade/key/options", {"shown": digest})).status_code == 410
         assert service.ledger.sent == []
+
+
+async def test_receipts_are_looked_up_though_nobody_opens_a_page_and_after_the_ledger_was_away(sqlite_rig: Rig) -> None:
+    async with trade_rig(sqlite_rig) as service:
+        ledger = service.ledger
+        ledger.harvested(100)
+        assert ledger.by("farm", "ship", counterparty=MARKET, lines={LOT: kg(50)}) == ""
+        assert ledger.by("market", "receive", counterparty=FARM, lines={LOT: kg(60)}) == ""
+        office = service.app.state.food_office
+        ledger.is_reachable = False
+        task = asyncio.create_task(discrepancies.keep_up(office))
+        await asyncio.sleep(0.2)
+        assert discrepancies.listed(office, None, limit=10)[1] == 0
+        assert not task.done()
+        task.cancel()
+        ledger.is_reachable = True
+        task = asyncio.create_task(discrepancies.keep_up(office))
+        for _ in range(100):
+            if discrepancies.listed(office, None, limit=10)[1]:
+                break
+            await asyncio.sleep(0.05)
+        task.cancel()
+        assert discrepancies.listed(office, None, limit=10)[1] == 1

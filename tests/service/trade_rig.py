@@ -345,7 +345,7 @@ def trade_service(rig: Rig, address: Address) -> Made:
         sign_in_part(store, address, TRACE_SITE, office=office),
         Part("acts", routers, start=start, stop=stop),
         trader_part(context),
-        regulator_part(context),
+        regulator_part(context, keeps_up=False),
     ]
     return Made(store, office, ledger, acts, parts)
 

@@ -5,13 +5,19 @@ What differs stands in the event's record on the ledger and not in the log, so e
 with proof. The rows can be dropped at any time and are gathered anew.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
 from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
+from chain.errors import LedgerError
+from client.errors import TransportError
+from service.errors import StorageError
 from service.tables import Order
 from traceability.api.regulator.ground import FoodOffice
 from traceability.api.regulator.tables import FoodDiscrepancy, FoodReceiptsRead
@@ -20,10 +26,14 @@ from traceability.api.trader.standing import read_state
 from traceability.events import event_key, load_event
 from traceability.pb import traceability_pb2 as pb
 
+log = structlog.get_logger(__name__)
+
 READ_AT_ONCE: Final = 256
 """Receipts of one question to a node."""
-ROUNDS_MAX: Final = 40
-"""Questions of one page; a page that is asked for again goes on where this one stopped."""
+ROUNDS_MAX: Final = 4
+"""Questions of one page, which does not wait for more; the service goes on by itself."""
+AGAIN_S: Final = 10.0
+"""How soon new receipts are looked up when nobody opens a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,17 @@ async def gather(office: FoodOffice) -> bool:
             found += [(one, differs) for differs in ([] if record is None else record.discrepancies)]
         await run_in_threadpool(_keep, office, receipts, found)
     return False
+
+
+async def keep_up(office: FoodOffice) -> None:
+    """Look receipts up for as long as the service runs; a ledger that is away holds it up and ends nothing."""
+    while True:
+        is_whole = True
+        try:
+            is_whole = await gather(office)
+        except (TransportError, LedgerError, StorageError, SQLAlchemyError) as error:
+            log.warning("discrepancies.wait", error=type(error).__name__)
+        await asyncio.sleep(AGAIN_S if is_whole else 0)
 
 
 def listed(office: FoodOffice, order: Order | None, *, limit: int) -> tuple[Sequence[Discrepancy], int]:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The regulator's lists: discrepancies, refused attempts, alerts of the cold chain, shoppers' complaints."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -11,7 +13,7 @@ from service.language import language_of, translate
 from service.problems import Problem
 from service.sign_in.kinds import NOT_ALLOWED
 from service.sign_in.roles import Permission
-from service.tables import EXPORT_ROWS_MAX, Column, csv_response, listing, read_order
+from service.tables import EXPORT_ROWS_MAX, Column, Order, csv_response, listing, read_order
 from traceability.api.regulator import cold, discrepancies, queries
 from traceability.api.regulator.ground import PATH, Reader, food_office, names_here, show
 from traceability.api.regulator.words import VIOLATION_KEYS
@@ -49,6 +51,12 @@ def list_router() -> APIRouter:
     return router
 
 
+def _newest_first(request: Request, columns: Sequence[Column]) -> Order:
+    """The order that the address asks for; none: by time, the newest first."""
+    order = read_order(request, columns)
+    return order if "sort" in request.query_params else replace(order, descending=True)
+
+
 def _add_discrepancies(router: APIRouter) -> None:
     @router.get(PATH + "/discrepancies")
     async def differing(request: Request, officer: Reader, format: str = "") -> Response:  # noqa: A002 - as addresses have it
@@ -56,7 +64,7 @@ def _add_discrepancies(router: APIRouter) -> None:
         is_whole = await discrepancies.gather(office)
 
         def page() -> Response:
-            order = read_order(request, DISCREPANCIES)
+            order = _newest_first(request, DISCREPANCIES)
             is_csv = format == "csv"
             limit = EXPORT_ROWS_MAX if is_csv else order.page_size
             rows, total = discrepancies.listed(office, None if is_csv else order, limit=limit)
@@ -100,7 +108,7 @@ def _add_violations(router: APIRouter) -> None:
     def refused(request: Request, officer: Reader, kind: str = "", format: str = "") -> Response:  # noqa: A002 - likewise
         office, language = food_office(request), language_of(request)
         chosen = kind if kind in VIOLATION_KEYS else ""
-        order = read_order(request, VIOLATIONS)
+        order = _newest_first(request, VIOLATIONS)
         is_csv = format == "csv"
         with office.context.reading() as connection:
             rows, total = queries.violations_of(
