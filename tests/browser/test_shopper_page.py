@@ -18,13 +18,13 @@ import pytest
 import zxingcpp
 from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
-from visiting import serve, visiting
+from visiting import WAIT_MS_MAX, serve, visiting
 
 from chain.codec import encode
 from chain.pb import ledger_pb2
 from service.settings import local_address
 from service.shell import shell_part
-from tests.shopper_rig import HOUR_MS, LOT, SERIAL, SHOP, STALL, STEM, FoodLedger
+from tests.shopper_rig import FARM, HOUR_MS, LOT, SERIAL, SHOP, STALL, STEM, FoodLedger
 from tests.trace_rig import BAG, product
 from traceability.api.context import TRACE_SITE
 from traceability.api.resolving import resolver_part
@@ -91,7 +91,7 @@ def origin(served: Served) -> str:
 
 
 def expect_state(page: Page, state: str) -> None:
-    expect(page.locator("#verdict")).to_have_attribute("data-state", state)
+    expect(page.locator("#verdict")).to_have_attribute("data-state", state, timeout=WAIT_MS_MAX)
 
 
 def step(page: Page, name: str) -> str:
@@ -270,6 +270,30 @@ def test_page_whose_text_differs_from_the_ledger_fails(browser: Browser, origin:
         assert step(page, "events") == "proved"
 
 
+def test_page_that_the_ledger_has_outrun_is_asked_for_anew_and_then_agrees(
+    browser: Browser, origin: str, served: Served
+) -> None:
+    with visiting(browser, origin, language="en") as seen:
+        old = httpx.get(f"{origin}/food/{LOT}", headers={"accept-language": "en"}).text
+        lots = [{"epcClass": STEM + LOT, "quantity": 1, "uom": "KGM"}]
+        served.food.record(FARM, hours=20.5, action="OBSERVE", bizStep="storing", quantityList=lots)
+        served.food.settle()
+        served.skipped_ms += FRESH_MS
+        asked: list[str] = []
+
+        def outrun(route: Route) -> None:
+            asked.append(route.request.resource_type)
+            if len(asked) == 1:
+                route.fulfill(body=old, content_type="text/html; charset=utf-8")
+            else:
+                route.continue_()
+
+        seen.page.route(f"**/food/{LOT}", outrun)
+        page = seen.open(f"/food/{LOT}")
+        expect_state(page, "proved")
+        assert asked.count("document") == 2
+
+
 def test_proof_that_is_hours_old_says_that_no_later_recall_is_known(browser: Browser, origin: str) -> None:
     with visiting(browser, origin, size="phone", language="en") as seen:
         seen.page.clock.set_system_time(time.time() + 7_200)
@@ -285,7 +309,7 @@ def test_page_opens_and_verifies_in_airplane_mode_once_it_was_loaded(browser: Br
         for fault in KEPT_FAULTS:
             seen.expect(fault)
         page = seen.open(f"/food/{SERIAL}")
-        expect(page.locator("html")).to_have_attribute("data-kept", "yes")
+        expect(page.locator("html")).to_have_attribute("data-kept", "yes", timeout=WAIT_MS_MAX)
         seen.context.set_offline(offline=True)
         page = seen.open(f"/food/{SERIAL}")
         expect_state(page, "proved")

@@ -10,7 +10,7 @@ const file = new Uint8Array(Buffer.from(genesis, "base64"));
 let anchor = null;
 for (const one of cases) {
   const told = [];
-  const outcome = await globalThis.zhixinTrace.check({ ...one, anchor, genesis: file, files: [] }, (step) => told.push(step));
+  const outcome = await globalThis.zhixinTrace.check({ isKept: false, ...one, anchor, genesis: file, files: [] }, (step) => told.push(step));
   anchor = outcome.anchor ?? anchor;
   const steps = Object.fromEntries(told.filter((step) => "outcome" in step).map((step) => [step.step, step]));
   console.log(JSON.stringify(steps));

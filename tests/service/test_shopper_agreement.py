@@ -78,6 +78,10 @@ class Shop:
 
     async def judged(self, items: list[str], language: str = "en") -> list[dict[str, Any]]:
         """What the worker tells of the pages of some items."""
+        return await self.judge(await self.cases(items, language))
+
+    async def cases(self, items: list[str], language: str = "en") -> list[dict[str, Any]]:
+        """What a phone has of each item: its page and its proof."""
         cases = []
         transport = httpx.ASGITransport(self.app)
         headers = {"accept-language": language, "sec-fetch-dest": "empty"}
@@ -98,13 +102,17 @@ class Shop:
                         "shown": page.shown,
                     }
                 )
+        return cases
+
+    async def judge(self, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What the worker tells of pages and proofs, one after the other, as one phone that remembers."""
         genesis = base64.b64encode(self.food.ledger.genesis_bytes).decode()
         question = json.dumps({"genesis": genesis, "cases": cases})
         worker = FOLDER / static_files().names["trace-worker.js"]
-        return await asyncio.to_thread(judge, str(worker), question)
+        return await asyncio.to_thread(run_worker, str(worker), question)
 
 
-def judge(worker: str, question: str) -> list[dict[str, Any]]:
+def run_worker(worker: str, question: str) -> list[dict[str, Any]]:
     """Run the worker outside of a browser."""
     command = ["node", str(JUDGE), worker]
     done = subprocess.run(command, input=question, capture_output=True, text=True, check=True, timeout=120)
@@ -191,6 +199,23 @@ async def test_recall_of_what_went_into_goods_is_found_in_all_that_was_made_of_i
     assert "Batch C" in recalled["recall"]["detail"]
     assert recalled["shown"]["outcome"] == "proved"
     assert faults(other) == []
+
+
+async def test_proof_of_an_epoch_that_is_over_counts_if_the_phone_kept_it_and_is_asked_for_anew_if_not(
+    tmp_path: Path,
+) -> None:
+    shop = Shop(tmp_path)
+    for name in ("old", "new"):
+        shop.food.does(FARM, "harvest", lines={lot(name): kg(10)})
+    (old,) = await shop.cases([lot("old")])
+    shop.food.replace_validator("water")
+    shop.food.settle()
+    (new,) = await shop.cases([lot("new")])
+    found = await shop.judge([old, new, old, {**old, "isKept": True}])
+    assert [faults(told) for told in (found[0], found[1], found[3])] == [[], [], []]
+    assert found[2]["signatures"]["outcome"] == "unchecked"
+    assert found[2]["signatures"]["reason"] == "script.trace.open-older"
+    shop.food.close()
 
 
 async def test_journey_that_is_too_long_is_not_said_to_be_whole(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ const KEPT_MAX = 40; // pages and proofs together: the last twenty items that so
 const RECENT_MS = 15 * 60_000; // older, and a recall since would be news
 const CLOCK_AHEAD_MS_MAX = 60_000;
 const READY_MS_MAX = 8_000;
+const PAIR_TRIES_MAX = 3;
 const BODY_BYTES_MAX = 8 * 1024 * 1024;
 
 const place = document.querySelector<HTMLElement>("[data-trace]");
@@ -143,6 +144,19 @@ function judgeAge({ timeMs }: Outcome, isKept: boolean): void {
   }
 }
 
+/** Whether the ledger went on between page and proof, so that they differ for no worse reason: then the page is asked for anew, once. */
+function isOutrun({ height }: Outcome): boolean {
+  const differs = document.querySelector('#verdict [data-step="shown"]')?.getAttribute("data-state") === "failed";
+  if (!differs || height <= Number(data["height"])) return false;
+  try {
+    if (sessionStorage.getItem(location.pathname) !== null) return false;
+    sessionStorage.setItem(location.pathname, "asked anew");
+    return true;
+  } catch {
+    return false; // without storage nobody would know that it was asked for before
+  }
+}
+
 /** What the page claims of recalls does not stand beside a check that failed; and a proven recall is no failed check. */
 function showFailure(): void {
   for (const at of all<HTMLElement>("[data-claims]")) at.hidden = true;
@@ -194,6 +208,7 @@ async function check(): Promise<void> {
     anchor: stored(ANCHOR + network),
     genesis,
     bundle,
+    isKept,
     item: location.pathname.replace(/^\/food\//, ""),
     language: document.documentElement.lang,
     words: json("messages") as Question["words"],
@@ -209,6 +224,10 @@ async function check(): Promise<void> {
     strip.finish();
     return;
   }
+  if (isOutrun(outcome)) {
+    location.reload();
+    return;
+  }
   if (outcome.timeMs > 0) judgeAge(outcome, isKept);
   showCode(outcome);
   const state = strip.finish();
@@ -216,19 +235,30 @@ async function check(): Promise<void> {
   if (outcome.anchor === null) return;
   store(ANCHOR + network, outcome.anchor);
   store(PIN, network);
-  if (!isKept) await keep(bundle);
+  if (!isKept) await keep();
+}
+
+/** A page and its proof, both of one moment. */
+async function pair(): Promise<[Response, string]> {
+  for (let tries = 0; tries < PAIR_TRIES_MAX; tries++) {
+    const page = await fetch(location.pathname, { credentials: "same-origin" });
+    const proof = await (await got(data["bundle"] ?? "")).text();
+    const height = /data-height="(\d+)"/.exec(await page.clone().text())?.[1];
+    if (page.ok && height !== undefined && proof.includes(`"height":${height},`)) return [page, proof];
+  }
+  throw new Error("page and proof are of different moments");
 }
 
 /** Keep this page, its files and its proof on the device, where its browser allows. */
-async function keep(bundle: string): Promise<void> {
+async function keep(): Promise<void> {
   try {
     await navigator.serviceWorker.register(data["offline"] ?? "", { scope: "/food/", updateViaCache: "none" });
     await navigator.serviceWorker.ready;
     const cache = await caches.open(KEPT_PREFIX + (data["version"] ?? ""));
+    const [page, proof] = await pair();
     const type = { "content-type": "application/json", [KEPT_HEADER]: "1" };
-    await cache.put(data["bundle"] ?? "", new Response(bundle, { headers: type }));
-    const page = await fetch(location.pathname, { credentials: "same-origin" });
-    if (page.ok) await cache.put(location.pathname, page);
+    await cache.put(data["bundle"] ?? "", new Response(proof, { headers: type }));
+    await cache.put(location.pathname, page);
     const own = (await cache.keys()).filter(({ url }) => !url.includes("/static/") && !url.includes("genesis"));
     for (const old of own.slice(0, -KEPT_MAX)) await cache.delete(old);
     document.documentElement.dataset["kept"] = "yes";
@@ -238,5 +268,5 @@ async function keep(bundle: string): Promise<void> {
   }
 }
 
-window.addEventListener("online", () => void check());
-void check();
+let running = check();
+window.addEventListener("online", () => (running = running.then(check)));

@@ -39,6 +39,8 @@ export interface Question {
   readonly genesis: Bytes;
   /** The text of the bundle. */
   readonly bundle: string;
+  /** This device kept it at an earlier visit: then it may be of an epoch that is over since. */
+  readonly isKept: boolean;
   /** The item that was scanned, from the page's own address. */
   readonly item: string;
   readonly language: string;
@@ -113,10 +115,14 @@ function* check(question: Question, tell: (told: Told) => void): Work<Outcome> {
     const trusted = yield* startOf(network, anchor, genesis);
     at = "signatures";
     bundle = read(question.bundle);
-    const work = binaryReceiptSteps(fromBase64(bundle.receipt), trusted);
+    const work = binaryReceiptSteps(fromBase64(bundle.receipt), trusted, question.isKept);
     verified = yield* ticking(work, tell, (step) => (at = step));
   } catch (error) {
-    if (error instanceof LedgerError) return refuse(at, REASON_OF[at] ?? "", `${error.code}: ${error.reason}`);
+    if (error instanceof LedgerError) {
+      const isOlder = error.code === "receipt.older-epoch";
+      const reason = isOlder ? "script.trace.open-older" : (REASON_OF[at] ?? "");
+      return refuse(at, reason, `${error.code}: ${error.reason}`, isOlder);
+    }
     if (error instanceof SyntaxError || error instanceof TypeError) return refuse(at, "script.trace.refused-bundle", error.message);
     throw error;
   }

@@ -21,6 +21,7 @@ def bundle_of(evidence: Evidence, from_epoch: int = 0) -> bytes:
     document = {
         "format": FORMAT,
         "item": journey.item,
+        "height": evidence.checkpoint.height,
         "receipt": base64.b64encode(evidence.receipt(from_epoch)).decode(),
         "complete": journey.is_complete,
         "ids": {item: [one.hex() for one in ids] for item, ids in journey.ids.items()},

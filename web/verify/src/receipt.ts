@@ -119,11 +119,11 @@ export function* receiptSteps(input: ReceiptInput, trusted: TrustAnchor, options
 }
 
 /** The same for protobuf bytes alone; a page that reads no other encoding is smaller for it. */
-export function* binaryReceiptSteps(receipt: Bytes, trusted: TrustAnchor): Work<Verified> {
+export function* binaryReceiptSteps(receipt: Bytes, trusted: TrustAnchor, olderEpochs: boolean): Work<Verified> {
   const message = yield* step("decode", RECEIPT, { bytes: receipt.length }, () =>
     decode(messages.Receipt, receipt, RECEIPT_BYTES_MAX),
   );
-  return yield* messageSteps(message, trusted, {});
+  return yield* messageSteps(message, trusted, { olderEpochs });
 }
 
 function* messageSteps(message: ReceiptMessage, trusted: TrustAnchor, options: VerifyOptions): Work<Verified> {
