@@ -42,6 +42,8 @@ API = "/agent"
 WINDOW = "/window"
 BODY_BYTES_MAX = 160 * 1024
 """An act's operations and words have at most 48 KiB together; in hex, with its header."""
+FORM_BYTES_MAX = 4096
+"""A PIN and a form's token."""
 OPERATIONS_SHOWN_MAX = 50
 """In the window; the rest is counted there, and a batch of that size is signed under its sentences."""
 PREFLIGHT_SECONDS = 600
@@ -105,7 +107,14 @@ def agent_parts(agent: CardAgent, origins: Sequence[str], code: str) -> list[Par
         app.state.agent_origins = frozenset(origins)
 
     routers = [_api_router(agent, code), _window_router(agent)]
-    own = Part("card-agent", routers, start=start, problems=kinds.KINDS, machine_paths=(f"{API}/",))
+    own = Part(
+        "card-agent",
+        routers,
+        start=start,
+        problems=kinds.KINDS,
+        body_limits={f"{API}/": BODY_BYTES_MAX, f"{WINDOW}/": FORM_BYTES_MAX},
+        machine_paths=(f"{API}/",),
+    )
     return [shell_part(SITE), own]
 
 

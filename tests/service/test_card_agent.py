@@ -19,7 +19,7 @@ from chain.types import Millis, Network
 from cli.card_agent import kinds
 from cli.card_agent.agent import LIFETIME_MS, PENDING_MAX, Act, CardAgent, Login
 from cli.card_agent.code import is_code, new_code
-from cli.card_agent.part import agent_parts
+from cli.card_agent.part import BODY_BYTES_MAX, FORM_BYTES_MAX, agent_parts
 from identity.cards.card import Card, CardError, NoCard, PcscMissing, ReaderUnplugged
 from identity.cards.emulator import EmulatedCard
 from membership.pb import membership_pb2
@@ -27,6 +27,7 @@ from membership.state import signer_pb
 from service.app import create_app
 from service.problems import Problem
 from service.settings import Address, HttpSettings, LimitSettings, Settings
+from service.sign_in.act_rows import CONTENT_BYTES_MAX
 from service.sign_in.card_message import CardMessage, CardPurpose
 from tests.cards.making_rig import Pulled
 
@@ -331,9 +332,20 @@ async def test_preflight_allows_what_pages_send_and_the_way_to_a_private_address
     assert "access-control-allow-credentials" not in answer.headers
 
 
-async def test_oversized_body_to_the_agent_is_refused(machine: Machine) -> None:
-    answer = await machine.page().post("/agent/requests", content=b"{" + b" " * 300_000)
+async def test_oversized_body_to_the_agent_or_its_window_is_refused(machine: Machine) -> None:
+    answer = await machine.page().post("/agent/requests", content=b" " * (BODY_BYTES_MAX + 1))
     assert answer.status_code == 413
+    question = await machine.ask()
+    answer = await machine.window().post(f"/window/{question}", content=b"pin=" + b"1" * FORM_BYTES_MAX)
+    assert answer.status_code == 413
+    assert machine.agent.look().tries_left == 3
+
+
+async def test_act_as_large_as_a_service_prepares_is_signed(machine: Machine) -> None:
+    operation = Operation.make("membership.Withdraw", b"x" * CONTENT_BYTES_MAX)
+    made = build([operation], [_Blank(Signer(Scheme.P256, machine.key()))], Millis(NOW_MS + 60_000), bytes(16), NETWORK)
+    question = await machine.ask(machine.act(made))
+    assert "Signed" in (await machine.enter(question)).text
 
 
 @pytest.mark.parametrize(
