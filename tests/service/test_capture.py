@@ -108,10 +108,10 @@ async def test_proceed_with_bad_events_among_hundreds_records_exactly_the_others
     async with capture_on_each.caller() as caller:
         job = await done(caller, await send(caller, capture_on_each.document(*events), "proceed"))
     assert [(one["instance"], one["title"]) for one in job["errors"]] == [
-        ("#/epcisBody/eventList/7", "capture_on_each.invalid"),
-        ("#/epcisBody/eventList/11", "capture_on_each.unrecordable"),
+        ("#/epcisBody/eventList/7", "capture.invalid"),
+        ("#/epcisBody/eventList/11", "capture.unrecordable"),
         ("#/epcisBody/eventList/205", "traceability.unknown-item"),
-        ("#/epcisBody/eventList/219", "capture_on_each.duplicate"),
+        ("#/epcisBody/eventList/219", "capture.duplicate"),
     ]
     assert "bizStep" in job["errors"][0]["detail"]
     assert "/quantityList/0/uom" in job["errors"][1]["detail"]
@@ -324,4 +324,4 @@ async def test_erased_owner_leaves_no_event_and_no_job(capture_on_each: CaptureR
         with capture_on_each.store.read() as session:
             assert session.scalars(select(FoodCaptured)).all() == []
             assert session.scalars(select(FoodCaptureItem)).all() == []
-        assert (await caller.get("/epcis/capture_on_each")).json() == []
+        assert (await caller.get("/epcis/capture")).json() == []
