@@ -16,7 +16,9 @@ from credit.api.base import date_of
 from credit.api.reading import StoredConsents, notices_for, send_notices
 from credit.api.reports import make_report, report_for
 from credit.api.settling import settle
+from credit.api.subjects import Kind
 from credit.api.tables import CreditRequest
+from credit.draw import Announcement, draw
 from service.sign_in.roles import Role
 
 ANN = "440601199001011234"
@@ -254,6 +256,46 @@ async def test_log_is_opened_by_the_registrar_alone_and_its_link_is_shown_once(d
     assert "/me/join#" in page.text
     assert (await registrar.post("/logs", **fields)).status_code == 409
     assert "/me/join#" not in (await registrar.get("/logs")).text
+
+
+async def test_draw_is_announced_before_its_seed_and_anybody_draws_the_same_again(desk: CreditDesk) -> None:
+    service = desk.service
+    numbers = ["91440604MA1234567A", "91440604MA1234568B"]
+    for number in numbers:
+        await service.open_log(number, f"公司 {number[-1]}", Kind.COMPANY)
+    await service.open_log(ANN)
+    authority = await desk.officer("org-c", Role.SUPERVISOR, "He Lan")
+    page = await authority.get("/companies")
+    assert all(number in page.text for number in numbers)
+    assert ANN not in page.text
+    assert (await authority.post("/draws", count="3", inspectors="ann\nbob")).status_code == 422
+    answer = await authority.post("/draws", count="1", inspectors="bob, ann")
+    path = answer.headers["location"]
+    assert "Waiting for the block" in (await authority.get(path)).text
+    raw = (await authority.get(f"{path}/announcement")).content
+    announced = Announcement.decode(raw)
+    assert announced.inspectors == ("ann", "bob")
+    assert [weight for _, weight in announced.candidates] == [4, 4]
+    while service.ledger.height < announced.height:
+        service.ledger.pass_block()
+    block_id = service.context.index.block_id(announced.height)
+    assert block_id is not None
+    ((company, inspector),) = draw(raw, block_id)
+    page = await authority.get(path)
+    assert f'<th scope="row" class="mono">{company}</th><td>{inspector}</td>' in page.text
+    source = await desk.officer("org-x", Role.SUPERVISOR, "Su Min")
+    assert (await source.get("/draws")).status_code == 403
+
+
+async def test_key_of_a_system_is_shown_once_and_ended_by_its_own_organisation(desk: CreditDesk) -> None:
+    boss = await desk.officer("org-x", Role.SUPERVISOR, "Su Min")
+    page = await boss.post("/clients")
+    assert "zxc_" in page.text
+    page = await boss.get("/clients")
+    assert "zxc_" not in page.text
+    (client,) = re.findall(r"/clients/([0-9a-f]{32})/end", page.text)
+    assert (await boss.post(f"/clients/{client}/end")).status_code == 303
+    assert f"/clients/{client}/end" not in (await boss.get("/clients")).text
 
 
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
