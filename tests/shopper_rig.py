@@ -329,7 +329,7 @@ class FoodLedger:
         self.run(proposal, *votes)
         people = [
             participant(FARM, [pb.ROLE_FARM], name_zh="乐平镇南边村合作社", name_en="Leping Nanbian Cooperative"),
-            smallholder(COOP),
+            smallholder(COOP, roles=[pb.ROLE_FARM, pb.ROLE_PROCESSOR]),
             participant(CARRIER, [pb.ROLE_CARRIER], name_zh="中南冷链", name_en="Zhongnan Cold Chain"),
             participant(PLANT, [pb.ROLE_MARKET, pb.ROLE_PROCESSOR], name_zh="禅西净菜厂", name_en="Chanxi Fresh Cut"),
             participant(SHOP, [pb.ROLE_MARKET], name_zh="魁奇路市场 12 号档", name_en="Kuiqi Road Market, stall 12"),

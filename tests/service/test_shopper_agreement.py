@@ -17,10 +17,10 @@ from service.app import create_app
 from service.settings import Settings
 from service.shell import shell_part
 from service.static_files import FOLDER, static_files
-from tests.shopper_rig import FARM, PLANT, SHOP, STALL, FoodLedger
+from tests.shopper_rig import COOP, FARM, PLANT, SHOP, STALL, FoodLedger
 from tests.trace_rig import CABBAGE, crate, kg, lot, serial, sscc
 from traceability.api.context import TRACE_SITE
-from traceability.api.shopper.journey import EVENTS_MAX
+from traceability.api.shopper.journey import EVENTS_MAX, ITEMS_MAX
 from traceability.api.shopper.part import shopper_part
 from traceability.pb import traceability_pb2 as pb
 
@@ -229,4 +229,16 @@ async def test_journey_that_is_too_long_is_not_said_to_be_whole(tmp_path: Path) 
     (told,) = await shop.judged([item])
     assert told["whole"]["outcome"] == "unchecked"
     assert [name for name in STEPS if told[name]["outcome"] != "proved"] == ["whole"]
+    shop.food.close()
+
+
+async def test_goods_of_more_ingredients_than_a_page_proves_are_not_said_to_be_free_of_recalls(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    inputs = {lot(f"part-{n}"): kg(1) for n in range(ITEMS_MAX + 10)}
+    shop.food.does(COOP, "harvest", lines=inputs)
+    shop.food.does(COOP, "transform", lines=inputs, outputs={lot("soup"): kg(60)})
+    shop.food.settle()
+    (told,) = await shop.judged([lot("soup")])
+    assert told["whole"]["outcome"] == "unchecked"
+    assert "recall" not in told
     shop.food.close()

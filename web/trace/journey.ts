@@ -119,6 +119,7 @@ export function checkWhole({ item, ids, complete }: Bundle, goods: readonly stri
   for (const one of goods) {
     const listed = ids[one];
     const raw = states.get(`traceability/${kindOf(one) === "lot" ? "lot" : "object"}/${one}`);
+    if (raw === undefined && !complete) throw new Fault("whole", "script.trace.open-long", true);
     if (raw === undefined || raw === null) throw new Fault("whole", "script.trace.refused-left-out");
     if (listed === undefined) throw new Fault("whole", "script.trace.open-long", true);
     const record = kindOf(one) === "lot" ? decode(LotRecord, raw) : decode(ObjectRecord, raw);
@@ -175,12 +176,13 @@ export function checkLinks(items: ReadonlySet<string>, events: readonly Event[])
 }
 
 /** Recalls in force of any of the goods, or of their products; each key has to be proven. */
-export function recallsOf(goods: readonly string[], states: States): { goods: string; raw: Bytes }[] {
+export function recallsOf({ complete }: Bundle, goods: readonly string[], states: States): { goods: string; raw: Bytes }[] {
   const found: { goods: string; raw: Bytes }[] = [];
   for (const one of goods) {
     const names = kindOf(one) === "container" ? [one] : [one, `01/${gtinOf(one)}`];
     for (const name of names) {
       const raw = states.get(`traceability/recall/${name}`);
+      if (raw === undefined && !complete) throw new Fault("whole", "script.trace.open-long", true);
       if (raw === undefined) throw new Fault("whole", "script.trace.refused-left-out");
       if (raw !== null) found.push({ goods: one, raw });
     }

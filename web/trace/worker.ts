@@ -135,7 +135,7 @@ function* check(question: Question, tell: (told: Told) => void): Work<Outcome> {
     const events = eventsOf(verified.inclusions, states);
     tell({ step: "events", outcome: "proved", figure: `${events.length}/${events.length}` });
     const goods = goodsOf(question.item, events);
-    const recalls = recallsOf(goods, states);
+    const recalls = recallsOf(bundle, goods, states);
     step.at = "whole";
     let hidden = 0;
     const items = provenOf(bundle, goods, events, [], recalls, 0).items;
@@ -160,7 +160,7 @@ function* check(question: Question, tell: (told: Told) => void): Work<Outcome> {
   } catch (error) {
     if (error instanceof Fault) {
       const { detail = "" } = error as { detail?: string };
-      tell({ step: error.part, outcome: "failed", reason: error.key, detail });
+      tell({ step: error.part, outcome: error.isOpen ? "unchecked" : "failed", reason: error.key, detail });
       return { ...known, anchor: null };
     }
     if (error instanceof LedgerError || error instanceof SyntaxError || error instanceof TypeError) {
