@@ -60,7 +60,7 @@ def verifier_parts(ground: Ground, address: Address) -> Sequence[Part]:
         return unix_ms() // 1000
 
     recorder = _recorder(ground, door, states, outbound)
-    sandbox = make_sandbox(states, now_s) if settings.sandbox else None
+    sandbox = make_sandbox(now_s) if settings.sandbox else None
     chains = [_chain(path) for path in settings.card_chains]
     verifier = Verifier(
         ground.store,

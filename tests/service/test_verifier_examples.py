@@ -40,7 +40,7 @@ class OpenOffice(CardOffice):
 
     def __init__(self, rig, origin: str) -> None:
         super().__init__(rig, origin=origin)
-        self.box = make_sandbox(self.states, lambda: self.now_s)
+        self.box = make_sandbox(lambda: self.now_s)
         object.__setattr__(self.verifier, "sandbox", self.box.realm)
         _, self.trial_key = self.client(BANK, is_sandbox=True)
         for number in (201, 202):

@@ -31,7 +31,7 @@ class LoginOffice(Office):
 
     def __init__(self, rig, **more):
         super().__init__(rig, **more)
-        self.box = make_sandbox(self.states, lambda: self.now_s)
+        self.box = make_sandbox(lambda: self.now_s)
         object.__setattr__(self.verifier, "sandbox", self.box.realm)
         options = {"redirect_uris": [CALLBACK], "login_purpose": str(LOGIN), "origins": []}
         self.site, self.site_key = self.client(BANK, **options)

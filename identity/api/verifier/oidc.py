@@ -160,10 +160,14 @@ def _check_plain(query: Mapping[str, str]) -> None:
         raise Denied("login_required", "each log-in asks the citizen")
 
 
+def names_of(scope: str) -> list[str]:
+    """The claims that scopes bring."""
+    return [name for word in scope.split(" ") for name in SCOPES[word]]
+
+
 def query_of(scope: str) -> JsonObject:
     """What a wallet is asked for."""
-    names = [name for word in scope.split(" ") for name in SCOPES[word]]
-    claims: list[Json] = [{"path": [name]} for name in names]
+    claims: list[Json] = [{"path": [name]} for name in names_of(scope)]
     credential: JsonObject = {"id": "person", "format": "dc+sd-jwt", "meta": {"vct_values": [NATURAL_PERSON]}}
     return {"credentials": [credential | ({"claims": claims} if claims else {})]}
 

@@ -26,6 +26,8 @@ from identity.api.verifier.request_objects import wallet_link
 from identity.api.verifier.tables import ANSWERED, OPEN, RECORDING
 from identity.api.verifier.verifier import Verifier
 from identity.api.verifier.wallet import request_address
+from identity.credentials import NATURAL_PERSON, label
+from service.language import language_of
 from service.pages import Site, render
 from service.problems import Problem
 
@@ -119,7 +121,7 @@ def _pages(router: APIRouter, verifier: Callable[[], Verifier], site: Site) -> N
             state=_state(verifier(), question.state, question.expires_ms),
             purpose=purpose,
             link=link,
-            scopes=login.grant.scope.split(" "),
+            learns=[label(NATURAL_PERSON, name, language_of(request)) for name in oidc.names_of(login.grant.scope)],
             is_sandbox=client.is_sandbox,
             code=Markup(drawn),  # noqa: S704 - an image that was just drawn, of an address that we made
         )

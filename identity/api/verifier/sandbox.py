@@ -6,7 +6,7 @@ have a type of their own, which no program that checks real answers takes; keys 
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final
@@ -19,7 +19,7 @@ from identity import issuer_keys, sd_jwt, status_list
 from identity.api.verifier.asking import OWN_CLAIMS
 from identity.api.verifier.checking import Judge
 from identity.api.verifier.dcql import Query
-from identity.api.verifier.ledger import Issuers, States
+from identity.api.verifier.ledger import Issuers, Proven
 from identity.api.verifier.outbound import NotReached
 from identity.api.verifier.registered import VERIFIER_CLAIMS, NotRegistered, Purpose
 from identity.api.verifier.status_lists import StatusLists
@@ -121,14 +121,23 @@ class _Directory:
             status_age_s_max=None,
             per_second_max=PER_SECOND_MAX,
             valid_to_ms=2**42,
+            about_zh="试用",
+            about_en="Trying it out",
         )
 
 
-def make_sandbox(states: States, now_s: Callable[[], int]) -> Sandbox:
+class _NoLedger:
+    """The ledger has nothing of a sandbox, and is not asked."""
+
+    async def read(self, keys: Sequence[bytes], *, height: int = 0) -> Proven:
+        """See `ledger.States.read`."""
+        return Proven(height, 0, dict.fromkeys(keys), dict.fromkeys(keys, b""))
+
+
+def make_sandbox(now_s: Callable[[], int]) -> Sandbox:
     """A sandbox with keys of its own.
 
     Args:
-        states: Reads the ledger, which does not have the sandbox's issuing key.
         now_s: Unix time in s.
     """
     registrar, issuing = generate_private_key(SECP256R1()), generate_private_key(SECP256R1())
@@ -153,5 +162,5 @@ def make_sandbox(states: States, now_s: Callable[[], int]) -> Sandbox:
             statuses, uri, key.signer, issued_s=now_s(), expires_s=now_s() + DAY_S, ttl_s=30, header=key.header
         )
 
-    judge = Judge(Trust([anchor]), Issuers(states), StatusLists(fetch, now_s))
+    judge = Judge(Trust([anchor]), Issuers(_NoLedger()), StatusLists(fetch, now_s))
     return Sandbox(Realm(_Directory(), None, judge, needs_entries=False), key, now_s)
