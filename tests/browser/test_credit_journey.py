@@ -95,11 +95,14 @@ def credit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedCredit]:
 
 
 def found(network: Network) -> None:
-    """A credit authority with a catalogue, the registrar as a source, and one living registration."""
+    """A credit authority with a catalogue, the registrar as authority and source too, two living registrations."""
     authority = network.founders[1]
-    act = membership_pb2.Act(grant_role=membership_pb2.GrantRole(organisation=authority, role="credit-authority"))
+    acts = [
+        membership_pb2.Act(grant_role=membership_pb2.GrantRole(organisation=name, role="credit-authority"))
+        for name in (authority, REGISTRAR)
+    ]
     expires_ms = int(time.time() * 1000) + 3_600_000
-    asked = membership_pb2.Propose(epoch=1, expires_at_ms=expires_ms, acts=[act])
+    asked = membership_pb2.Propose(epoch=1, expires_at_ms=expires_ms, acts=acts)
     proposal = network.submit([network.signer(authority)], asked)
     for name in (network.founders[0], network.founders[2]):
         network.submit([network.signer(name)], membership_pb2.Approve(proposal_id=proposal.id, epoch=1))
@@ -107,7 +110,8 @@ def found(network: Network) -> None:
     grant = pb.GrantSource(organisation=REGISTRAR, classes=[101, 201, 301])
     card = pb.PutScorecard(scorecard=1, version=1, document=canonical(SCORECARD))
     network.submit([network.signer(authority)], *classes, grant, card)
-    enrol(network)
+    for _ in range(2):
+        enrol(network)
 
 
 def enrol(network: Network) -> None:
@@ -301,6 +305,35 @@ def test_dispute_runs_from_objection_to_correction_in_browsers_and_earlier_reade
             for path in paths:
                 seen.open(path)
                 look(seen, f"desk-{path.strip('/') or 'home'}")
+
+
+def test_authority_sees_companies_and_draws_whom_to_inspect(browser: Browser, credit: ServedCredit) -> None:
+    with (
+        credit.officer(browser, Role.CLERK, "Liu Yi", language="en") as clerk,
+        credit.officer(browser, Role.SUPERVISOR, "He Lan", language="zh-CN") as authority,
+    ):
+        clerk.open("/logs")
+        clerk.page.select_option("#kind", "company")
+        clerk.page.fill("#number", "91440604MA1234567A")
+        clerk.page.fill("#name", "禅城示范食品有限公司")
+        clerk.page.click("form[action='/logs'] button")
+        clerk.page.locator(".notice.good code").first.wait_for()
+        look(clerk, "log-opened")
+        authority.open("/companies")
+        expect(authority.page.locator("tbody")).to_contain_text("禅城示范食品有限公司")
+        look(authority, "companies")
+        authority.open("/draws")
+        look(authority, "draws")
+        authority.page.fill("#count", "1")
+        authority.page.fill("#inspectors", "陈华\n张敏")
+        authority.page.click("form[action='/draws'] button")
+        authority.page.wait_for_url("**/draws/*")
+        path = authority.page.url.removeprefix(credit.origin)
+        until(authority, path, lambda: authority.page.locator("#drawn").count() == 1)
+        look(authority, "draw")
+        authority.open("/clients")
+        authority.page.click("form[action='/clients'] button")
+        look(authority, "clients")
 
 
 def given_report(credit: ServedCredit, holder: Visit) -> tuple[str, str]:
