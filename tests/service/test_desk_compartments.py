@@ -14,7 +14,7 @@ from test_desk_pages import enrolled
 
 from chain import p256
 from identity.api.desk.exporting import export
-from identity.api.desk.tables import DeskCompartment
+from identity.api.desk.tables import DeskCompartment, DeskNotice
 from identity.compartment import SEALED_BYTES_MAX, agreeing, seal, unseal
 from service.sign_in.roles import Role
 
@@ -73,6 +73,9 @@ async def test_newer_compartment_takes_the_place_of_the_one_before_and_one_is_re
     assert [await handed_in(clerk, path, one) for one in (first, second)] == [303, 303]
     assert (await clerk.get(f"{path}/sealed")).content == second
     assert (await clerk.post(f"{path}/remove")).status_code == 303
+    with desk.store.read() as session:
+        told = select(DeskNotice.kind).where(DeskNotice.kind == "compartment-changed")
+        assert len(session.scalars(told).all()) == 2, "of the replacement and of the removal"
     assert (await clerk.get(f"{path}/sealed")).status_code == 404
     assert (await clerk.post(f"{path}/remove")).status_code == 404
 

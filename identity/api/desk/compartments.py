@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from identity.api.desk import persons
 from identity.api.desk.base import DeskContext
 from identity.api.desk.looking_up import require_reason
 from identity.api.desk.problems import NO_COMPARTMENT, NOT_A_COMPARTMENT
@@ -48,12 +49,15 @@ def keep(desk: DeskContext, officer: Officer, person_id: str, sealed: bytes) -> 
     with desk.store.write() as session:
         require_reason(desk, session, officer, person_id)
         session.scalar(select(DeskPerson.id).where(DeskPerson.person_id == person_id).with_for_update())
-        row = _row(session, person_id) or DeskCompartment(person_id=person_id)
+        before = _row(session, person_id)
+        row = before or DeskCompartment(person_id=person_id)
         row.kept_ms, row.size_bytes = desk.now(), len(sealed)
         desk.store.people.seal(session, row, DeskCompartment.content, sealed.decode("utf-8"))
         session.add(row)
         session.flush()
         desk.record(session, officer, "compartment.kept", person_id)
+        if before is not None:
+            _tell(desk, session, officer, person_id)
 
 
 def load(desk: DeskContext, session: Session, person_id: str) -> Kept | None:
@@ -95,6 +99,12 @@ def remove(desk: DeskContext, officer: Officer, person_id: str) -> None:
             raise Problem(NO_COMPARTMENT)
         desk.store.people.remove(session, row)
         desk.record(session, officer, "compartment.removed", person_id)
+        _tell(desk, session, officer, person_id)
+
+
+def _tell(desk: DeskContext, session: Session, officer: Officer, person_id: str) -> None:
+    """Nobody takes a compartment away without its holder hearing of it."""
+    persons.notify(desk, session, persons.load(desk, session, officer, person_id), "compartment-changed")
 
 
 def _row(session: Session, person_id: str) -> DeskCompartment | None:

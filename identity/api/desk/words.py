@@ -113,6 +113,7 @@ NOTICE_KEYS = {
     "recover": "desk.notice-recover",
     "erasure-waits": "desk.notice-erasure",
     "card-suspended": "desk.notice-card-suspended",
+    "compartment-changed": "desk.notice-compartment",
 }
 """What a notice says."""
 GROUND_KEYS = {
