@@ -89,6 +89,8 @@ async def test_card_is_listed_named_and_removed_beside_a_passkey_but_never_the_l
     assert (await ceremony(browser, "/passkeys", holder, name="Staff card")).status_code == 200
     page = await browser.web.get("/passkeys", headers={"accept": "text/html"})
     assert "Staff card" in page.text
+    people_page = await browser.web.get("/people", headers={"accept": "text/html"})
+    assert "2 passkeys and cards" in people_page.text
     assert "2031" in page.text
     with desk.store.read() as session:
         (card_id,) = session.scalars(select(Passkey.id).where(Passkey.kind == "card"))
