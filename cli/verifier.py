@@ -62,12 +62,14 @@ def verifier_parts(ground: Ground, address: Address) -> Sequence[Part]:
     recorder = _recorder(ground, door, states, outbound)
     sandbox = make_sandbox(now_s) if settings.sandbox else None
     chains = [_chain(path) for path in settings.card_chains]
+    keys = opened_keys(settings)
+    directory = LedgerDirectory(states, signs_with=lambda: keys.current(now_s()).public_key)
     verifier = Verifier(
         ground.store,
-        opened_keys(settings),
+        keys,
         address.public_origin,
         Realm(
-            LedgerDirectory(states),
+            directory,
             recorder,
             Judge(trust_of(settings), Issuers(states), StatusLists(fetch_list, now_s)),
         ),

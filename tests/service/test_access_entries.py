@@ -10,29 +10,31 @@ from verifier_rig import BANK, LOGIN
 
 from chain.codec import encode
 from chain.errors import Refused
+from chain.transaction import Operation
 from client.errors import TransportError
-from identity.access import slot_of_claim
-from identity.access_rules import access_key
+from identity.access import make_batch, slot_of_claim
 from identity.api.accesses import lists
 from identity.api.accesses.part import accesses_part
 from identity.api.accesses.tables import AccessOpeningRow
 from identity.api.verifier.ledger import Proven
 from identity.api.verifier.outbound import Outbound
-from identity.api.verifier.recording import HttpKeeper, SlotRecorder
+from identity.api.verifier.recording import OPERATION, HttpKeeper, SlotRecorder
 from identity.api.verifier.registered import Access
 from identity.pb import access_pb2, identity_pb2
 from service.app import create_app
 from service.settings import Address, Settings
 from service.store import new_id
+from tests.identity_rig import IdentityRig
 
 KEEPER = "https://issuer.example.org"
 
 
 class Ledger:
-    """Slots as the rules keep them: a batch is taken whole, or not at all."""
+    """The ledger's rules, executed at once; a registrar's service key writes, as a verifier's would."""
 
     def __init__(self) -> None:
-        self.values: dict[bytes, bytes] = {}
+        self.rules = IdentityRig()
+        self.values = self.rules.state
         self.batches: list[int] = []
         self.fail: Exception | None = None
         self.lose_answer = False
@@ -40,18 +42,18 @@ class Ledger:
     async def submit(self, batch: identity_pb2.RecordAccesses) -> None:
         if self.fail is not None:
             raise self.fail
-        if any(access_key(entry.slot) in self.values for entry in batch.entries):
-            raise Refused("a slot is taken", "identity.slot-taken")
+        code = self.rules.code("desk@p256", Operation.make(OPERATION, encode(batch)))
+        if code:
+            raise Refused("the rules refuse it", code)
         self.batches.append(len(batch.entries))
-        for entry in batch.entries:
-            self.put(entry)
         if self.lose_answer:
             self.lose_answer = False
             raise TransportError("no answer", "submission.unknown")
 
     def put(self, entry: identity_pb2.AccessEntry) -> None:
-        record = identity_pb2.AccessRecord(content=entry.content, next=entry.next, writer=bytes(32), time_ms=5)
-        self.values[access_key(entry.slot)] = encode(record)
+        """Another writer's entry."""
+        batch = make_batch([entry])
+        assert self.rules.code("desk@p256", Operation.make(OPERATION, encode(batch))) == ""
 
     async def read(self, keys: Sequence[bytes], *, height: int = 0) -> Proven:
         return Proven(height, 1, {key: self.values.get(key) for key in keys}, {key: b"r" + key for key in keys})

@@ -99,6 +99,14 @@ async def test_who_is_not_registered_for_a_purpose_has_none(rules, organisation,
         await LedgerDirectory(RulesStates(rules), lambda: 0).purpose(organisation, number)
 
 
+async def test_verifier_whose_key_the_registration_does_not_name_asks_nobody(rules):
+    registered(rules, purpose())
+    named = LedgerDirectory(RulesStates(rules), lambda: 0, lambda: b"\x02" + bytes(32))
+    assert (await named.purpose("org-a", 101)).id == 101
+    with pytest.raises(NotRegistered, match="signing key"):
+        await LedgerDirectory(RulesStates(rules), lambda: 0, lambda: b"\x03" + bytes(32)).purpose("org-a", 101)
+
+
 async def test_suspended_relying_party_stops_within_the_time_for_which_answers_are_remembered(rules):
     registered(rules, purpose())
     clock_ms = 0

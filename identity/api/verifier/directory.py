@@ -13,7 +13,7 @@ from chain.errors import LedgerError
 from identity.api.verifier.ledger import REMEMBERED_MAX, REMEMBERED_MS, Proven, States
 from identity.api.verifier.registered import VERIFIER_CLAIMS, NotRegistered, Purpose
 from identity.pb import identity_pb2 as pb
-from identity.relying import claims_of, find_purpose, refused_at
+from identity.relying import claims_of, find_purpose, refused_at, signs_for
 from identity.relying_rules import load_relying_party, relying_party_key
 from membership.names import check_organisation_id
 from membership.state import load_organisation, organisation_key
@@ -24,13 +24,21 @@ CONSENT_REASON: Final = "the purpose needs the citizen's consent on the ledger, 
 class LedgerDirectory:
     """Reads registrations with proof."""
 
-    def __init__(self, states: States, clock_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000) -> None:
+    def __init__(
+        self,
+        states: States,
+        clock_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
+        signs_with: Callable[[], bytes] | None = None,
+    ) -> None:
         """Take the ledger.
 
         Args:
             states: Reads it.
             clock_ms: Never goes back.
+            signs_with: The key that signs this verifier's requests, 33 bytes: a registration names the keys that may
+                ask in its name, and wallets look. None: that is not looked at.
         """
+        self._signs_with = signs_with
         self._states = states
         self._clock_ms = clock_ms
         self._found: OrderedDict[str, tuple[int, Proven]] = OrderedDict()
@@ -50,6 +58,8 @@ class LedgerDirectory:
         if refusal is not None:
             raise NotRegistered(refusal.reason)
         assert record is not None, "an absent one is refused"
+        if self._signs_with is not None and not signs_for(record, self._signs_with(), proven.time_ms):
+            raise NotRegistered("the registration does not name this verifier's signing key")
         found = find_purpose(record, purpose)
         if found is None:
             raise NotRegistered(f"the relying party has no purpose {purpose}")
