@@ -2,8 +2,6 @@
 """Puts the service of food records together from a process's settings: network, index, keys, and the parts on them."""
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 from chain.signing import TransactionSigner
@@ -18,13 +16,15 @@ from service.sign_in.part import staffed_parts
 from service.store.replays import unix_ms
 from traceability.api.context import TRACE_SITE, TraceContext, food_index, ground_part
 from traceability.api.part import epcis_part
+from traceability.api.regulator.part import regulator_part
 from traceability.api.resolving import resolver_part
+from traceability.api.shopper.part import shopper_part
 from traceability.api.trace_records import describe
+from traceability.api.trader.part import trader_part
 from traceability.items import is_gln
 from traceability.resolver import PageLinks
 
 RESOLVER_NAME = "Zhixin food records"
-_PARTS = ("shopper", "trader", "regulator")
 
 
 def trace_parts(ground: Ground, address: Address) -> Sequence[Part]:
@@ -43,7 +43,9 @@ def trace_parts(ground: Ground, address: Address) -> Sequence[Part]:
         ground_part(context),
         resolver_part(_links(context), context.origin, RESOLVER_NAME),
         epcis_part(context),
-        *(make(context) for make in _made_parts()),
+        shopper_part(context),
+        trader_part(context),
+        regulator_part(context),
     ]
 
 
@@ -96,13 +98,3 @@ def _links(context: TraceContext) -> PageLinks:
             return describe(connection, item)
 
     return PageLinks(context.origin, known)
-
-
-def _made_parts() -> list[Callable[[TraceContext], Part]]:
-    """`traceability.api.<name>.part.<name>_part`, of those that are there."""
-    found: list[Callable[[TraceContext], Part]] = []
-    for name in _PARTS:
-        module = f"traceability.api.{name}"
-        if find_spec(module) is not None and find_spec(f"{module}.part") is not None:
-            found.append(getattr(import_module(f"{module}.part"), f"{name}_part"))
-    return found

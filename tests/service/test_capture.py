@@ -237,7 +237,7 @@ async def test_xml_is_no_media_type_and_options_name_the_limits(capture: Capture
         assert (answer.status_code, code(answer)) == (415, "food.media-type")
         options = await caller.options("/epcis/capture")
     assert options.headers["allow"] == "GET, POST, OPTIONS"
-    assert options.headers["gs1-epcis-capture-file-size-limit"] == "8388608"
+    assert options.headers["gs1-epcis-capture-file-size-limit"] == "4194304"
 
 
 # ------------------------------------------------------------ crashes and lost answers

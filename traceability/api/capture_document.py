@@ -14,8 +14,8 @@ from traceability import epcis
 from traceability.epcis_json import InvalidDocument, Problem
 from traceability.openings import event_bytes
 
-BODY_BYTES_MAX: Final = 8 * 1024 * 1024
-"""Of one document; some 5,000 events of ordinary size."""
+BODY_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Of one document; 2,000 events of ordinary size, and no more, since it is read before it is known who sends it."""
 EVENTS_MAX: Final = 2_000
 """Events of one document under "proceed": two seconds of a core to check them."""
 ROLLBACK_EVENTS_MAX: Final = 500

@@ -142,6 +142,9 @@ class Runner:
             except LedgerError as error:
                 log.warning("capture.waits", reason=error.code)
                 await asyncio.sleep(RETRY_S)
+            except Exception as error:  # noqa: BLE001 - the outermost loop of a job: others go on, and it is tried again
+                log.error("capture.failed", error=type(error).__name__)  # noqa: TRY400 - values may stand in a traceback
+                await asyncio.sleep(RETRY_S)
             finally:
                 async with self._moved:
                     self._moved.notify_all()

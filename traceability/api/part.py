@@ -69,7 +69,7 @@ def epcis_part(context: TraceContext, *, sign: Sign | None = None) -> Part:
         start=start,
         stop=stop,
         problems=KINDS,
-        body_limits={f"{PREFIX}/": BODY_BYTES_MAX},
+        body_limits={f"{PREFIX}/capture": BODY_BYTES_MAX},
         machine_paths=[f"{PREFIX}/"],
         uri_paths=[f"{PREFIX}/"],
     )

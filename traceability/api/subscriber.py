@@ -92,6 +92,8 @@ class Subscriber:
                 await self.turn()
             except StorageError as error:
                 log.warning("subscriptions.wait", reason=str(error))
+            except Exception as error:  # noqa: BLE001 - the outermost loop: what fails once is looked at again
+                log.error("subscriptions.failed", error=type(error).__name__)  # noqa: TRY400 - values may stand there
             await asyncio.sleep(LOOK_S)
 
     async def _serve(self, one: Subscription, newest: int) -> None:
@@ -113,8 +115,7 @@ class Subscriber:
             await run_in_threadpool(self._subscriptions.more, one, last)
             return
         self._seen[one.id] = newest
-        if one.schedule is not None or last != one.place or one.failures:
-            await run_in_threadpool(self._subscriptions.acknowledged, one, last)
+        await run_in_threadpool(self._subscriptions.acknowledged, one, last)
 
     def _look(self, one: Subscription) -> Found | None:
         """What is new; None: the query is gone."""

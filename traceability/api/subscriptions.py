@@ -26,6 +26,8 @@ from traceability.epcis_json import Problem as Fault
 SUBSCRIPTIONS_MAX: Final = 50
 """Of one owner; each costs a look at the index whenever something is recorded."""
 TOKEN_CHARACTERS: Final = (16, 256)
+TURN_MAX: Final = 200
+"""Looked at in one turn; whoever was looked at goes to the end of the queue."""
 BACK_OFF_MS: Final = 2_000
 BACK_OFF_MS_MAX: Final = 3_600_000
 _MEMBERS: Final = frozenset(
@@ -38,8 +40,8 @@ class Asked:
     """A subscription that somebody wants.
 
     Attributes:
-        schedule: As JSON; empty: each event at once.
-        initial_ms: From which block's time on; -1: from now on.
+        schedule: As JSON; None: each event at once.
+        initial: From which block's time on; empty: from now on.
     """
 
     dest: str
@@ -186,7 +188,7 @@ class Subscriptions:
             wanted = select(FoodSubscription).where(
                 FoodSubscription.due_ms <= self._now(), FoodSubscription.gln.in_(alive)
             )
-            rows = session.scalars(wanted.order_by(FoodSubscription.due_ms).limit(SUBSCRIPTIONS_MAX)).all()
+            rows = session.scalars(wanted.order_by(FoodSubscription.due_ms).limit(TURN_MAX)).all()
             return [self._read(row) for row in rows]
 
     def acknowledged(self, one: Subscription, place: int) -> None:
