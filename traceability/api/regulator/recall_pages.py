@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recalls, withdrawals and their lifting: chosen, said in words, signed by an officer with their own passkey."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
@@ -173,7 +172,9 @@ def _items(form: FormData, language: Language) -> tuple[list[str], dict[str, str
     """Goods of a form, and what is wrong with them."""
     items, wrong = items_in(_text(form, "items"))
     if wrong:
-        return items, {"items": translate(language, "food-office.wrong-items", items=json.dumps(wrong[:3])[1:-1])}
+        return items, {
+            "items": translate(language, "food-office.wrong-items", items=", ".join(one[:60] for one in wrong[:3]))
+        }
     if not 1 <= len(items) <= RECALLED_MAX:
         return items, {"items": translate(language, "food-office.wrong-count", most=RECALLED_MAX)}
     return items, {}

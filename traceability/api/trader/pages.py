@@ -44,6 +44,8 @@ SIGN_PATH: Final = f"{PATH}/sign"
 PRODUCTS_MAX: Final = 300
 """Products that a form offers: a city's assortment; further ones are scanned."""
 PLACES_MAX: Final = 50
+PLACES_READ_MAX: Final = 20_000
+"""Places of a city, looked through for one's own: some hundredths of a second."""
 PARTNERS_SHOWN: Final = 30
 _WAITING: Final = (State.PREPARED, State.SIGNED)
 
@@ -99,7 +101,7 @@ async def look_around(request: Request, gln: str, others: Sequence[str] = ()) ->
             wanted = select(records.record).where(records.kind == "product").order_by(records.number)
             products = [pb.RecordProduct.FromString(raw) for raw in connection.scalars(wanted.limit(PRODUCTS_MAX))]
             wanted = select(records.record).where(records.kind == "place")
-            spots = [pb.RecordPlace.FromString(raw) for raw in connection.scalars(wanted)]
+            spots = [pb.RecordPlace.FromString(raw) for raw in connection.scalars(wanted.limit(PLACES_READ_MAX))]
             own = [one for one in spots if one.owner == gln and not one.closed][:PLACES_MAX]
             names = names_of(
                 connection,

@@ -14,6 +14,8 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from chain.codec import encode
+from chain.transaction import Operation
 from service.language import LANGUAGES, Language
 from service.problems import Problem
 from service.sign_in.acts import Acts, State
@@ -34,7 +36,7 @@ from traceability.api.trader.tables import TraderPicture, TraderRecord
 from traceability.api.trader.words import act_words
 from traceability.documents.names import Names
 from traceability.pb import traceability_pb2 as pb
-from traceability.projection import Projected, Unrecordable, project
+from traceability.projection import RECORD_EVENT, Projected, Unrecordable, project
 
 LISTED_MAX: Final = 100
 """Records that a page lists, the newest."""
@@ -122,18 +124,18 @@ def prepare(signing: Signing, entry: Entry, draft: str, photo: bytes = b"") -> s
             if _content(desk, session, before)["entry"] != print_of:
                 raise Problem(DRAFT_OTHER)
             return before.id
-    event, projected, secret = _made(desk, entry)
+    projected, secret = _made(desk, entry)
     content = {
-        "event": event,
-        "context": CONTEXT,
+        "message": encode(_message_of(projected)).hex(),
+        "data": projected.data.hex(),
+        "id": projected.event_id,
         "secret": secret.hex(),
-        "carrier": party_of(entry.carrier),
         "celsius": entry.celsius,
         "photo": entry.photo,
         "entry": print_of,
     }
     record_id = new_id()
-    act_id = _act(signing, entry.step, projected, content)
+    act_id = _act(signing, entry.step, _message_of(projected), content)
     with desk.context.store.write() as session:
         if (again := _find_draft(session, officer, draft)) is not None:
             return again.id  # two at once: the first one stands, and the other's act is swept away unsigned
@@ -172,8 +174,7 @@ def prepare_again(signing: Signing, record_id: str) -> None:
         content, step = _content(desk, session, row), Step(row.step)
         if signing.present.trader.acting(row.actor) is None:
             raise Problem(NOT_AGENT)
-        projected = _projected(desk, content, row.actor)
-    act_id = _act(signing, step, projected, content)
+    act_id = _act(signing, step, _message(content), content)
     with desk.context.store.write() as session:
         _own(session, officer, record_id).act_id = act_id
 
@@ -221,8 +222,14 @@ def _print_of(entry: Entry) -> str:
     return hashlib.sha256(json.dumps(asdict(replace(entry, at_ms=0)), sort_keys=True).encode()).hexdigest()
 
 
-def _made(desk: TradeDesk, entry: Entry) -> tuple[dict[str, Any], Projected, bytes]:
-    """The event of an entry, what becomes of it, and its secret.
+def _message_of(projected: Projected) -> pb.RecordEvent:
+    """What is recorded of an event."""
+    assert projected.message is not None, "an event that is recorded is no declaration"
+    return projected.message
+
+
+def _made(desk: TradeDesk, entry: Entry) -> tuple[Projected, bytes]:
+    """What becomes of an entry's event, and its secret.
 
     Raises:
         Rejected: Fields are wrong.
@@ -248,26 +255,17 @@ def _made(desk: TradeDesk, entry: Entry) -> tuple[dict[str, Any], Projected, byt
             )
         except Unrecordable as error:
             raise Problem(UNRECORDABLE, {"reason": error.reason}) from None
-    return event, projected, secret
+    return projected, secret
 
 
-def _projected(desk: TradeDesk, content: dict[str, Any], actor: str) -> Projected:
-    """The same event as before, under the same id."""
-    with desk.context.reading() as connection:
-        return project(
-            content["event"],
-            context=content["context"],
-            actor=actor,
-            secret=bytes.fromhex(content["secret"]),
-            unit_of=Records(connection).unit_of,
-            carrier=content["carrier"],
-        )
+def _message(content: dict[str, Any]) -> pb.RecordEvent:
+    """What is recorded, as it was kept: the same event under the same id."""
+    return pb.RecordEvent.FromString(bytes.fromhex(content["message"]))
 
 
-def _act(signing: Signing, step: Step, projected: Projected, content: dict[str, Any]) -> str:
+def _act(signing: Signing, step: Step, message: pb.RecordEvent, content: dict[str, Any]) -> str:
     """An act that records an event; its words come from what goes on the ledger."""
-    assert projected.message is not None, "an event that is recorded is no declaration"
-    projection = projected.message.projection
+    projection = message.projection
     own = signing.present.trader.own.gln
     with signing.desk.context.reading() as connection:
         known: dict[Language, Names] = {
@@ -288,7 +286,8 @@ def _act(signing: Signing, step: Step, projected: Projected, content: dict[str, 
         has_photo=bool(content["photo"]),
         celsius=content["celsius"],
     )
-    return signing.acts.prepare(signing.office, signing.officer, projected.operations, words)
+    operation = Operation.make(RECORD_EVENT, encode(message))
+    return signing.acts.prepare(signing.office, signing.officer, [operation], words)
 
 
 # ---------------------------------------------------------------- reading
@@ -328,8 +327,6 @@ def _state(session: Session, act_id: str, now_ms: int) -> tuple[str, str]:
 def _record(desk: TradeDesk, session: Session, row: TraderRecord) -> Record:
     content = _content(desk, session, row)
     state, code = _state(session, row.act_id, desk.context.now())
-    message = _projected(desk, content, row.actor).message
-    assert message is not None, "an event that is recorded is no declaration"
     return Record(
         id=row.id,
         step=Step(row.step),
@@ -339,7 +336,7 @@ def _record(desk: TradeDesk, session: Session, row: TraderRecord) -> Record:
         state=state,
         code=code,
         created_ms=row.created_ms,
-        projection=message.projection,
+        projection=_message(content).projection,
         photo=content["photo"],
     )
 
@@ -350,7 +347,6 @@ def _keep(desk: TradeDesk, record: Record, officer: Officer) -> None:
         if session.get(FoodCaptured, (record.event, False)) is not None:
             return
         content = _content(desk, session, _own(session, officer, record.id))
-        projected = _projected(desk, content, record.actor)
         owner = make_owner(desk.context.store, session, record.actor)
-        whole = Whole(bytes.fromhex(content["secret"]), projected.data)
-        keep(session, owner, projected.event_id, record.event, whole, desk.context.now())
+        whole = Whole(bytes.fromhex(content["secret"]), bytes.fromhex(content["data"]))
+        keep(session, owner, content["id"], record.event, whole, desk.context.now())

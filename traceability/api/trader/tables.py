@@ -25,7 +25,8 @@ class TraderRecord(PersonalRow):
     """One event that somebody prepared, whether or not it was signed.
 
     `draft` is the device's idempotency key: the same draft sent twice is one record. `event` is the id on the ledger,
-    `act_id` the act that is signed, or was. `content` is the EPCIS event with its context and secret, as JSON.
+    `act_id` the act that is signed, or was. `content` is what is recorded, the whole event that it commits to, and its
+    secret, as JSON.
     """
 
     __tablename__ = "trader_record"
