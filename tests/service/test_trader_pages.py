@@ -46,12 +46,12 @@ async def test_record_is_shown_and_signed_while_the_index_is_made_anew(sqlite_ri
 
 async def test_forms_without_a_connection_hold_nothing_of_whoever_is_signed_in(sqlite_rig: Rig) -> None:
     async with trade_rig(sqlite_rig) as service:
-        farm = await service.trader("farm")
+        farm = await service.trader("farm-2")
         service.ledger.harvested(100)
         for step in ("harvest", "pack", "ship", "receive", "sell", "destroy"):
             page = await farm.get(f"/trade/offline/{step}")
             assert page.status_code == 200
-            assert FARM not in page.text
+            assert TRADERS["farm-2"][0] not in page.text
             assert "Zhang Min" not in page.text
         assert (await farm.get("/trade/offline/test")).status_code == 404
         worker = await farm.get("/trade/offline.js")
