@@ -2,7 +2,6 @@
 """The journey page in a shopper's hands: scanned, checked on the phone, taken offline; and what tries to deceive it."""
 
 import asyncio
-import base64
 import io
 import json
 import re
@@ -20,10 +19,9 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
 from visiting import WAIT_MS_MAX, serve, visiting
 
-from chain.codec import encode
-from chain.pb import ledger_pb2
 from service.settings import local_address
 from service.shell import shell_part
+from tests.shopper_attacks import ATTACKS
 from tests.shopper_rig import FARM, HOUR_MS, LOT, SERIAL, SHOP, STALL, STEM, FoodLedger
 from tests.trace_rig import BAG, product
 from traceability.api.context import TRACE_SITE
@@ -139,79 +137,13 @@ def test_label_decoded_from_its_picture_opens_the_page_which_the_phone_verifies(
         seen.keep("shopper-batch")
 
 
-def altered_receipt(bundle: dict[str, Any], change: Callable[[ledger_pb2.Receipt], None]) -> None:
-    """Change the receipt in a bundle."""
-    receipt = ledger_pb2.Receipt.FromString(base64.b64decode(bundle["receipt"]))
-    change(receipt)
-    bundle["receipt"] = base64.b64encode(encode(receipt)).decode()
-
-
-def more_kilograms(receipt: ledger_pb2.Receipt) -> None:
-    operation = ledger_pb2.Operation.FromString(receipt.inclusions[0].operation)
-    event = pb.RecordEvent.FromString(operation.body)
-    event.projection.lines[0].quantity *= 2
-    operation.body = encode(event)
-    receipt.inclusions[0].operation = encode(operation)
-
-
-def forge_certificate(receipt: ledger_pb2.Receipt) -> None:
-    receipt.checkpoint.aggregate = bytes([receipt.checkpoint.aggregate[0]]) + bytes(95)
-
-
-def forge_absence(receipt: ledger_pb2.Receipt) -> None:
-    """Say that the first key that is there is not."""
-    next(state for state in receipt.states if state.value).value = b""
-
-
-def leave_out(bundle: dict[str, Any], index: int, *, id_too: bool) -> None:
-    """Leave one event out of the proof, and out of the list of ids as well."""
-    gone: list[str] = []
-
-    def drop(receipt: ledger_pb2.Receipt) -> None:
-        operation = ledger_pb2.Operation.FromString(receipt.inclusions[index].operation)
-        gone.append(pb.RecordEvent.FromString(operation.body).projection.id.hex())
-        del receipt.inclusions[index]
-
-    altered_receipt(bundle, drop)
-    if id_too:
-        bundle["ids"] = {item: [one for one in ids if one not in gone] for item, ids in bundle["ids"].items()}
-
-
-def forget_recall_keys(bundle: dict[str, Any]) -> None:
-    def drop(receipt: ledger_pb2.Receipt) -> None:
-        kept = [state for state in receipt.states if not state.key.startswith(b"traceability/recall/")]
-        del receipt.states[:]
-        receipt.states.extend(kept)
-
-    altered_receipt(bundle, drop)
-
-
-def colder(bundle: dict[str, Any]) -> None:
-    opening = next(one for one in bundle["openings"] if one["pointer"].startswith("/sensor"))
-    opening["value"] = re.sub(r'"value":[0-9.]+', '"value":1.0', opening["value"])
-
-
-ATTACKS: dict[str, tuple[str, str, Callable[[dict[str, Any]], None]]] = {
-    "tampered-event": ("failed", "events", lambda bundle: altered_receipt(bundle, more_kilograms)),
-    "forged-certificate": ("failed", "signatures", lambda bundle: altered_receipt(bundle, forge_certificate)),
-    "forged-absence": ("failed", "events", lambda bundle: altered_receipt(bundle, forge_absence)),
-    "event-left-out": ("failed", "whole", lambda bundle: leave_out(bundle, 4, id_too=True)),
-    "event-hidden": ("failed", "whole", lambda bundle: leave_out(bundle, 4, id_too=False)),
-    "own-event-hidden": ("failed", "whole", lambda bundle: leave_out(bundle, 6, id_too=False)),
-    "recall-withheld": ("failed", "whole", forget_recall_keys),
-    "temperature-altered": ("failed", "shown", colder),
-    "another-item": ("failed", "events", lambda bundle: bundle.update(item=LOT)),
-    "no-proof": ("failed", "signatures", lambda bundle: bundle.update(format="x")),
-}
-
-
-@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("attack", ["tampered-event", "forged-certificate", "event-left-out"])
 def test_deception_in_the_proof_is_named_at_its_step(browser: Browser, origin: str, attack: str) -> None:
-    state, at, change = ATTACKS[attack]
+    at, change = ATTACKS[attack]
     with visiting(browser, origin, size="phone", language="en") as seen:
         answer_with(seen.page, change)
         page = seen.open(f"/food/{SERIAL}")
-        expect_state(page, state)
+        expect_state(page, "failed")
         failed = page.locator("#verdict [data-step][data-state=failed]")
         expect(failed).to_have_count(1)
         assert step(page, at) == "failed"

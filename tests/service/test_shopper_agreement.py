@@ -17,7 +17,8 @@ from service.app import create_app
 from service.settings import Settings
 from service.shell import shell_part
 from service.static_files import FOLDER, static_files
-from tests.shopper_rig import COOP, FARM, PLANT, SHOP, STALL, FoodLedger
+from tests.shopper_attacks import ATTACKS
+from tests.shopper_rig import COOP, FARM, PLANT, SERIAL, SHOP, STALL, FoodLedger
 from tests.trace_rig import CABBAGE, crate, kg, lot, serial, sscc
 from traceability.api.context import TRACE_SITE
 from traceability.api.shopper.journey import EVENTS_MAX, ITEMS_MAX
@@ -189,6 +190,22 @@ async def test_page_of_every_kind_of_goods_is_proved_word_for_word(shop: Shop, l
     items.append(f"01/{CABBAGE}/10/L260921-07")
     found = await shop.judged(items, language)
     assert {item: faults(told) for item, told in zip(items, found, strict=True)} == {item: [] for item in items}
+
+
+async def test_each_deception_in_the_proof_is_named_at_its_step_and_nothing_else_is(shop: Shop) -> None:
+    (honest,) = await shop.cases([SERIAL])
+    cases = []
+    for _, change in ATTACKS.values():
+        bundle = json.loads(honest["bundle"])
+        change(bundle)
+        cases.append({**honest, "bundle": json.dumps(bundle)})
+    told = await shop.judge([honest, *cases])
+    assert faults(told[0]) == []
+    found = {
+        name: [step for step, how in steps.items() if how["outcome"] != "proved"]
+        for name, steps in zip(ATTACKS, told[1:], strict=True)
+    }
+    assert found == {name: [step] for name, (step, _) in ATTACKS.items()}
 
 
 async def test_recall_of_what_went_into_goods_is_found_in_all_that_was_made_of_it(shop: Shop) -> None:

@@ -128,6 +128,8 @@ export function checkWhole({ item, ids, complete }: Bundle, goods: readonly stri
     if (record.events !== BigInt(listed.length) || !equal(history, record.history)) {
       throw new Fault("whole", "script.trace.refused-left-out");
     }
+    const [first] = listed; // where goods come from is never among what is merely counted
+    if (complete && first !== undefined && !shown.has(first)) throw new Fault("whole", "script.trace.refused-left-out");
     const known = new Set(listed);
     for (const { id, projection } of events) {
       const names = [...projection.lines, ...projection.outputs].some((line) => line.item === one) || projection.parent === one;
