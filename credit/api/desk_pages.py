@@ -25,7 +25,7 @@ from credit.api.importing import COLUMNS, FILE_BYTES_MAX, FORM_FAULT, ROWS_MAX, 
 from credit.api.problems import CLASS, DATES, KINDS, ROLE
 from credit.api.reading import StoredAccesses
 from credit.api.settling import settle
-from credit.api.subjects import Kind, add_subject, find_subject, name_of, send_open
+from credit.api.subjects import Kind, add_subject, find_subject, masked_name, name_of, send_open
 from credit.api.tables import CreditBatch, CreditEvent, CreditSubject
 from credit.api.words import (
     BATCH_KEYS,
@@ -67,7 +67,7 @@ PLACES: Final[Sequence[tuple[str, str, Permission]]] = (
     ("credit-page.place-import", "/import", Permission.ENROL),
     ("credit-page.place-requests", "/requests", Permission.READ_RECORDS),
     ("credit-page.place-pledges", "/pledges", Permission.READ_RECORDS),
-    ("credit-page.place-logs", "/logs", Permission.ENROL),
+    ("credit-page.place-logs", "/logs", Permission.READ_RECORDS),
     ("credit-page.place-companies", "/companies", Permission.ADJUDICATE),
     ("credit-page.place-draws", "/draws", Permission.ADJUDICATE),
     ("credit-page.place-clients", "/clients", Permission.ADJUDICATE),
@@ -158,7 +158,7 @@ def _add_home(router: APIRouter) -> None:
 
 def _add_logs(router: APIRouter) -> None:
     @router.get("/logs")
-    async def logs(request: Request, officer: Clerk) -> Response:
+    async def logs(request: Request, officer: Reader) -> Response:
         await needs_role(request, officer, REGISTRAR_ROLE)
         return show(request, officer, "logs.html", link="", number="")
 
@@ -181,7 +181,7 @@ def _add_logs(router: APIRouter) -> None:
     @router.post("/logs/link")
     async def link(
         request: Request,
-        officer: Clerk,
+        officer: Approver,  # whoever opens logs does not also exchange their holders' keys
         number: Annotated[str, Form(min_length=4, max_length=subjects.NUMBER_CHARACTERS_MAX)],
     ) -> Response:
         await needs_role(request, officer, REGISTRAR_ROLE)
@@ -195,7 +195,7 @@ def _add_logs(router: APIRouter) -> None:
 
     async def _link_page(request: Request, officer: Officer, subject_id: str, number: str) -> Response:
         context = credit_of(request)
-        token = await run_in_threadpool(make_link, context, officer.person_id, subject_id)
+        token = await run_in_threadpool(make_link, context, officer.person_id, officer.organisation, subject_id)
         link = f"{context.origin}/me/join#{token}"
         return show(request, officer, "logs.html", link=link, number=number)
 
@@ -269,7 +269,7 @@ def _look_up(context: CreditContext, officer: Officer, number: str) -> tuple[str
         subject = find_subject(context, session, number)
         StoredAccesses(context).note(session, subject.id, officer.organisation, "attest", "handle", {})
         context.record(session, officer.person_id, "credit.subject-found", subject.id)
-        return subject.id, name_of(context, session, subject)
+        return subject.id, masked_name(context, session, subject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,7 +367,7 @@ def _add_requests(router: APIRouter) -> None:
             row = requests.load_request(session, officer.organisation, request_id)
             words = requests.read_request(context, session, row).words
             subject = session.get_one(CreditSubject, row.subject_id)
-            name = name_of(context, session, subject)
+            name = masked_name(context, session, subject)
         if row.kind != requests.PLEDGE or row.state not in requests.LIVING:
             raise Problem(CLASS)
         content = Content("none", context.today, context.today, _day(words["due"]))

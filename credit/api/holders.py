@@ -9,11 +9,12 @@ nonce, bound to this service's origin and to what the signature is for. Wallets 
 import hashlib
 import hmac
 import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, replace
 from typing import Annotated, Final, Literal
 
 from fastapi import Depends
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -23,16 +24,18 @@ from chain import p256
 from chain.errors import InvalidSignature
 from credit.api.base import MINUTE_MS, CreditContext, credit_of, load_subject
 from credit.api.problems import HOLDER_KEY, KEY_LINK, SIGNED_OUT
+from credit.api.reading import StoredAccesses
 from credit.api.subjects import secrets_of
 from credit.api.tables import CreditKeyLink, CreditNonce, CreditSubject, CreditVisit
-from service import problems
 from service.problems import Problem, wants_html
 from service.redirects import Elsewhere
+from service.store.engine import insert_new
 
 SIGN_IN_PATH: Final = "/me/sign-in"
 NONCE_MS: Final = 5 * MINUTE_MS
-NONCES_MAX: Final = 100_000
-"""Waiting at once; some 10 MB."""
+_NONCE_TIME_BYTES: Final = 6
+_NONCE_RANDOM_BYTES: Final = 10
+_NONCE_MAC_BYTES: Final = 16
 LINK_MS: Final = 7 * 24 * 60 * MINUTE_MS
 IDLE_MS: Final = 15 * MINUTE_MS
 """A phone that was put down."""
@@ -59,26 +62,34 @@ def message_of(context: CreditContext, what: Literal["join", "sign-in"], nonce: 
 
 
 def issue_nonce(context: CreditContext) -> str:
-    """A nonce that can be answered once, for some minutes.
-
-    Raises:
-        Problem: Too many wait.
-    """
-    nonce = secrets.token_urlsafe(32)
-    with context.store.write() as session:
-        session.execute(delete(CreditNonce).where(CreditNonce.expires_ms <= context.now()))
-        if (session.scalar(select(func.count()).select_from(CreditNonce)) or 0) >= NONCES_MAX:
-            raise Problem(problems.RATE, {"seconds": 60, "count": 60}, headers={"Retry-After": "60"})
-        session.add(CreditNonce(digest=_digest("nonce", nonce), expires_ms=context.now() + NONCE_MS))
-    return nonce
+    """A nonce that can be answered once, for some minutes. Nothing is kept of it until a key has signed it."""
+    body = context.now().to_bytes(_NONCE_TIME_BYTES) + secrets.token_bytes(_NONCE_RANDOM_BYTES)
+    return urlsafe_b64encode(body + _nonce_mac(context, body)).rstrip(b"=").decode()
 
 
-def make_link(context: CreditContext, actor: str, subject_id: str) -> str:
-    """A token that binds the next key to a subject's log; earlier ones end."""
+def _nonce_expires_ms(context: CreditContext, nonce: str) -> int:
+    """When a nonce of this service is over; 0: it is none."""
+    try:
+        raw = urlsafe_b64decode(nonce + "=" * (-len(nonce) % 4))
+    except ValueError:
+        return 0
+    body, mac = raw[:-_NONCE_MAC_BYTES], raw[-_NONCE_MAC_BYTES:]
+    if len(body) != _NONCE_TIME_BYTES + _NONCE_RANDOM_BYTES or not hmac.compare_digest(mac, _nonce_mac(context, body)):
+        return 0
+    return int.from_bytes(body[:_NONCE_TIME_BYTES]) + NONCE_MS
+
+
+def _nonce_mac(context: CreditContext, body: bytes) -> bytes:
+    return hmac.digest(context.store.secret("credit/nonce"), body, hashlib.sha256)[:_NONCE_MAC_BYTES]
+
+
+def make_link(context: CreditContext, actor: str, organisation: str, subject_id: str) -> str:
+    """A token that binds the next key to a subject's log; earlier ones end. The subject sees that it was handed out."""
     token = secrets.token_urlsafe(32)
     with context.store.write() as session:
         subject = load_subject(session, subject_id)
         session.execute(delete(CreditKeyLink).where(CreditKeyLink.person_id == subject.person_id))
+        StoredAccesses(context).note(session, subject_id, organisation, "attest", "link", {})
         expires_ms = context.now() + LINK_MS
         session.add(CreditKeyLink(person_id=subject.person_id, digest=_digest("link", token), expires_ms=expires_ms))
         context.record(session, actor, "credit.key-link-made", subject.id)
@@ -204,17 +215,17 @@ def _check(
     Raises:
         Problem: It was used, is too old, or the signature does not hold.
     """
-    with context.store.write() as session:
-        used = delete(CreditNonce).where(
-            CreditNonce.digest == _digest("nonce", nonce), CreditNonce.expires_ms > context.now()
-        )
-        is_fresh = session.scalar(used.returning(CreditNonce.digest)) is not None
+    expires_ms = _nonce_expires_ms(context, nonce)
     try:
         p256.verify(public_key, message_of(context, what, nonce), signature)
     except InvalidSignature:
         raise Problem(HOLDER_KEY) from None
-    if not is_fresh:
+    if expires_ms <= context.now():
         raise Problem(HOLDER_KEY)
+    with context.store.write() as session:
+        session.execute(delete(CreditNonce).where(CreditNonce.expires_ms <= context.now()))
+        if not insert_new(session, CreditNonce(digest=_digest("nonce", nonce), expires_ms=expires_ms)):
+            raise Problem(HOLDER_KEY)
 
 
 def _key_digest(context: CreditContext, public_key: bytes) -> bytes:

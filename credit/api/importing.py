@@ -16,7 +16,7 @@ from credit.api.answering import ACT_EVENTS_MAX, Signing, attest
 from credit.api.base import CreditContext, day_of
 from credit.api.drawing import REFERENCE_CHARACTERS_MAX, Allowed, Wanted, allowed, check, known_references
 from credit.api.problems import CSV, DATES, SEVERITY, UNKNOWN_SUBJECT
-from credit.api.subjects import NUMBER_CHARACTERS_MAX, find_subject, name_of
+from credit.api.subjects import NUMBER_CHARACTERS_MAX, find_subject, masked_name
 from credit.slots import SEVERITIES, Content
 from service.problems import Problem
 
@@ -147,7 +147,7 @@ def _read(context: CreditContext, may: Allowed, row: Mapping[str, str]) -> tuple
     try:
         with context.store.read() as session:
             subject = find_subject(context, session, row["number"])
-            name = name_of(context, session, subject)
+            name = masked_name(context, session, subject)
     except Problem as problem:
         return problem.kind.code
     wanted = Wanted(subject.id, int(number), content, reference)

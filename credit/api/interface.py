@@ -31,9 +31,10 @@ from credit.slots import EVIDENCE_BYTES, Content
 from service.problems import Problem
 
 PREFIX: Final = "/v1/credit/"
-BODY_BYTES_MAX: Final = 24 * 1024 * 1024
-"""A shown report of 4,096 events in base64; a batch of 300 events has 100 KB."""
-_SHOWN_CHARACTERS_MAX: Final = 23 * 1024 * 1024
+SHOWN_PATH: Final = PREFIX + "benefits"
+SHOWN_BODY_BYTES_MAX: Final = 8 * 1024 * 1024
+"""A shown report of 4,096 events, 1.3 KB each, in base64; no other body is larger than a form."""
+_SHOWN_CHARACTERS_MAX: Final = SHOWN_BODY_BYTES_MAX - 1024
 
 _bearer = HTTPBearer(auto_error=False, description="The key of an organisation's system.")
 Handle = Annotated[str, Field(pattern=rf"^[0-9a-f]{{{HANDLE_CHARACTERS}}}$", description="The caller's handle")]

@@ -101,7 +101,7 @@ def credit_part(
         stop=stop,
         checks=checks,
         problems=KINDS,
-        body_limits={interface.PREFIX: interface.BODY_BYTES_MAX, "/import": FILE_BYTES_MAX + FORM_BYTES},
+        body_limits={interface.SHOWN_PATH: interface.SHOWN_BODY_BYTES_MAX, "/import": FILE_BYTES_MAX + FORM_BYTES},
         machine_paths=[interface.PREFIX],
     )
 

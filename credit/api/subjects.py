@@ -85,6 +85,12 @@ def name_of(context: CreditContext, session: Session, row: CreditSubject) -> str
     return context.store.people.open(session, row, CreditSubject.name) or ""
 
 
+def masked_name(context: CreditContext, session: Session, row: CreditSubject) -> str:
+    """What an act calls a subject: acts are an officer's, and outlive the erasure of whom they are about."""
+    name = name_of(context, session, row)
+    return name if row.kind == Kind.COMPANY else name[:1] + "＊" * min(2, max(0, len(name) - 1))
+
+
 def find_subject(context: CreditContext, session: Session, number: str) -> CreditSubject:
     """The subject with a number, as people write it.
 

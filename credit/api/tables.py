@@ -178,7 +178,7 @@ class CreditVisit(PersonalRow):
 
 
 class CreditNonce(Base):
-    """A challenge to a holder's key; gone once it was answered."""
+    """A nonce that a holder's key has signed: it is good once. Those that nobody signed take no place here."""
 
     __tablename__ = "credit_nonce"
 

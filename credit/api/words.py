@@ -53,7 +53,12 @@ PURPOSE_KEYS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 WHAT_KEYS: Final[Mapping[str, str]] = MappingProxyType(
-    {"report": "credit-page.what-report", "grade": "credit-page.what-grade", "handle": "credit-page.what-handle"}
+    {
+        "report": "credit-page.what-report",
+        "grade": "credit-page.what-grade",
+        "handle": "credit-page.what-handle",
+        "link": "credit-page.what-link",
+    }
 )
 CONDITION_KEYS: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -299,7 +299,7 @@ class CreditDesk(Desk):
 
     async def holder(self, subject_id: str) -> "HolderAt":
         """A browser whose key a subject's log was bound to."""
-        token = make_link(self.service.context, ACTOR, subject_id)
+        token = make_link(self.service.context, ACTOR, "org-r", subject_id)
         at = HolderAt(self.browser(), P256Signer(ec.generate_private_key(ec.SECP256R1())), self.service.context)
         answer = await at.enter("join", token=token)
         assert answer.status_code == 200, answer.text

@@ -258,6 +258,25 @@ async def test_log_is_opened_by_the_registrar_alone_and_its_link_is_shown_once(d
     assert "/me/join#" not in (await registrar.get("/logs")).text
 
 
+async def test_link_for_another_device_takes_an_approver_and_the_holder_sees_it(desk: CreditDesk) -> None:
+    ann = await desk.service.open_log(ANN)
+    clerk = await desk.officer("org-r", Role.CLERK, "Liu Yi")
+    approver = await desk.officer("org-r", Role.APPROVER, "Chen Hua")
+    assert (await clerk.post("/logs/link", number=ANN)).status_code == 403
+    assert "/me/join#" in (await approver.post("/logs/link", number=ANN)).text
+    holder = await desk.holder(ann)
+    assert "Link for a device handed out" in (await holder.get("/me/readers")).text
+
+
+async def test_act_says_a_persons_name_masked_for_it_outlives_their_erasure(desk: CreditDesk) -> None:
+    await desk.service.open_log(ANN)
+    clerk = await desk.officer("org-x", Role.CLERK)
+    answer = await clerk.post("/attest", **penalty(desk))
+    page = (await clerk.get(answer.headers["location"])).text
+    assert "王＊" in page
+    assert "王芳" not in page
+
+
 async def test_draw_is_announced_before_its_seed_and_anybody_draws_the_same_again(desk: CreditDesk) -> None:
     service = desk.service
     numbers = ["91440604MA1234567A", "91440604MA1234568B"]
