@@ -7,9 +7,9 @@ an event that is signed anew keeps its secret and so its id on the chain, which 
 while others write; what it rests on is looked at again in the transaction that stores it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Table, Update, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
@@ -59,8 +59,10 @@ class _Plan:
 
     Attributes:
         positions: Of those in the transaction, in its order.
+        names: Ids on the chain of events in the transaction, by EPCIS id.
+        declared: EPCIS ids of those in it that are declared in error.
+        known: Ids of events captured before, by EPCIS id; of events, and of declarations.
         faults: Those that cannot be recorded: code and detail by position.
-        looked_at: How many were.
     """
 
     positions: list[int] = field(default_factory=list)
@@ -69,7 +71,18 @@ class _Plan:
     names: dict[str, bytes] = field(default_factory=dict)
     declared: set[str] = field(default_factory=set)
     faults: dict[int, tuple[str, str]] = field(default_factory=dict)
-    looked_at: int = 0
+    known: dict[bool, Mapping[str, bytes]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """An event that waits, as it was sent."""
+
+    secret: bytes
+    event: dict[str, Any]
+    context: object
+    event_id: str
+    is_declaration: bool
 
 
 class Steps:
@@ -218,8 +231,8 @@ class Steps:
     ) -> dict[str, object]:
         """The row of an event that is on the ledger. `ids` are those of the same transaction, by EPCIS id."""
         whole = whole_of(owner, row.id, item)
-        event = whole.event
-        event_id = event_id_of(event, whole.context)
+        event, context = whole.opened()
+        event_id = event_id_of(event, context)
         is_declaration = "errorDeclaration" in event
         chain_id = id_commitment(event_id, whole.secret)
         if is_declaration:
@@ -248,13 +261,18 @@ def _plan(session: Session, owner: Owner, row: FoodCapture, unit_of: UnitOf) -> 
         .order_by(FoodCaptureItem.position)
         .limit(limit)
     ).all()
-    for item in items:
-        projected = _projected(session, owner, row.id, item, plan, unit_of)
+    waiting = [_opened(owner, row.id, item) for item in items]
+    for is_declaration in (False, True):
+        names = [one.event_id for one in waiting if one.is_declaration is is_declaration]
+        plan.known[is_declaration] = find_events(session, owner, names, is_declaration=is_declaration)
+    for item, one in zip(items, waiting, strict=True):
+        projected = _projected(session, owner, item.position, one, plan, unit_of)
         if projected is None:
             continue
         (operation,) = projected.operations
         size_bytes = plan.size_bytes + len(operation.raw)
         if plan.operations and size_bytes > TRANSACTION_BYTES_MAX - BYTES_SPARE:
+            assert not row.is_rollback, "what is accepted to be rolled back fits one transaction"
             break
         plan.size_bytes = size_bytes
         plan.positions.append(item.position)
@@ -266,37 +284,41 @@ def _plan(session: Session, owner: Owner, row: FoodCapture, unit_of: UnitOf) -> 
     return plan
 
 
+def _opened(owner: Owner, job: str, item: FoodCaptureItem) -> _Opened:
+    """An event that waits."""
+    whole = whole_of(owner, job, item)
+    event, context = whole.opened()
+    return _Opened(whole.secret, event, context, event_id_of(event, context), "errorDeclaration" in event)
+
+
 def _projected(
-    session: Session, owner: Owner, job: str, item: FoodCaptureItem, plan: _Plan, unit_of: UnitOf
+    session: Session, owner: Owner, position: int, one: _Opened, plan: _Plan, unit_of: UnitOf
 ) -> Projected | None:
     """What is recorded of an event; None: nothing, and the plan says why."""
-    whole = whole_of(owner, job, item)
-    event = whole.event
 
     def id_of(event_id: str) -> bytes | None:
-        return plan.names.get(event_id) or find_events(session, owner, [event_id]).get(event_id)
+        found = plan.names.get(event_id) or plan.known[False].get(event_id)
+        return found or find_events(session, owner, [event_id]).get(event_id)
 
+    name = one.event_id
+    taken: Container[str] = plan.declared if one.is_declaration else plan.names
+    if name in taken or name in plan.known[one.is_declaration]:
+        reason = f"{name} was captured before; what corrects it is an error declaration, and then another event"
+        plan.faults[position] = (DUPLICATE, reason)
+        return None
     try:
-        projected = project(
-            event,
-            context=whole.context,
+        return project(
+            one.event,
+            context=one.context,
             actor=owner.gln,
-            secret=whole.secret,
+            secret=one.secret,
             unit_of=unit_of,
             id_of=id_of,
-            carrier=carrier_of(event),
+            carrier=carrier_of(one.event),
         )
     except Unrecordable as error:
-        plan.faults[item.position] = (UNRECORDABLE, str(error))
+        plan.faults[position] = (UNRECORDABLE, str(error))
         return None
-    is_declaration = projected.message is None
-    name = projected.event_id
-    is_taken = name in (plan.declared if is_declaration else plan.names)
-    if is_taken or find_events(session, owner, [name], is_declaration=is_declaration):
-        reason = f"{name} was captured before; what corrects it is an error declaration, and then another event"
-        plan.faults[item.position] = (DUPLICATE, reason)
-        return None
-    return projected
 
 
 def _row(position: int, state: State, **values: object) -> dict[str, object]:

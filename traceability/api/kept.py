@@ -65,6 +65,10 @@ class Whole:
     secret: bytes
     data: bytes
 
+    def opened(self) -> tuple[dict[str, Any], object]:
+        """Event and context, read once."""
+        return _read(self.data)
+
     @property
     def event(self) -> dict[str, Any]:
         """The event."""
