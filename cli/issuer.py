@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from cli.staffing import signer_of
 from identity.api.accesses.part import accesses_part
 from identity.api.issuer.key_files import Opened, load_keys
+from identity.api.issuer.own_accesses import LedgerReceipts
 from identity.api.issuer.part import issuer_part
 from identity.api.issuer.publishing import LedgerAnchor, LedgerSource
 from service.app import Part
@@ -52,6 +53,7 @@ def issuer_parts(ground: Ground, address: Address) -> Sequence[Part]:
         address.public_origin,
         source=source,
         anchor=None if own is None else LedgerAnchor(lambda: door.session, own),
+        prove=LedgerReceipts(lambda: door.session).prove,
         start=start,
         stop=stop,
     )

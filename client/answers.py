@@ -131,10 +131,10 @@ def receipt_of(states: Sequence[ProvenState]) -> bytes:
     """Bytes of one `Receipt` for all of these keys.
 
     Args:
-        states: At least one, read together: at one checkpoint.
+        states: At least one, read at one checkpoint.
     """
     certification = states[0].certification
-    assert all(state.certification is certification for state in states), "states that were read together"
+    assert all(state.checkpoint == certification.checkpoint for state in states), "states that were read at one height"
     proofs = [state.proof for state in sorted(states, key=lambda state: state.key)]
     return make([], proofs, certification.certified, certification.closings)
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The wallet in a real browser: a credential from the desk's offer, shown to a bank, kept without a connection."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from io import BytesIO
 from typing import Any
 from urllib.parse import quote
@@ -9,13 +11,15 @@ from urllib.parse import quote
 import pytest
 import zxingcpp
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from verifier_rig import query
 from visiting import Size, Visit
 from wallet_world import World, instant, judging, world
 
 from identity.credentials import LEGAL_PERSON
+from identity.jose import decode_base64url, encode_base64url
 from identity.offline_qr import OfflineToken, verify
+from identity.pb import access_pb2
 from identity.pb import identity_pb2 as pb
 
 
@@ -84,6 +88,12 @@ def test_credential_is_taken_shown_to_a_bank_and_kept_without_a_connection(
         look(visit, "wallet-card")
 
 
+def failed(page: Page, title: str) -> None:
+    """The page says that something did not work."""
+    expect(page.locator("#failed-title")).to_be_visible()
+    expect(page.locator("#failed-title")).to_have_text(title)
+
+
 def look(visit: Visit, name: str) -> None:
     """Keep a picture; nothing is wider than the screen, and axe finds nothing."""
     visit.keep(name)
@@ -115,7 +125,7 @@ def test_offer_that_was_taken_says_that_it_is_over(browser: Browser, served: Wor
         page.locator('[data-view="done"] [data-home]').click()
         visit.expect("40[04]")
         paste(page, offer.uri)
-        expect(page.locator("#failed-title")).to_have_text("已经过期或已使用")
+        failed(page, "已经过期或已使用")
 
 
 def test_holder_who_declines_sends_nothing_and_the_bank_learns_only_that(browser: Browser, served: World) -> None:
@@ -144,7 +154,7 @@ def test_code_made_without_a_connection_is_read_from_its_picture_and_verifies_on
         look(visit, "wallet-code")
         first = scanned(page, served)
         visit.context.set_offline(True)
-        page.locator("[data-to-card]").click()
+        page.locator('[data-view="code"] [data-to-card]').click()
         expect(page.locator("[data-code=age]")).to_contain_text("备用 4 个")
         look(visit, "wallet-card-codes")
         page.locator("[data-code=age]").click()
@@ -154,9 +164,70 @@ def test_code_made_without_a_connection_is_read_from_its_picture_and_verifies_on
         assert first.token_id != second.token_id
         assert first.holder_key != second.holder_key
         visit.expect("ERR_INTERNET_DISCONNECTED")
-        page.locator("[data-to-card]").click()
+        page.locator('[data-view="code"] [data-to-card]').click()
         page.locator("[data-code=name]").click()
-        expect(page.locator("#failed-title")).to_have_text("连接不上")
+        failed(page, "连接不上")
+
+
+def test_list_of_accesses_is_proven_complete_on_the_device_and_one_that_lacks_an_entry_is_refused(
+    browser: Browser, served: World
+) -> None:
+    now_ms = int(time.time() * 1000)
+    with served.visit(browser) as visit:
+        page = take(visit, served)
+        page.locator('[data-view="done"] [data-home]').click()
+        page.locator(".wallet-card").click()
+        page.locator("[data-accesses]").click()
+        expect(page.locator("[data-none]")).to_be_visible()
+        page.locator('[data-view="accesses"] [data-to-card]').click()
+
+        counter = access_pb2.LOOK_UP_REASON_COUNTER
+        served.look(
+            access_pb2.AccessContent(
+                kind=access_pb2.ACCESS_KIND_LOOK_UP, organisation="civil-affairs", at_ms=now_ms, reason=counter
+            )
+        )
+        served.look(
+            access_pb2.AccessContent(
+                kind=access_pb2.ACCESS_KIND_ANSWER,
+                organisation="bank-one",
+                at_ms=now_ms + 1,
+                purpose=101,
+                attributes=["natural-person/age_over_18"],
+            )
+        )
+        page.locator("[data-accesses]").click()
+        expect(page.locator("[data-list] li")).to_have_count(2)
+        expect(page.locator("[data-list] li").first).to_contain_text("已满十八周岁")
+        expect(page.locator("[data-list] li").last).to_contain_text("工作人员查阅：本人在窗口办事")
+        look(visit, "wallet-accesses")
+
+        page.locator('[data-view="accesses"] [data-to-card]').click()
+        for change in (shorter, altered):
+            page.route("**/oid4vci/accesses", partial(forged, change))
+            page.locator("[data-accesses]").click()
+            failed(page, "这份清单不能证明完整")
+            page.unroute("**/oid4vci/accesses")
+            page.locator('[data-view="failed"] [data-home]').click()
+            page.locator(".wallet-card").click()
+
+
+def forged(change: Callable[[access_pb2.AccessReport], None], route: Route) -> None:
+    """A registrar's answer, changed."""
+    answer = route.fetch()
+    report = access_pb2.AccessReport.FromString(decode_base64url(answer.json()["report"], "report"))
+    change(report)
+    route.fulfill(response=answer, json={"report": encode_base64url(report.SerializeToString(deterministic=True))})
+
+
+def shorter(report: access_pb2.AccessReport) -> None:
+    del report.openings[-1]
+
+
+def altered(report: access_pb2.AccessReport) -> None:
+    content = access_pb2.AccessContent.FromString(report.openings[0].content)
+    content.organisation = "somebody-else"
+    report.openings[0].content = content.SerializeToString(deterministic=True)
 
 
 def scanned(page: Page, served: World) -> OfflineToken:
@@ -222,7 +293,7 @@ def refused(page: Page, served: World, title: str = "请勿出示") -> None:
     asked = served.ask(query("age_over_18"))
     try:
         paste(page, asked["wallet_link"])
-        expect(page.locator("#failed-title")).to_have_text(title)
+        failed(page, title)
     finally:
         served.register(served.record)
     assert served.result(asked)["state"] == "open"
@@ -280,13 +351,13 @@ def test_registration_with_an_altered_byte_is_not_believed(holder: Page, served:
 def test_link_of_somebody_else_s_certificate_is_not_answered(holder: Page, served: World) -> None:
     asked = served.ask(query("age_over_18"))
     paste(holder, asked["wallet_link"].replace("x509_hash%3A", "x509_hash%3AAAAA"))
-    expect(holder.locator("#failed-title")).to_have_text("请勿出示")
+    failed(holder, "请勿出示")
 
 
 def test_request_for_what_the_wallet_does_not_hold_says_so(holder: Page, served: World) -> None:
     asked = served.ask(query("legal_name", vct=LEGAL_PERSON))
     paste(holder, asked["wallet_link"])
-    expect(holder.locator("#failed-title")).to_have_text("您没有对方要的凭证")
+    failed(holder, "您没有对方要的凭证")
 
 
 @pytest.mark.parametrize(
@@ -301,7 +372,7 @@ def test_request_for_what_the_wallet_does_not_hold_says_so(holder: Page, served:
 )
 def test_link_that_is_none_of_a_credential_asks_nobody(holder: Page, link: str) -> None:
     paste(holder, link)
-    expect(holder.locator("#failed-title")).to_have_text("这不是凭证的链接")
+    failed(holder, "这不是凭证的链接")
 
 
 def test_request_that_was_answered_is_not_answered_again(holder: Page, served: World) -> None:
@@ -312,4 +383,4 @@ def test_request_that_was_answered_is_not_answered_again(holder: Page, served: W
     holder.locator('[data-view="done"] [data-home]').click()
     expect(holder.locator(".wallet-card")).to_contain_text("未用过的副本：9")
     paste(holder, asked["wallet_link"])
-    expect(holder.locator("#failed-title")).to_have_text("已经过期或已使用")
+    failed(holder, "已经过期或已使用")

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """A wallet, an issuer and a verifier, each served on a port of its own, over a ledger that certifies at once."""
 
+import asyncio
 import json
+import secrets
 import shutil
 import subprocess
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import issuer_rig
@@ -22,6 +25,10 @@ from visiting import ROOT, Size, Visit, serve, server_socket, visiting
 
 from chain.codec import encode
 from identity import issuer_keys
+from identity.access import make_entry
+from identity.access_content import encode_content
+from identity.access_rules import access_key
+from identity.api.accesses import lists
 from identity.api.issuer.offers import Offer
 from identity.api.issuer.part import issuer_part
 from identity.api.verifier.checking import Judge
@@ -31,6 +38,7 @@ from identity.api.verifier.status_lists import StatusLists
 from identity.api.verifier.verifier import Realm
 from identity.api.wallet.part import SITE, wallet_part
 from identity.jose import MemorySigner, encode_base64url, jwk_of
+from identity.pb import access_pb2
 from identity.pb import identity_pb2 as pb
 from identity.relying_rules import relying_party_key
 from membership.pb import membership_pb2
@@ -38,6 +46,7 @@ from membership.state import organisation_key
 from service.shell import shell_part
 from sim.instant_ledger import InstantLedger
 
+Found = TypeVar("Found")
 ATTRIBUTES = sorted(f"natural-person/{name}" for name in ("age_over_18", "birthdate", "family_name", "given_name"))
 
 
@@ -57,6 +66,29 @@ def free_port() -> int:
 
 
 @dataclass
+class Reads(issuer_rig.FakeLedger):
+    """What the issuer reads: records as tests want them, and people's lists of accesses as the ledger has them."""
+
+    chain: InstantLedger | None = None
+
+    def value(self, key: bytes) -> bytes | None:
+        if key.startswith(b"identity/access/"):
+            assert self.chain is not None
+            return self.chain.tree.prove(key)[0]
+        return super().value(key)
+
+    async def prove(self, keys: Sequence[bytes]) -> tuple[bytes, dict[bytes, bytes | None]]:
+        assert self.chain is not None
+        return self.chain.receipt([], list(keys)), {key: self.chain.tree.prove(key)[0] for key in keys}
+
+
+def in_thread(work: Coroutine[Any, Any, Found]) -> Found:
+    """Run asynchronous work beside the browser, whose loop has this thread."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result(30)
+
+
+@dataclass
 class World:
     """All three, with what a test changes."""
 
@@ -68,9 +100,28 @@ class World:
 
     def offer(self, **options: Any) -> Offer:
         made = issuer_rig.claims()
-        seeded = made.claims | {"pairwise_seed": "A" * 43}
+        with self.issuer.store.write() as session:
+            own = lists.own_claims(session, self.issuer.store, self.issuer.person, self.issuer.rig.clock_ms)
+        seeded = made.claims | own
         claims = replace(made, claims=seeded, disclosable=(*made.disclosable, ("pairwise_seed",)))
         return self.issuer.offer(**({"claims": claims, "copies": 30} | options))
+
+    def look(self, content: access_pb2.AccessContent) -> None:
+        """Somebody looked at the person's data: the entry stands on the ledger, and the registrar has what it says."""
+        store = self.issuer.store
+        with store.write() as session:
+            first = lists.own_claims(session, store, self.issuer.person, 0)["access_slot"]
+
+        async def read(keys: Sequence[bytes]) -> dict[bytes, bytes | None]:
+            return {key: self.ledger.tree.prove(key)[0] for key in keys}
+
+        handed = in_thread(lists.hand_out(store, read, first))
+        raw, salt = encode_content(content), secrets.token_bytes(32)
+        entry = make_entry(handed.slot, handed.link, raw, salt)
+        record = pb.AccessRecord(writer=bytes(32), time_ms=content.at_ms, content=entry.content, next=entry.next)
+        self.ledger.append([], {access_key(handed.slot): encode(record)})
+        in_thread(lists.hand_out(store, read, first))
+        in_thread(lists.tell(store, read, handed.slot, raw, salt))
 
     def ask(self, query: dict[str, Any], **more: Any) -> dict[str, Any]:
         """The bank asks."""
@@ -236,8 +287,9 @@ def world(folder: Path) -> Iterator[World]:
         verifier.verifier = replace(verifier.verifier, realm=Realm(verifier.directory, verifier.recorder, judge))
         record = registration([verifier.keys.current(verifier.now_s).public_key])
         ledger = instant(record)
+        reads = issuer.ledger = Reads(chain=ledger)
         issuing = issuer_part(
-            issuer.store, issuer.keys, origins["issuer"], source=issuer.ledger, anchor=issuer.ledger, now=rigs[0].now
+            issuer.store, issuer.keys, origins["issuer"], source=reads, anchor=reads, prove=reads.prove, now=rigs[0].now
         )
         stack.enter_context(serve([issuing], "issuer", ports["issuer"]))
         stack.enter_context(serve([verifier_part(verifier.verifier, verifier.states)], "verifier", ports["verifier"]))

@@ -6,6 +6,7 @@
 import { encode } from "uqr";
 import { fromHex } from "../verify/src/bytes.js";
 import { openVerifier, type PageVerifier } from "../verify/src/client.js";
+import { fetchReport, verifyReport, type Access } from "../wallet/accesses.js";
 import { KINDS, fetchTokens, show as showCode } from "../wallet/codes.js";
 import { accept, isOffer, readOffer, type Offer } from "../wallet/receive.js";
 import { beyond, registered, type Registered } from "../wallet/registration.js";
@@ -28,7 +29,7 @@ interface Label {
   readonly claims: Readonly<Record<string, string>>;
 }
 
-type View = "home" | "offer" | "ask" | "done" | "card" | "code" | "failed";
+type View = "home" | "offer" | "ask" | "done" | "card" | "code" | "accesses" | "failed";
 
 const isChinese = document.documentElement.lang.startsWith("zh");
 const root = found("#wallet");
@@ -111,6 +112,7 @@ const FAULTS: Readonly<Record<Fault, readonly [string, string]>> = {
   expired: ["script.wallet.expired", "script.wallet.expired-about"],
   untrusted: ["script.wallet.untrusted", "script.wallet.untrusted-about"],
   digits: ["script.wallet.refused", "script.wallet.digits-about"],
+  unproven: ["script.wallet.unproven", "script.wallet.unproven-about"],
   used: ["script.wallet.lacking", "script.wallet.lacking-about"],
 };
 
@@ -145,9 +147,12 @@ class Wallet {
     for (const button of all<HTMLButtonElement>("[data-code]", root)) {
       button.addEventListener("click", () => void this.#guard(() => this.code(button.dataset["code"] === "age" ? "age" : "name")));
     }
-    inView("code", "[data-to-card]").addEventListener("click", () => {
-      if (this.#card !== undefined) void this.openCard(this.#card);
-    });
+    for (const button of all("[data-to-card]", root)) {
+      button.addEventListener("click", () => {
+        if (this.#card !== undefined) void this.openCard(this.#card);
+      });
+    }
+    found("[data-accesses]").addEventListener("click", () => void this.#guard(() => this.accesses()));
     window.addEventListener("hashchange", () => void this.#fromAddress());
     void this.#fromAddress();
   }
@@ -254,6 +259,7 @@ class Wallet {
       .map((name) => pair(claimName(card.type, [name]), shownValue(card.type, [name], claims[name] ?? null)));
     inView("card", "[data-card-claims]").replaceChildren(...rows);
     inView("card", "[data-codes]").hidden = !Object.values(KINDS).flat().every(([name = ""]) => name in claims);
+    found("[data-accesses]").hidden = typeof claims["access_slot"] !== "string";
     const nowS = Date.now() / 1000;
     for (const button of all<HTMLButtonElement>("[data-code]", view("card"))) {
       const left = await this.#store.left(card.id, button.dataset["code"] === "age" ? "age" : "name", nowS);
@@ -261,6 +267,24 @@ class Wallet {
     }
     say("card", "");
     open("card");
+  }
+
+  /** Who looked: fetched, proven here, and told in words. */
+  async accesses(): Promise<void> {
+    const card = this.#card;
+    const [copy] = card === undefined ? [] : await this.#store.copies(card.id);
+    if (card === undefined || copy === undefined) return;
+    say("card", text("script.wallet.asking"));
+    const held = await read(copy.token);
+    const raw = await fetchReport(held, copy.key, card.issuer, Date.now());
+    const verifier = await this.#open();
+    const found_ = await verifyReport(raw, String(held.claims["access_slot"]), verifier, Date.now());
+    inView("accesses", "[data-complete]").textContent = text("script.wallet.complete", { moment: moment(found_.atMs) });
+    inView("accesses", "[data-sealed]").textContent = text("script.wallet.sealed", { count: found_.sealed });
+    inView("accesses", "[data-none]").hidden = found_.accesses.length > 0;
+    const rows = [...found_.accesses].reverse().map((one) => accessRow(card.type, one));
+    inView("accesses", "[data-list]").replaceChildren(...rows);
+    open("accesses");
   }
 
   /** Show a code: from the stock, which is filled first where there is a connection. */
@@ -488,6 +512,47 @@ async function openFromGenesis(): Promise<PageVerifier> {
   const answer = await fetch(genesis, { credentials: "omit" });
   if (!answer.ok) throw new Failed("offline");
   return openVerifier({ scriptUrl, network, genesis: new Uint8Array(await answer.arrayBuffer()) });
+}
+
+/** Why an office looked, in words; AccessReason of the ledger's messages. */
+const REASONS: readonly (() => string)[] = [
+  () => "",
+  () => text("script.wallet.reason-counter"),
+  () => text("script.wallet.reason-telephone"),
+  () => text("script.wallet.reason-case"),
+  () => text("script.wallet.reason-correction"),
+  () => text("script.wallet.reason-complaint"),
+  () => text("script.wallet.reason-audit"),
+  () => text("script.wallet.reason-investigation"),
+];
+const LOOK_UP = 1;
+
+/** A type's claim as registrations name it ("natural-person/birthdate"), in words. */
+function attributeName(type: string, name: string): string {
+  const [kind = "", claim = ""] = name.split("/");
+  return type.includes(`:${kind}:`) ? claimName(type, [claim]) : name;
+}
+
+function accessRow(type: string, { recordedMs, told }: Access): HTMLElement {
+  if (told === undefined) {
+    const when = element("span", { class: "small muted" }, moment(recordedMs));
+    return element("li", {}, element("b", {}, text("script.wallet.untold")), when);
+  }
+  const why =
+    told.kind === LOOK_UP
+      ? text("script.wallet.looked-up", { reason: (REASONS[told.reason] ?? (() => ""))() })
+      : text(told.kind === LOOK_UP + 1 ? "script.wallet.answered" : "script.wallet.answered-emergency", { purpose: String(told.purpose) });
+  const what = told.thirdParty
+    ? text("script.wallet.third-party")
+    : told.attributes.map((name) => attributeName(type, name)).join(isChinese ? "、" : ", ");
+  return element(
+    "li",
+    {},
+    element("b", {}, told.organisation),
+    element("span", { class: "small muted" }, moment(told.atMs)),
+    element("span", {}, why),
+    element("span", { class: "small muted" }, what),
+  );
 }
 
 function pair(name: string, value: string): HTMLElement {

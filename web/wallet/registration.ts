@@ -17,7 +17,7 @@ const AGE_MS_MAX = 10 * 60_000; // a suspension is seen within that time
 const ACTIVE = 2; // PersonStatus
 const ORGANISATION_ACTIVE = 1;
 
-export const manyTexts = (number: number): Field<string[]> => ({ ...text(number), repeated: true }) as unknown as Field<string[]>;
+const manyTexts = (number: number): Field<string[]> => ({ ...text(number), repeated: true }) as unknown as Field<string[]>;
 
 const PURPOSE = schema("identity.RelyingPurpose", {
   number: uint32(1),

@@ -68,10 +68,10 @@ def check_request(issuer: Issuer, presentation: Json, proofs: Sequence[Json]) ->
     """
     secret = issuer.store.secret("issuer/nonce")
     first = verify_proofs(proofs[:1], issuer.origin, secret, issuer.now_ms())
-    credential = _verify(issuer, presentation, first.nonce)  # before all of a batch: who has none costs little
+    credential = verify_presented(issuer, presentation, first.nonce)  # before all of a batch: who has none costs little
     proven = verify_proofs(proofs, issuer.origin, secret, issuer.now_ms())
     with issuer.store.read() as session:
-        copy = _copy_of(issuer, session, credential)
+        copy = copy_of(issuer, session, credential)
         try:
             text = issuer.store.people.open(session, copy, IssuerCopy.subjects)
         except PersonErased:
@@ -100,7 +100,7 @@ def answer(issuer: Issuer, asked: Asked, reading: Reading) -> list[bytes]:
     tokens: list[bytes] = []
     with issuer.store.write() as session:
         use_up(issuer, session, asked.proven)
-        person_id = _copy_of(issuer, session, asked.credential).person_id
+        person_id = copy_of(issuer, session, asked.credential).person_id
         check_counts(asked.subjects, reading)
         check_published(issuer, session)
         _check_number(session, person_id, now_s, len(asked.proven.keys))
@@ -123,7 +123,12 @@ def answer(issuer: Issuer, asked: Asked, reading: Reading) -> list[bytes]:
     return tokens
 
 
-def _verify(issuer: Issuer, presentation: Json, nonce: str) -> Verified:
+def verify_presented(issuer: Issuer, presentation: Json, nonce: str) -> Verified:
+    """A credential of this issuer's, presented by whoever holds its key.
+
+    Raises:
+        Denied: It is none, another issuer's, or bound to something else than this nonce.
+    """
     if not isinstance(presentation, str):
         raise Denied(Error.INVALID_CREDENTIAL_REQUEST, "presentation is a credential with key binding, as text")
 
@@ -142,7 +147,7 @@ def _verify(issuer: Issuer, presentation: Json, nonce: str) -> Verified:
     return found
 
 
-def _copy_of(issuer: Issuer, session: Session, credential: Verified) -> IssuerCopy:
+def copy_of(issuer: Issuer, session: Session, credential: Verified) -> IssuerCopy:
     """The row of a credential that still counts by itself; what its records say is asked of the ledger."""
     assert credential.holder_key is not None, "it was presented bound to its key"
     assert credential.status is not None, "as it was checked"

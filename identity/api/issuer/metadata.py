@@ -33,6 +33,7 @@ def issuer_metadata(issuer: str, batch_max: int) -> JsonObject:
         "credential_endpoint": f"{issuer}/oid4vci/credential",
         "nonce_endpoint": f"{issuer}/oid4vci/nonce",
         "offline_code_endpoint": f"{issuer}/oid4vci/codes",
+        "access_report_endpoint": f"{issuer}/oid4vci/accesses",
         "batch_credential_issuance": {"batch_size": batch_max},
         "display": [{"name": "智信 身份签发", "locale": "zh-CN"}, {"name": "Zhixin identity issuer", "locale": "en"}],
         "credential_configurations_supported": {configuration_id(vct): _configuration(vct) for vct in TYPES},

@@ -17,12 +17,13 @@ from chain.errors import InvalidMessage, LedgerError
 from chain.strict_json import Json, parse
 from chain.types import sha256
 from client.errors import TransportError
-from identity.api.issuer import codes, lists, metadata, offers
+from identity.api.issuer import codes, lists, metadata, offers, own_accesses
 from identity.api.issuer.codes import Asked
 from identity.api.issuer.denied import Denied, Error
 from identity.api.issuer.issuing import Issuer, answer_wallet, subjects_of
 from identity.api.issuer.lists import TICK_S
 from identity.api.issuer.offers import COPIES_MAX, GRANT
+from identity.api.issuer.own_accesses import Prove, Shown
 from identity.api.issuer.proofs import PROOF_CHARACTERS_MAX, make_nonce
 from identity.api.issuer.publishing import Source
 from identity.credentials import type_metadata
@@ -43,17 +44,20 @@ FORM_FIELDS_MAX = 10
 _FORM = "application/x-www-form-urlencoded"
 
 
-def issuer_router(issuer: Issuer, source: Source) -> APIRouter:
+def issuer_router(issuer: Issuer, source: Source, prove: Prove | None = None) -> APIRouter:
     """All endpoints of the issuer.
 
     Args:
         issuer: Of this service.
         source: The ledger, which is asked before anything is issued.
+        prove: Makes receipts of states; None: nobody is shown their list of accesses.
     """
     router = APIRouter(tags=["issuer"])
     _describe(router, issuer)
     _exchange(router, issuer, source)
     _give_codes(router, issuer, source)
+    if prove is not None:
+        _show_accesses(router, issuer, source, prove)
     _serve_lists(router, issuer)
     return router
 
@@ -128,6 +132,20 @@ def _give_codes(router: APIRouter, issuer: Issuer, source: Source) -> None:
         return await run_in_threadpool(_answered, lambda: _codes(issuer, asked, reading))
 
 
+def _show_accesses(router: APIRouter, issuer: Issuer, source: Source, prove: Prove) -> None:
+    @router.post("/oid4vci/accesses", operation_id="postAccesses", summary="Who looked at the holder's data, proven")
+    async def accesses(request: Request) -> Response:
+        body = await request.body()
+        try:
+            shown = await run_in_threadpool(_asked_accesses, issuer, body)
+            report = await own_accesses.report(issuer, shown, source, prove)
+        except Denied as denied:
+            return _refused(denied)
+        except (TransportError, LedgerError):
+            return _refused(Denied(Error.TEMPORARILY_UNAVAILABLE, "the ledger cannot be asked at this time"))
+        return _private({"report": encode_base64url(report)})
+
+
 def _serve_lists(router: APIRouter, issuer: Issuer) -> None:
     @router.get("/status/{name}", operation_id="getStatusList", summary="Which credentials count no longer")
     def status(name: str, request: Request) -> Response:
@@ -187,6 +205,11 @@ def _credential(issuer: Issuer, token: str, body: bytes, reading: Reading) -> Js
 def _asked_codes(issuer: Issuer, body: bytes) -> Asked:
     asked = _object(body)
     return codes.check_request(issuer, asked.get("presentation"), _proofs(asked))
+
+
+def _asked_accesses(issuer: Issuer, body: bytes) -> Shown:
+    asked = _object(body)
+    return own_accesses.check_request(issuer, asked.get("presentation"), asked.get("nonce"))
 
 
 def _codes(issuer: Issuer, asked: Asked, reading: Reading) -> JsonObject:

@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from identity.api.issuer import lists
 from identity.api.issuer.issuing import Issuer
+from identity.api.issuer.own_accesses import Prove
 from identity.api.issuer.pages import BODY_BYTES_MAX, MACHINE_PATH, issuer_router
 from identity.api.issuer.publishing import Anchor, Source, Ticker, tick
 from identity.issuer_keys import KeySet
@@ -23,6 +24,7 @@ def issuer_part(
     *,
     source: Source,
     anchor: Anchor | None = None,
+    prove: Prove | None = None,
     now: Callable[[], int] = unix_ms,
     start: Hook | None = None,
     stop: Hook | None = None,
@@ -35,6 +37,7 @@ def issuer_part(
         origin: The service's public origin: the issuer's identifier.
         source: How records stand on the ledger.
         anchor: Where digests of lists go; None: nowhere.
+        prove: Makes receipts of states, for people's lists of accesses; None: they are not shown.
         now: Unix time in ms.
         start: What must be open before the first tick, such as a way to the ledger.
         stop: Closes it again.
@@ -65,7 +68,7 @@ def issuer_part(
 
     return Part(
         "issuer",
-        [issuer_router(issuer, source)],
+        [issuer_router(issuer, source, prove)],
         start=begin,
         stop=end,
         checks={"published": is_published},

@@ -91,6 +91,22 @@ def verify_proofs(proofs: Sequence[Json], issuer: str, secret: bytes, now_ms: in
     return Proven(tuple(keys), nonce, _nonce_ends_ms(nonce, secret, now_ms))
 
 
+def nonce_alone(nonce: Json, secret: bytes, now_ms: int) -> Proven:
+    """A nonce of ours that no proof of a new key goes with: what is presented is bound to it.
+
+    Args:
+        nonce: As it came.
+        secret: Under which nonces were made.
+        now_ms: Unix time in ms.
+
+    Raises:
+        Denied: It is none of ours, or has ended.
+    """
+    if not isinstance(nonce, str):
+        raise Denied(Error.INVALID_NONCE, "nonce is one of the nonce endpoint")
+    return Proven((), nonce, _nonce_ends_ms(nonce, secret, now_ms))
+
+
 def _verify(proof: Json, issuer: str, now_ms: int) -> tuple[bytes, str]:
     if not isinstance(proof, str):
         raise Denied(Error.INVALID_PROOF, "a proof is a text")
