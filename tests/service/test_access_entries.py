@@ -209,3 +209,35 @@ async def test_keeper_takes_no_content_but_what_the_ledger_commits_to(city):
     await recorder.stop()
     with pytest.raises(lists.UnknownList):
         await lists.tell(city.registrar, city.ledger.values_of, recorded.slot, b"made up", bytes(32))
+
+
+async def test_entry_for_a_list_that_nobody_keeps_holds_no_others_up(city):
+    recorder = city.recorder()
+    recorder.start()
+    outcomes = await asyncio.gather(
+        recorder.record(access("A" * 43)), recorder.record(access(city.person()["access_slot"])), return_exceptions=True
+    )
+    await recorder.stop()
+    assert isinstance(outcomes[0], TransportError)
+    assert outcomes[1].slot
+
+
+async def test_erased_person_is_told_of_no_entry_and_others_are(city):
+    gone, one = city.person(), city.person()
+    recorder = city.recorder()
+    recorder._keeper, keeper = Deaf(), recorder._keeper
+    recorder._keeper.hand_out = keeper.hand_out
+    recorder.start()
+    await asyncio.gather(*(recorder.record(access(each["access_slot"])) for each in (gone, one)))
+    city.registrar.erase(gone["id"])
+    recorder._keeper = keeper
+    await eventually(lambda: [each for each in city.told() if each.content])
+    await eventually(lambda: not recorder._untold())
+    await recorder.stop()
+
+
+class Deaf:
+    """A keeper that takes nothing now."""
+
+    async def tell(self, _drawn) -> None:
+        raise TransportError("not now", "accesses.unavailable")

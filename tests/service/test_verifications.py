@@ -8,7 +8,7 @@ import verifier_rig
 from verifier_rig import BANK, CLINIC, EMERGENCY, LOGIN, MANDATES, PAGE, Citizen, Office, query, steps
 
 from client.errors import TransportError
-from identity.api.verifier import upkeep
+from identity.api.verifier import clients, upkeep
 from identity.api.verifier.answers import check_answer
 from identity.api.verifier.tables import Verification
 from identity.credentials import LEGAL_PERSON, MANDATE
@@ -77,6 +77,31 @@ async def test_emergency_is_answered_while_the_ledger_is_down_and_its_entry_is_w
         await upkeep.tick(office.verifier)
     (access,) = office.recorder.entries.values()
     assert access.is_emergency
+
+
+async def test_emergencys_entry_is_written_also_after_its_program_was_ended(office):
+    office.recorder.error = TransportError("down", "ledger.down")
+    async with office.serving() as bank:
+        await bank.answered(LI, purpose=EMERGENCY)
+        clients.end(office.store, office.bank.id, 1)
+        office.recorder.error = None
+        office.rig.clock_ms += 2 * 3_600_000
+        await upkeep.tick(office.verifier)
+    assert len(office.recorder.entries) == 1
+
+
+async def test_answer_whose_entry_cannot_be_written_for_an_hour_is_given_to_nobody(office):
+    office.recorder.error = TransportError("down", "ledger.down")
+    async with office.serving() as bank:
+        made = await bank.asked()
+        claims = await bank.request(made)
+        key = bank.new_key()
+        await bank.post(claims, {"person": bank.present(claims, office.credential(LI, key), key)})
+        office.rig.clock_ms += 3_601_000
+        office.recorder.error = None
+        await upkeep.tick(office.verifier)
+        assert (await bank.result(made["id"]))["state"] == "cancelled"
+    assert not office.recorder.entries
 
 
 async def test_without_a_recorder_nobody_is_asked(sqlite_rig):

@@ -135,13 +135,20 @@ def listed(store: Store) -> Sequence[VerifierClient]:
         return session.scalars(select(VerifierClient).order_by(VerifierClient.made_ms)).all()
 
 
-def by_id(store: Store, client_id: str) -> Client | None:
-    """A client in use."""
+def by_id(store: Store, client_id: str, *, also_ended: bool = False) -> Client | None:
+    """A client in use.
+
+    Args:
+        store: Where.
+        client_id: Its id.
+        also_ended: Take one that was ended, too: what was answered to it still needs its entry.
+    """
     if len(client_id) > KEY_CHARACTERS_MAX:
         return None
     with store.read() as session:
         row = session.get(VerifierClient, client_id)
-        return None if row is None or row.ended_ms is not None else _client(row)
+        is_found = row is not None and (also_ended or row.ended_ms is None)
+        return _client(row) if row is not None and is_found else None
 
 
 def find(store: Store, key: str, certificate: bytes | None) -> Client:

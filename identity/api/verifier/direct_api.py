@@ -185,9 +185,9 @@ async def _card_report(
     age_s = 0 if issued_s is None else max(0, verifier.now_s - issued_s)
     failed = any(one.outcome is Outcome.FAILED for one in steps)
     status = () if issued_s is None else (StatusShown("card", int(failed), issued_s, age_s),)
-    card = hmac.digest(
-        verifier.store.secret("verifier/card"), client.relying_party.encode() + fingerprint(certificate), "sha256"
-    )
+    scope = "verifier/sandbox-card" if client.is_sandbox else "verifier/card"
+    named = client.relying_party.encode() + fingerprint(certificate)
+    card = hmac.digest(verifier.store.secret(scope), named, "sha256")
     facts: JsonObject = {"card": encode_base64url(card), "emulated": is_emulated(certificate)}
     receipts = (("card-key", receipt),) if receipt else ()
     if failed or asked.query is None:

@@ -25,7 +25,15 @@ Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 
 
 class NotReached(Exception):
-    """An address that may not be asked, or does not answer as it must; the reason names no content."""
+    """An address that may not be asked, or does not answer as it must; the reason names no content.
+
+    Attributes:
+        status: The HTTP status of an answer that was none; 0: there was no answer.
+    """
+
+    def __init__(self, reason: str, status: int = 0) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +158,7 @@ class Outbound:
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError):
             raise NotReached("it does not answer") from None
         if not answer.is_success:
-            raise NotReached(f"it answers with status {answer.status_code}")
+            raise NotReached(f"it answers with status {answer.status_code}", answer.status_code)
         return content
 
     async def _checked(self, place: Place) -> str:

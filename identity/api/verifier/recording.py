@@ -51,6 +51,8 @@ TRIES_MAX: Final = 4
 SUBMIT_S_MAX: Final = 20.0
 ANSWER_BYTES_MAX: Final = 4_096
 
+_NOT_FOUND = 404
+
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
@@ -87,15 +89,19 @@ class Drawn:
         return cls(value.pop("access_slot"), **{name: bytes.fromhex(part) for name, part in value.items()})
 
 
+class UnknownList(Exception):
+    """Nobody keeps this list here: its person was erased, or is another registrar's."""
+
+
 class Keeper(Protocol):
-    """Keeps people's lists."""
+    """Keeps people's lists. A call raises TransportError if nobody says, and UnknownList if there is no such list."""
 
     async def hand_out(self, access_slot: str) -> tuple[bytes, bytes]:
-        """The free slot of a list, and the commitment to the one after; TransportError if nobody says."""
+        """The free slot of a list, and the commitment to the one after."""
         ...
 
     async def tell(self, drawn: Drawn) -> None:
-        """What was written; TransportError if nobody takes it now."""
+        """What was written."""
         ...
 
 
@@ -135,6 +141,8 @@ class HttpKeeper:
                 "POST", self._url + path, body=content, media_type="application/json", bytes_max=ANSWER_BYTES_MAX
             )
         except NotReached as error:
+            if error.status == _NOT_FOUND:
+                raise UnknownList from None
             raise TransportError(f"what keeps the lists of accesses: {error}", "accesses.unavailable") from None
 
 
@@ -228,9 +236,15 @@ class SlotRecorder:
         """Write one batch. Two entries of one list have turns: the second waits for the next round."""
         drawn: dict[str, Drawn] = {}
         for identifier in identifiers:
-            one = await self._drawn(self._waiting[identifier][0])
+            try:
+                one = await self._drawn(self._waiting[identifier][0])
+            except UnknownList:  # others go on without it
+                self._settle([identifier], TransportError("nobody keeps the person's list here", "accesses.unknown"))
+                continue
             if all(other.slot != one.slot for other in drawn.values()):
                 drawn[identifier] = one
+        if not drawn:
+            return
         batch = make_batch(one.entry for one in drawn.values())
         for _ in range(TRIES_MAX):
             with contextlib.suppress(Refused):  # a slot was taken meanwhile: the state says which
@@ -282,6 +296,8 @@ class SlotRecorder:
         for identifier, one in await run_in_threadpool(self._untold):
             try:
                 await self._keeper.tell(one)
+            except UnknownList:  # the person was erased meanwhile: nobody is left to tell
+                log.info("verifier.entry-not-told", code="accesses.unknown")
             except TransportError as error:
                 log.info("verifier.entry-not-told", code=error.code)
                 return

@@ -44,6 +44,7 @@ async def tick(verifier: Verifier) -> None:
     Raises:
         StorageError: The store failed; the next tick begins anew.
     """
+    await run_in_threadpool(verifier.give_up)
     waiting = await run_in_threadpool(verifier.unfinished)
     await asyncio.gather(*(_finish(verifier, *one) for one in waiting))
     for identifier in await run_in_threadpool(_due, verifier):
@@ -51,7 +52,7 @@ async def tick(verifier: Verifier) -> None:
 
 
 async def _finish(verifier: Verifier, identifier: str, client_id: str, access: Access) -> None:
-    client = await run_in_threadpool(clients.by_id, verifier.store, client_id)
+    client = await run_in_threadpool(lambda: clients.by_id(verifier.store, client_id, also_ended=True))
     if client is not None and verifier.realm_of(client).recorder is not None:
         await verifier.finish(identifier, access, client)
 

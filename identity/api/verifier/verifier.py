@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import CursorResult, Result, delete, select, update
+from sqlalchemy import CursorResult, Result, delete, func, select, update
 from starlette.concurrency import run_in_threadpool
 
 from chain.errors import LedgerError
@@ -35,7 +35,6 @@ from identity.api.verifier.asking import (
     token_digest,
 )
 from identity.api.verifier.cards import CardTrust
-from identity.api.verifier.checking import Judge
 from identity.api.verifier.clients import Client
 from identity.api.verifier.dcql import BeyondPurpose, InvalidQuery
 from identity.api.verifier.findings import Report
@@ -51,7 +50,8 @@ from identity.api.verifier.problems import (
     RATE,
     UNKNOWN,
 )
-from identity.api.verifier.registered import Access, Directory, NotRegistered, Purpose, Recorder
+from identity.api.verifier.questions import Concluded, Made, Question, Realm, access_text, read_access
+from identity.api.verifier.registered import Access, NotRegistered, Purpose
 from identity.api.verifier.sealing import Sealing
 from identity.api.verifier.tables import (
     ANSWERED,
@@ -71,11 +71,11 @@ from service.problems import Problem
 from service.rates import Buckets
 from service.store import Store, new_id
 
+__all__ = ["Concluded", "Made", "Question", "Realm", "Verifier"]
+
 log = structlog.get_logger(__name__)
 
 DAY_MS: Final = 86_400_000
-OPEN_MAX: Final = 10_000
-"""Questions of one program that nobody has answered: a large bank's in five minutes."""
 CALLERS_MAX: Final = 4_096
 """Programs whose rate is remembered."""
 TICK_ROWS_MAX: Final = 100
@@ -84,68 +84,11 @@ ENTRY_S_MAX: Final = 15
 """For how long a wallet waits for an entry; the answer itself waits on."""
 UNFINISHED_MS: Final = 10_000
 """An answer that has waited so long for its entry lost whoever wrote it."""
+RECORDING_MS_MAX: Final = 3_600_000
+"""An answer whose entry can't be written for an hour is given to nobody; whoever asked has long gone on."""
 
 _TEXT_BYTES_MAX = 1024 * 1024
 _REASON_CHARACTERS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Realm:
-    """What real people's verifications rest on, or a sandbox's.
-
-    Attributes:
-        directory: Relying parties; None: nothing may be asked.
-        recorder: Access entries; None: nothing that discloses data may be answered.
-        judge: Whose credentials count.
-        needs_entries: Whether answers wait for entries; not in a sandbox, whose people are made up.
-    """
-
-    directory: Directory | None
-    recorder: Recorder | None
-    judge: Judge
-    needs_entries: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A verification as it stands in the store.
-
-    Attributes:
-        id: Its own.
-        client_id: Whose.
-        asked: What.
-        state: See `tables`.
-        created_ms: Unix time in ms.
-        expires_ms: Until when it can be answered.
-    """
-
-    id: str
-    client_id: str
-    asked: Asked
-    state: str
-    created_ms: int
-    expires_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A new question: its row, and the address that leads to it."""
-
-    question: Question
-    token: str
-
-
-@dataclass(frozen=True, slots=True)
-class Concluded:
-    """How an answer was taken.
-
-    Attributes:
-        code: What a citizen on the same device brings back to the page; "" in another flow.
-        answer: The signed answer; "" while it waits for its entry, or if that came in time: then the store has it.
-    """
-
-    code: str
-    answer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,7 +305,7 @@ class Verifier:
             "state": RECORDING if is_waiting else ANSWERED if report.holds else REFUSED,
             "presented": self.sealing.seal(question.id, "presented", kept),
             "answer": self.sealing.seal(question.id, "answer", text),
-            "access": None if access is None else self.sealing.seal(question.id, "access", _access_text(access)),
+            "access": None if access is None else self.sealing.seal(question.id, "access", access_text(access)),
             "entry": NO_ENTRY if access is None else WANTED,
             "code_digest": token_digest(code) if code else None,
             "notice_due_ms": self.now_ms() if question.asked.notify_url and not is_waiting else None,
@@ -434,7 +377,7 @@ class Verifier:
             if row is None or row.entry != WANTED:
                 return
             row.entry = WRITTEN
-            kept = json.loads(_access_text(access)) | {"opening": dict(opening)}
+            kept = json.loads(access_text(access)) | {"opening": dict(opening)}
             row.access = self.sealing.seal(identifier, "access", json.dumps(kept, ensure_ascii=False))
             if row.state != RECORDING:
                 return  # an emergency's answer went out before
@@ -475,18 +418,28 @@ class Verifier:
 
     # ------------------------------------------------------------ upkeep
 
+    def give_up(self) -> None:
+        """Drop answers that nobody can be given, with what they say; blocks. An emergency's entry is never given up."""
+        with self.store.write() as session:
+            late = update(Verification).where(
+                Verification.entry == WANTED,
+                Verification.state == RECORDING,
+                Verification.created_ms < self.now_ms() - RECORDING_MS_MAX,
+            )
+            session.execute(late.values(state=CANCELLED, entry=NO_ENTRY, answer=None, access=None, presented=None))
+
     def unfinished(self) -> list[tuple[str, str, Access]]:
-        """Answers whose entries were not written: id, client's id, entry; blocks."""
+        """Answers whose entries were not written: id, client's id, entry; some of them, drawn. Blocks."""
         with self.store.read() as session:
             query = select(Verification).where(
                 Verification.entry == WANTED, Verification.created_ms < self.now_ms() - UNFINISHED_MS
             )
-            rows = session.scalars(query.order_by(Verification.created_ms).limit(TICK_ROWS_MAX)).all()
+            rows = session.scalars(query.order_by(func.random()).limit(TICK_ROWS_MAX)).all()
             found = []
             for row in rows:
                 text = self.sealing.open(row.id, "access", row.access)
                 assert text is not None, "it is wanted"
-                found.append((row.id, row.client_id, _read_access(text)))
+                found.append((row.id, row.client_id, read_access(text)))
             return found
 
     def forget(self) -> None:
@@ -508,18 +461,6 @@ def _with_query(asked: Asked, query: Json, purpose: Purpose) -> Asked:
         kind = BEYOND if isinstance(error, BeyondPurpose) else QUERY
         faults = [{"where": error.where[:_REASON_CHARACTERS], "what": error.reason[:_REASON_CHARACTERS]}]
         raise Problem(kind, members={"errors": faults}) from None
-
-
-def _access_text(access: Access) -> str:
-    return json.dumps(
-        {name: getattr(access, name) for name in access.__slots__} | {"attributes": list(access.attributes)}
-    )
-
-
-def _read_access(text: str) -> Access:
-    value = json.loads(text)
-    value.pop("opening", None)
-    return Access(**{**value, "attributes": tuple(value["attributes"])})
 
 
 def _changed(result: Result[Any]) -> bool:
