@@ -8,41 +8,15 @@ Source: EPCIS 2.0, 8.2.7.1.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from traceability import epcis_vocabulary as cbv
+from traceability.api.query_extensions import EXTENSION, extension_test
 from traceability.api.query_parameters import Query
+from traceability.api.query_shown import COMPARISONS, Shown, Test, moment_ms
 from traceability.epc import canonical_identifier
 from traceability.epcis_context import Context
 from traceability.projection import word_of
-
-EXTENSION_DEPTH_MAX: Final = 16
-"""How deep inner members of extensions are looked for; documents have at most 64 brackets in all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """An event as somebody may see it.
-
-    Attributes:
-        context: The `@context` of its document.
-        recorded_ms: Of its block.
-    """
-
-    event: Mapping[str, Any]
-    context: object
-    recorded_ms: int
-
-    @property
-    def scope(self) -> Context:
-        """In which its names and words are read."""
-        scope = Context().extended([] if self.context is None else self.context)
-        return scope.extended(self.event.get("@context", []))
-
-
-Test = Callable[[Shown], bool]
 
 
 def test_of(query: Query) -> Test:
@@ -168,22 +142,8 @@ def _text(read: Callable[[Mapping[str, Any]], Any], values: Sequence[str]) -> Te
     return holds
 
 
-_COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
-    "EQ": lambda found, wanted: found == wanted,
-    "GT": lambda found, wanted: found > wanted,
-    "GE": lambda found, wanted: found >= wanted,
-    "LT": lambda found, wanted: found < wanted,
-    "LE": lambda found, wanted: found <= wanted,
-}
-
-
-def moment_ms(text: str) -> float:
-    """A time as milliseconds since 1970."""
-    return datetime.fromisoformat(text).timestamp() * 1000
-
-
 def _time(operator: str, read: Callable[[Shown], Iterator[str | float]], value: str) -> Test:
-    compare, wanted = _COMPARISONS[operator], moment_ms(value)
+    compare, wanted = COMPARISONS[operator], moment_ms(value)
 
     def holds(shown: Shown) -> bool:
         return any(compare(moment_ms(one) if isinstance(one, str) else one, wanted) for one in read(shown))
@@ -229,7 +189,7 @@ def _sensor_texts(event: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def _sensor_number(operator: str, name: str, unit: str, values: Sequence[float]) -> Test:
-    compare = _COMPARISONS[operator]
+    compare = COMPARISONS[operator]
 
     def holds(shown: Shown) -> bool:
         return any(
@@ -243,7 +203,7 @@ def _sensor_number(operator: str, name: str, unit: str, values: Sequence[float])
 
 
 def _quantity(operator: str, unit: str, values: Sequence[float]) -> Test:
-    compare = _COMPARISONS[operator]
+    compare = COMPARISONS[operator]
 
     def holds(shown: Shown) -> bool:
         return any(
@@ -255,81 +215,6 @@ def _quantity(operator: str, unit: str, values: Sequence[float]) -> Test:
         )
 
     return holds
-
-
-# ---------------------------------------------------------------- extensions
-
-_REGIONS: Final[Mapping[str, str]] = {
-    "ILMD_": "ilmd",
-    "ERROR_DECLARATION_": "errorDeclaration",
-    "SENSORELEMENT_": "sensorElementList",
-    "SENSORMETADATA_": "sensorElementList",
-    "SENSORREPORT_": "sensorElementList",
-    "readPoint_": "readPoint",
-    "bizLocation_": "bizLocation",
-}
-_STRUCTURE: Final = ("sensorMetadata", "sensorReport")
-_EXTENSION = re.compile(
-    r"(EQ|GT|GE|LT|LE|EXISTS)_(INNER_)?"
-    r"(ILMD_|ERROR_DECLARATION_|SENSORELEMENT_|SENSORMETADATA_|SENSORREPORT_|readPoint_|bizLocation_)?(\S+:\S+)"
-)
-
-
-def _extension(found: "re.Match[str]", value: Any, query: Query) -> Test:
-    operator, inner, region, name = found.groups()
-    asked = Context().extended([] if query.context is None else query.context)
-    wanted_name = asked.expand(name)
-
-    def holds(shown: Shown) -> bool:
-        scope = shown.scope
-        start = shown.event if region is None else shown.event.get(_REGIONS[region], {})
-        depth = EXTENSION_DEPTH_MAX if inner or region is not None else 1
-        return any(
-            _holds_for(operator, member, value)
-            for member_name, member in _members(start, depth, is_inner=bool(inner))
-            if member_name == name or scope.expand(member_name) == wanted_name
-        )
-
-    return holds
-
-
-def _members(value: Any, depth: int, *, is_inner: bool) -> Iterator[tuple[str, Any]]:
-    """Members of an object, and of those within it where they are asked for."""
-    if depth == 0:
-        return
-    if isinstance(value, list):
-        for one in value:
-            yield from _members(one, depth, is_inner=is_inner)
-    elif isinstance(value, Mapping):
-        for name, member in value.items():
-            yield name, member
-            if is_inner or name in _STRUCTURE:
-                yield from _members(member, depth - 1, is_inner=is_inner)
-
-
-def _holds_for(operator: str, found: Any, wanted: Any) -> bool:
-    if operator == "EXISTS":
-        return True
-    listed = wanted if isinstance(wanted, list) else [wanted]
-    if operator == "EQ":
-        return any(found == one or str(found) == str(one) for one in listed if not isinstance(found, list | Mapping))
-    try:
-        return any(_COMPARISONS[operator](_comparable(found), _comparable(one)) for one in listed)
-    except ValueError:
-        return False
-
-
-def _comparable(value: Any) -> float:
-    """A number, or a time as one.
-
-    Raises:
-        ValueError: It is neither.
-    """
-    if isinstance(value, str):
-        return moment_ms(value)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return value
-    raise ValueError
 
 
 # ---------------------------------------------------------------- the table
@@ -411,9 +296,9 @@ def _test(name: str, value: Any, query: Query) -> Test:
         if found[2] == "quantity":
             return _quantity(found[1], unit, values)
         return _sensor_number(found[1], found[2], unit, values)
-    found = _EXTENSION.fullmatch(name)
+    found = EXTENSION.fullmatch(name)
     if found is not None and "://" not in name.partition(":")[0]:
-        return _extension(found, value, query)
+        return extension_test(found, value, query)
     found = _PARTY.fullmatch(name)
     if found is not None:
         return _party(f"{found[1]}List", found[1], found[2], value)

@@ -20,9 +20,10 @@ from traceability.api.clients import Client
 from traceability.api.context import TraceContext
 from traceability.api.kept import Owner, Whole, find_events, find_owner, load_events
 from traceability.api.problems import GOODS_NEEDED, QUERY_TOO_COMPLEX, QUERY_TOO_LARGE
-from traceability.api.query_match import GOODS_PARAMETERS, Shown, Test, canonical, moment_ms, test_of
+from traceability.api.query_match import GOODS_PARAMETERS, canonical, test_of
 from traceability.api.query_parameters import Query
 from traceability.api.query_public import CONTEXT, STEM, public_event, time_text
+from traceability.api.query_shown import Shown, Test, moment_ms
 from traceability.api.trace_index import events_table, items_table, parties_table, touches_table
 from traceability.api.trace_records import Records
 from traceability.epcis_context import Context

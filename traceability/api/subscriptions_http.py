@@ -13,8 +13,8 @@ from traceability.api.epcis_binding import PREFIX, Callers, EpcisRoute, json_ans
 from traceability.api.problems import NO_RESOURCE, SUBSCRIPTION
 from traceability.api.queries import QUERY_CHARACTERS_MAX
 from traceability.api.queries_http import QueryName
-from traceability.api.query_match import moment_ms
 from traceability.api.query_parameters import from_address
+from traceability.api.query_shown import moment_ms
 from traceability.api.query_store import QueryStore
 from traceability.api.subscriptions import Subscriptions, read_subscription
 from traceability.epcis_json import InvalidDocument, parse
