@@ -140,6 +140,10 @@ async def test_stranger_names_goods_and_sees_no_private_field(told: CaptureRig) 
         found = events_of(await nobody.get(f"/epcis/epcs/{quote(link(), safe='')}/events"))
         assert "四九" not in str(found)
         assert "urn:ex:po:7" not in str(found)
+        assert all("quantity" not in element for one in found for element in one.get("quantityList", ()))
+        assert not any({"sourceList", "destinationList", "zhixin:carrier"} & set(one) for one in found)
+        tested = await nobody.get(f"/epcis/events?MATCH_anyEPC={link()}&GE_quantity=0")
+        assert events_of(tested) == []  # what is not shown is no oracle either
         assert {"commissioning", "packing"} <= set(steps(found))
         short = events_of(await nobody.get(f"/epcis/epcs/{quote(f'01/{CABBAGE}/10/L1', safe='')}/events"))
         assert short == found

@@ -29,13 +29,16 @@ _TYPES: Final = {
 }
 
 
-def public_event(projection: pb.Projection, recorded_ms: int, unit_of: UnitOf) -> dict[str, Any]:
+def public_event(
+    projection: pb.Projection, recorded_ms: int, unit_of: UnitOf, *, is_bare: bool = False
+) -> dict[str, Any]:
     """An event that is somebody else's.
 
     Args:
         projection: As it stands in the log.
         recorded_ms: Its block's time.
         unit_of: Looks products up.
+        is_bare: Without amounts, and without whom goods went to or came from: the way of goods, and no more.
     """
     kind, objects, quantities = _TYPES[projection.type]
     event: dict[str, Any] = {
@@ -54,13 +57,14 @@ def public_event(projection: pb.Projection, recorded_ms: int, unit_of: UnitOf) -
         event["readPoint"] = {"id": f"{STEM}414/{projection.place}"}
     if projection.parent:
         event["parentID"] = STEM + projection.parent
-    _add_goods(event, projection.lines, objects, quantities, unit_of)
-    _add_goods(event, projection.outputs, "outputEPCList", "outputQuantityList", unit_of)
+    _add_goods(event, projection.lines, objects, quantities, None if is_bare else unit_of)
+    _add_goods(event, projection.outputs, "outputEPCList", "outputQuantityList", None if is_bare else unit_of)
     if projection.process:
         event["transformationID"] = f"ni:///sha-256;{projection.process.hex()}"
-    _add_parties(event, projection)
+    if not is_bare:
+        _add_parties(event, projection)
     event["zhixin:actor"] = f"{STEM}417/{projection.actor}"
-    if projection.carrier:
+    if projection.carrier and not is_bare:
         event["zhixin:carrier"] = f"{STEM}417/{projection.carrier}"
     event["zhixin:event"] = projection.id.hex()
     return event
@@ -79,14 +83,14 @@ def offset_text(offset_minutes: int) -> str:
     return f"{'-' if offset_minutes < 0 else '+'}{hours:02}:{minutes:02}"
 
 
-def _add_goods(event: dict[str, Any], lines: Any, objects: str, quantities: str, unit_of: UnitOf) -> None:
-    """Objects in one list, lots with their quantities in the other."""
+def _add_goods(event: dict[str, Any], lines: Any, objects: str, quantities: str, unit_of: UnitOf | None) -> None:
+    """Objects in one list, lots in the other, with their quantities if units are given."""
     for line in lines:
         if kind_of(line.item) is not Kind.LOT:
             event.setdefault(objects, []).append(STEM + line.item)
             continue
         element: dict[str, Any] = {"epcClass": STEM + line.item}
-        if line.quantity:
+        if line.quantity and unit_of is not None:
             whole, rest = divmod(line.quantity, 1_000_000)
             element["quantity"] = whole if not rest else line.quantity / 1_000_000
             unit = unit_of(gtin_of(line.item))

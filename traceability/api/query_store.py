@@ -2,9 +2,9 @@
 """Answers queries from the index of the chain: candidates by index, each shown as the caller may see it, then tested.
 
 A participant sees its own events whole as far as they were captured here, and of others the public part of those that
-name it; a food regulator the public part of all; anybody the public part of events of goods that they name, as on the
-page of a label. Only certified events are answered, and each look at the index is bounded: an answer may be shorter
-than a page, or empty, and yet lead on.
+name it, or goods that it names; a food regulator the public part of all; anybody the way of goods that they name, as on
+the page of a label, without amounts and buyers. Only certified events are answered, and each look at the index is
+bounded: an answer may be shorter than a page, or empty, and yet lead on.
 """
 
 from collections.abc import Iterator, Sequence
@@ -272,7 +272,8 @@ class _Look:
         whole = own.get(row.id)
         if whole is None:
             projection = pb.Projection.FromString(row.projection)
-            event = public_event(projection, row.recorded_ms, self._records.unit_of)
+            is_bare = self._client is None
+            event = public_event(projection, row.recorded_ms, self._records.unit_of, is_bare=is_bare)
             context: object = CONTEXT
         else:
             event, context = whole.event, whole.context
