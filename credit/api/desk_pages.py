@@ -19,14 +19,13 @@ from credit.api import answering, clients, requests, subjects
 from credit.api.answering import Signing, class_name
 from credit.api.base import CreditContext, credit_of, date_of, day_of
 from credit.api.drawing import PREPARED, REFERENCE_CHARACTERS_MAX, Wanted
-from credit.api.events import Event
 from credit.api.holders import make_link
 from credit.api.importing import COLUMNS, FILE_BYTES_MAX, FORM_FAULT, ROWS_MAX, import_events
 from credit.api.problems import CLASS, DATES, KINDS, ROLE
 from credit.api.reading import StoredAccesses
 from credit.api.settling import settle
-from credit.api.subjects import Kind, add_subject, find_subject, masked_name, name_of, send_open
-from credit.api.tables import CreditBatch, CreditEvent, CreditSubject
+from credit.api.subjects import Kind, add_subject, find_subject, masked_name, send_open
+from credit.api.tables import CreditBatch
 from credit.api.words import (
     BATCH_KEYS,
     GRADE_LOOKS,
@@ -37,7 +36,6 @@ from credit.api.words import (
     STATUS_KEYS,
 )
 from credit.pb import credit_pb2 as pb
-from credit.report import STATUS_NAMES
 from credit.slots import SEVERITIES, Content
 from identity.issuing import REGISTRAR_ROLE
 from service.language import language_of, translate
@@ -51,7 +49,6 @@ from service.sign_in.roles import Permission
 from service.sign_in.sessions import Officer
 
 CREDIT_SITE: Final = Site("credit-page.title", home="/", layout="workplace")
-LISTED_MAX: Final = 200
 
 Reader = Annotated[Officer, Depends(Require(Permission.READ_RECORDS))]
 Clerk = Annotated[Officer, Depends(Require(Permission.ENROL, fresh_ms=FRESH_MS))]
@@ -122,8 +119,6 @@ def desk_router() -> APIRouter:
     _add_home(router)
     _add_logs(router)
     _add_attesting(router)
-    _add_requests(router)
-    _add_pledges(router)
     _add_clients(router)
     return router
 
@@ -244,7 +239,7 @@ def _add_attesting(router: APIRouter) -> None:
         context = credit_of(request)
         if severity not in SEVERITIES:
             raise Problem(CLASS)
-        content = Content(severity, _day(occurred), _day(document), _day(due) if due else 0)
+        content = Content(severity, day_of_form(occurred), day_of_form(document), day_of_form(due) if due else 0)
         subject_id, name = _look_up(context, officer, number)
         wanted = Wanted(subject_id, event_class, content, reference)
         return to_act(answering.attest(signing_of(request, officer), [wanted], [name]))
@@ -272,156 +267,6 @@ def _look_up(context: CreditContext, officer: Officer, number: str) -> tuple[str
         return subject.id, masked_name(context, session, subject)
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """A request with what it is about."""
-
-    asked: requests.Asked
-    name: str
-    what: str
-    status: str
-    severity: str
-    occurred: str
-    document: str
-    is_negative: bool
-
-
-def _shown(context: CreditContext, request: Request, asked: requests.Asked) -> _Shown:
-    language, row = language_of(request), asked.row
-    with context.store.read() as session:
-        subject = session.get(CreditSubject, row.subject_id)
-        name = "" if subject is None else name_of(context, session, subject)
-        event = requests.event_of(context, session, row.subject_id, row.event_id)[1] if row.event_id else None
-    if event is None:
-        number = asked.words.get("class")
-        catalogued = context.index.catalogue().get(number) if isinstance(number, int) else None
-        return _Shown(asked, name, class_name(catalogued, language), "", "none", "", "", is_negative=False)
-    slot = context.index.slots([event.slot])[event.slot]
-    catalogued = context.index.class_of(event.number, event.version)
-    content = event.content
-    return _Shown(
-        asked,
-        name,
-        class_name(catalogued, language),
-        STATUS_NAMES[slot.status],
-        content.severity,
-        date_of(content.occurred_day).isoformat(),
-        date_of(content.document_day).isoformat(),
-        is_negative=content.severity != "none",
-    )
-
-
-def _add_requests(router: APIRouter) -> None:
-    @router.get("/requests")
-    def listed(request: Request, officer: Reader) -> Response:
-        context = credit_of(request)
-        settle(context)
-        requests.follow_requests(context)
-        kinds = (requests.DISPUTE, requests.REPAIR, requests.PLEDGE, requests.BENEFIT)
-        waiting = requests.waiting_for(context, officer.organisation, kinds)
-        return show(request, officer, "requests.html", waiting=waiting, today=date_of(context.today))
-
-    @router.get("/requests/{request_id}")
-    def one(request_id: str, request: Request, officer: Reader) -> Response:
-        context = credit_of(request)
-        settle(context)
-        requests.follow_requests(context, request_id)
-        with context.store.write() as session:
-            row = requests.load_request(session, officer.organisation, request_id)
-            asked = requests.read_request(context, session, row)
-            context.record(session, officer.person_id, "credit.request-read", row.id)
-        return show(request, officer, "request.html", shown=_shown(context, request, asked), severities=SEVERITIES[1:])
-
-    @router.post("/requests/{request_id}/answer")
-    def answer(
-        request_id: str,
-        request: Request,
-        officer: Approver,
-        verdict: Annotated[str, Form(max_length=16)],
-        answer: Text,
-        severity: Annotated[str, Form(max_length=16)] = "",
-        occurred: Day = "",
-        document: Day = "",
-    ) -> Response:
-        signing = signing_of(request, officer)
-        content = None
-        if verdict == "correct":
-            if severity not in SEVERITIES:
-                raise Problem(CLASS)
-            content = Content(severity, _day(occurred), _day(document))
-        return to_act(answering.answer_dispute(signing, request_id, verdict, content, answer))
-
-    @router.post("/requests/{request_id}/repair")
-    def repair(request_id: str, request: Request, officer: Approver, answer: Text) -> Response:
-        return to_act(answering.answer_repair(signing_of(request, officer), request_id, answer))
-
-    @router.post("/requests/{request_id}/decline")
-    def decline(request_id: str, request: Request, officer: Approver, answer: Text) -> Response:
-        requests.decline(credit_of(request), officer.person_id, officer.organisation, request_id, answer)
-        return RedirectResponse("/requests", 303)
-
-    @router.post("/requests/{request_id}/record")
-    def record(request_id: str, request: Request, officer: Clerk) -> Response:
-        context = credit_of(request)
-        with context.store.read() as session:
-            row = requests.load_request(session, officer.organisation, request_id)
-            words = requests.read_request(context, session, row).words
-            subject = session.get_one(CreditSubject, row.subject_id)
-            name = masked_name(context, session, subject)
-        if row.kind != requests.PLEDGE or row.state not in requests.LIVING:
-            raise Problem(CLASS)
-        content = Content("none", context.today, context.today, _day(words["due"]))
-        wanted = Wanted(row.subject_id, int(words["class"]), content, f"pledge/{row.id}")
-        return to_act(answering.attest(signing_of(request, officer), [wanted], [name], request_id))
-
-    @router.post("/requests/{request_id}/decide")
-    def decide(
-        request_id: str,
-        request: Request,
-        officer: Approver,
-        verdict: Annotated[str, Form(max_length=16)],
-        why: Text = "",
-    ) -> Response:
-        signing = signing_of(request, officer)
-        return to_act(answering.decide_benefit(signing, request_id, grant=verdict == "grant", why=why))
-
-
-def _add_pledges(router: APIRouter) -> None:
-    @router.get("/pledges")
-    def pledges(request: Request, officer: Reader) -> Response:
-        context, language = credit_of(request), language_of(request)
-        settle(context)
-        catalogue = context.index.catalogue()
-        wanted = (CreditEvent.source == officer.organisation) & CreditEvent.position.is_not(None)
-        found = []
-        with context.store.read() as session:
-            for row in session.scalars(select(CreditEvent).where(wanted).order_by(CreditEvent.created_ms.desc())):
-                event = Event.decode(context.store.people.open(session, row, CreditEvent.content) or "")
-                if event.number in catalogue and catalogue[event.number].kind == pb.KIND_PLEDGE:
-                    subject = session.get_one(CreditSubject, row.subject_id)
-                    found.append((row.id, name_of(context, session, subject), event))
-                if len(found) >= LISTED_MAX:
-                    break
-        slots = context.index.slots(event.slot for _, _, event in found)
-        shown = [
-            {
-                "id": row_id,
-                "name": name,
-                "what": class_name(catalogue[event.number], language),
-                "due": date_of(event.content.due_day).isoformat(),
-                "status": STATUS_NAMES[slots[event.slot].status],
-            }
-            for row_id, name, event in found
-        ]
-        return show(request, officer, "pledges.html", pledges=shown)
-
-    @router.post("/pledges/{event_id}")
-    def checked(
-        event_id: str, request: Request, officer: Approver, verdict: Annotated[str, Form(max_length=8)]
-    ) -> Response:
-        return to_act(answering.check_pledge(signing_of(request, officer), event_id, kept=verdict == "kept"))
-
-
 def _add_clients(router: APIRouter) -> None:
     @router.get("/clients")
     def listed(request: Request, officer: Supervisor) -> Response:
@@ -442,7 +287,7 @@ def _add_clients(router: APIRouter) -> None:
         return RedirectResponse("/clients", 303)
 
 
-def _day(text: str) -> int:
+def day_of_form(text: str) -> int:
     """A date as forms send it, in days since 1970-01-01.
 
     Raises:

@@ -25,6 +25,7 @@ from credit.api.notices import FetchedNotices, NoticeProvider
 from credit.api.problems import KINDS
 from credit.api.reading import send_notices
 from credit.api.regulator_pages import complete_draws, regulator_router
+from credit.api.request_pages import request_router
 from credit.api.requests import follow_requests
 from credit.api.settling import settle
 from credit.api.slot_index import SlotIndex
@@ -96,7 +97,7 @@ def credit_part(
     checks = {"index": ledger.is_ready} if isinstance(ledger, FollowedLedger) else {}
     return Part(
         "credit",
-        [interface_router(), holder_router(), desk_router(), regulator_router()],
+        [interface_router(), holder_router(), desk_router(), request_router(), regulator_router()],
         start=start,
         stop=stop,
         checks=checks,
