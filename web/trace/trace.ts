@@ -39,8 +39,8 @@ function store(key: string, value: string): void {
   }
 }
 
-async function got(address: string): Promise<Response> {
-  const answer = await fetch(address, { credentials: "omit" });
+async function got(address: string, cache: RequestCache = "default"): Promise<Response> {
+  const answer = await fetch(address, { credentials: "omit", cache });
   if (!answer.ok || Number(answer.headers.get("content-length") ?? 0) > BODY_BYTES_MAX) throw new Error(address);
   return answer;
 }
@@ -97,6 +97,9 @@ function loaded(script: string): Promise<TraceApi> {
     document.head.append(added);
   });
 }
+
+/** The proof as the server has it now: one that a cache holds may be older than the page. */
+const proof = (): Promise<Response> => got(data["bundle"] ?? "", "no-cache");
 
 /** The page's own files, to be compared with what organisations anchored; none where one does not load. */
 async function files(): Promise<Question["files"]> {
@@ -193,7 +196,7 @@ async function check(): Promise<void> {
   let genesis: Uint8Array;
   let own: Question["files"];
   try {
-    const [answer, founding, code] = await Promise.all([got(data["bundle"] ?? ""), got(data["genesis"] ?? ""), files()]);
+    const [answer, founding, code] = await Promise.all([proof(), got(data["genesis"] ?? ""), files()]);
     isKept = answer.headers.has(KEPT_HEADER);
     bundle = await answer.text();
     genesis = new Uint8Array(await founding.arrayBuffer());
@@ -242,9 +245,9 @@ async function check(): Promise<void> {
 async function pair(): Promise<[Response, string]> {
   for (let tries = 0; tries < PAIR_TRIES_MAX; tries++) {
     const page = await fetch(location.pathname, { credentials: "same-origin" });
-    const proof = await (await got(data["bundle"] ?? "")).text();
+    const bundle = await (await proof()).text();
     const height = /data-height="(\d+)"/.exec(await page.clone().text())?.[1];
-    if (page.ok && height !== undefined && proof.includes(`"height":${height},`)) return [page, proof];
+    if (page.ok && height !== undefined && bundle.includes(`"height":${height},`)) return [page, bundle];
   }
   throw new Error("page and proof are of different moments");
 }
@@ -255,9 +258,9 @@ async function keep(): Promise<void> {
     await navigator.serviceWorker.register(data["offline"] ?? "", { scope: "/food/", updateViaCache: "none" });
     await navigator.serviceWorker.ready;
     const cache = await caches.open(KEPT_PREFIX + (data["version"] ?? ""));
-    const [page, proof] = await pair();
+    const [page, bundle] = await pair();
     const type = { "content-type": "application/json", [KEPT_HEADER]: "1" };
-    await cache.put(data["bundle"] ?? "", new Response(proof, { headers: type }));
+    await cache.put(data["bundle"] ?? "", new Response(bundle, { headers: type }));
     await cache.put(location.pathname, page);
     const own = (await cache.keys()).filter(({ url }) => !url.includes("/static/") && !url.includes("genesis"));
     for (const old of own.slice(0, -KEPT_MAX)) await cache.delete(old);
