@@ -3,6 +3,7 @@
 
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ from store_rig import Rig
 
 from chain.strict_json import parse
 from chain.types import Network
+from cli.credit import credit_parts
 from credit.api.base import date_of
 from credit.api.clients import add_client, clients_of, end_client
 from credit.api.grades import VCT
@@ -22,7 +24,11 @@ from credit.report import show, verify
 from identity import issuer_keys, sd_jwt
 from identity.issuer_keys import KeySet, issuing_key
 from identity.jose import MemorySigner
+from service.app import create_app
+from service.serve import Ground
+from service.settings import local_address, parse_settings
 from service.sign_in.roles import Role
+from tests.certified_ledger import make_genesis
 
 ANN = "440601199001011234"
 NONCE = bytes(range(32))
@@ -281,3 +287,22 @@ async def test_description_of_the_interface_is_whole(desk: CreditDesk) -> None:
         for operation in item.values():
             assert operation["summary"]
             assert list(operation["responses"]["default"]["content"]) == ["application/problem+json"]
+
+
+async def test_service_is_put_together_from_settings_and_starts_without_a_node_that_answers(
+    sqlite_rig: Rig, tmp_path: Path
+) -> None:
+    (tmp_path / "genesis.json").write_bytes(make_genesis())
+    text = f"[ledger]\ngenesis = '{tmp_path}/genesis.json'\n[index]\nfolder = '{tmp_path}/index'\n"
+    settings = parse_settings(text, {})
+    address = local_address("credit", "127.0.0.1:8810")
+    parts = credit_parts(Ground(settings, sqlite_rig.open(sqlite_rig.settings())), address)
+    app = create_app(parts, settings, address)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost:8810") as web,
+    ):
+        assert (await web.get("/health")).status_code == 200
+        assert (await web.get("/ready")).status_code == 503
+        assert (await web.get("/me/sign-in", headers={"accept": "text/html"})).status_code == 200
+        assert (await web.get("/v1/credit/scorecard")).json()["code"] == "credit.no-scorecard"
