@@ -86,8 +86,8 @@ async def measure(root: Path, documents: int) -> dict[str, float]:
         farms = [party("farm", index) for index in range(FARMS)]
         async with network.home.session() as session:
             people = await admit_food_people(stage, session, [*farms, party("market", 0)])
-            keys = _set_up(stage, session.network, people, farms)
-        served = serve(stage, "trace", 8806, _settings(stage.folder.resolve()))
+            keys = set_up(stage, session.network, people, farms)
+        served = serve(stage, "trace", 8806, service_settings(stage.folder.resolve()))
         await served.ready()
         ready = {farm: [json.dumps(document(farm, number)) for number in range(documents)] for farm in farms}
         async with httpx.AsyncClient(base_url=served.origin, timeout=120) as web:
@@ -109,7 +109,7 @@ async def measure(root: Path, documents: int) -> dict[str, float]:
     }
 
 
-def _set_up(stage: Stage, network: Any, people: FoodPeople, farms: list[str]) -> dict[str, str]:
+def set_up(stage: Stage, network: Any, people: FoodPeople, farms: list[str]) -> dict[str, str]:
     """The service's key, the farms' keys beside it, and a program's key for each farm."""
     for farm in farms:
         _save(stage.folder / "traders" / f"{farm}.key", trader_seed(network, farm))
@@ -126,7 +126,8 @@ def _save(path: Path, seed: bytes) -> None:
     save_key(path, generate_key(Purpose.ORGANISATION, Algorithm.ED25519, seed), None)
 
 
-def _settings(folder: Path) -> str:
+def service_settings(folder: Path) -> str:
+    """Settings of the service, as TOML, for what `set_up` left in a folder."""
     return "\n".join(
         [
             f'[store]\nfolder = "{folder / "store"}"\nkeys = "{folder / "keys"}"\nallow_plain = true',
