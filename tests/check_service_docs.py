@@ -13,8 +13,8 @@ GUIDE = ROOT / "docs" / "services.md"
 
 sys.path.insert(0, str(ROOT))
 
-from credit.api.problems import KINDS as CREDIT_KINDS  # noqa: E402 - after the path is set
 from cli.card_agent.kinds import KINDS as AGENT_KINDS  # noqa: E402 - after the path is set
+from credit.api.problems import KINDS as CREDIT_KINDS  # noqa: E402 - after the path is set
 from identity.api.desk.batch_problems import BATCH_KINDS  # noqa: E402 - after the path is set
 from identity.api.desk.cards_problems import CARD_KINDS  # noqa: E402 - likewise
 from identity.api.desk.legal_problems import LEGAL_KINDS  # noqa: E402 - likewise

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
+from chain.strict_json import Json
 from identity.credentials import TYPES, type_metadata
 from service.app import Part
 from service.envelope import content_policy
@@ -95,11 +96,15 @@ def _types(language: Language) -> Markup:
         assert isinstance(claims, list), "likewise"
         words[vct] = {
             "name": next(one["name"] for one in display if isinstance(one, dict) and one["locale"] == language),
-            "claims": dict(
-                _claim(one, language) for one in claims if isinstance(one, dict) and None not in one["path"]
-            ),
+            "claims": dict(_claim(one, language) for one in claims if isinstance(one, dict) and _is_whole(one)),
         }
     return Markup(json.dumps(words, ensure_ascii=False).replace("<", "\\u003c"))  # noqa: S704 - nothing can end the block
+
+
+def _is_whole(claim: Mapping[str, Json]) -> bool:
+    """Whether a path names a claim, not one element of it."""
+    path = claim["path"]
+    return isinstance(path, list) and None not in path
 
 
 def _claim(claim: Mapping[str, Any], language: Language) -> tuple[str, str]:
