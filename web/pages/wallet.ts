@@ -4,36 +4,40 @@
 // Everything happens on this device. The service that served the page is never asked anything about its visitor.
 
 import { encode } from "uqr";
-import { fromHex } from "../verify/src/bytes.js";
-import { openVerifier, type PageVerifier } from "../verify/src/client.js";
-import { fetchReport, verifyReport, type Access } from "../wallet/accesses.js";
+import type { PageVerifier } from "../verify/src/client.js";
+import { fetchReport, verifyReport } from "../wallet/accesses.js";
 import { KINDS, fetchTokens, show as showCode } from "../wallet/codes.js";
+import { keep, openVerifierOf, rememberNetwork } from "../wallet/device.js";
 import { accept, isOffer, readOffer, type Offer } from "../wallet/receive.js";
 import { beyond, registered, type Registered } from "../wallet/registration.js";
 import { disclosed, isRequest, match, readRequest, type Asked, type Wanted } from "../wallet/request.js";
 import { decline, respond } from "../wallet/respond.js";
-import { isAlwaysShown, isObject, present, read, type Held, type Json, type Path } from "../wallet/sd-jwt.js";
+import { isAlwaysShown, present, read, type Held, type Json } from "../wallet/sd-jwt.js";
 import { WalletStore, type Card, type Copy, type Shown, type Token } from "../wallet/store.js";
 import { Failed, type Fault } from "../wallet/web.js";
 import { all, element, svg } from "./elements.js";
 import { text } from "./messages.js";
+import {
+  FAULTS,
+  OWN,
+  accessRow,
+  claimName,
+  day,
+  isChinese,
+  moment,
+  pair,
+  shownValue,
+  titleOf,
+  typeName,
+  types,
+  valueOf,
+} from "./wallet-words.js";
 
-/** Claims that a verifier asks for itself: where the person's record of accesses begins, and of what pseudonyms are made. */
-const OWN = new Set(["access_slot", "pairwise_seed"]);
-const ANCHOR = "zhixin-anchor-";
 const CODE_MS = 300_000; // as long as a code counts
-const CODED = new Set(["assurance_level", "proofing"]);
-
-interface Label {
-  readonly name: string;
-  readonly claims: Readonly<Record<string, string>>;
-}
 
 type View = "home" | "offer" | "ask" | "done" | "card" | "code" | "accesses" | "failed";
 
-const isChinese = document.documentElement.lang.startsWith("zh");
 const root = found("#wallet");
-const types = JSON.parse(found("#types").textContent ?? "{}") as Readonly<Record<string, Label>>;
 
 function found(selector: string, within: ParentNode = document): HTMLElement {
   const one = within.querySelector<HTMLElement>(selector);
@@ -54,67 +58,6 @@ function open(name: View): void {
 function say(name: View, words: string): void {
   inView(name, "[data-standing]").textContent = words;
 }
-
-/** What a type and its claims are called; a wallet may hold types that it has no words for. */
-const typeName = (type: string): string => types[type]?.name ?? type;
-const claimName = (type: string, path: Path): string => types[type]?.claims[path.join(".")] ?? path.join(" / ");
-
-function valueOf(claims: Readonly<Record<string, Json>>, path: Path): Json {
-  let value: Json = claims;
-  for (const name of path) value = isObject(value) ? (value[name] ?? null) : null;
-  return value;
-}
-
-/** Codes that stand in credentials, in words. */
-const CODES: ReadonlyMap<Json, () => string> = new Map<Json, () => string>([
-  ["low", () => text("script.wallet.level-low")],
-  ["substantial", () => text("script.wallet.level-substantial")],
-  ["high", () => text("script.wallet.level-high")],
-  ["document-chip", () => text("script.wallet.method-chip")],
-  ["document-inspected", () => text("script.wallet.method-inspected")],
-  ["vouched", () => text("script.wallet.method-vouched")],
-]);
-
-/** The parts of an object in the order of its type, without what is there for machines. */
-function partsOf(type: string, path: Path, value: { readonly [name: string]: Json }): Json[] {
-  const order = Object.keys(types[type]?.claims ?? {});
-  const place = (name: string): number => order.indexOf([...path, name].join("."));
-  return Object.keys(value)
-    .filter((name) => name !== "officer_role")
-    .sort((a, b) => place(a) - place(b))
-    .map((name) => value[name] ?? null);
-}
-
-/** A claim's value as its holder reads it. */
-function shownValue(type: string, path: Path, value: Json): string {
-  const coded = CODES.get(value);
-  if (coded !== undefined && CODED.has(path[0] ?? "")) return coded();
-  if (value === true) return text("script.wallet.yes");
-  if (value === false) return text("script.wallet.no");
-  const parts = Array.isArray(value) ? (value as readonly Json[]) : isObject(value) ? partsOf(type, path, value) : undefined;
-  if (parts !== undefined) return parts.map((one) => shownValue(type, path, one)).join(isChinese ? "，" : ", ");
-  return String(value);
-}
-
-function day(ms: number): string {
-  return new Date(ms).toLocaleDateString(document.documentElement.lang, { dateStyle: "long" });
-}
-
-function moment(ms: number): string {
-  return new Date(ms).toLocaleString(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
-}
-
-const FAULTS: Readonly<Record<Fault, readonly [string, string]>> = {
-  address: ["script.wallet.no-address", "script.wallet.no-address-about"],
-  offline: ["script.wallet.offline", "script.wallet.offline-about"],
-  refused: ["script.wallet.refused", "script.wallet.refused-about"],
-  malformed: ["script.wallet.malformed", "script.wallet.malformed-about"],
-  expired: ["script.wallet.expired", "script.wallet.expired-about"],
-  untrusted: ["script.wallet.untrusted", "script.wallet.untrusted-about"],
-  digits: ["script.wallet.refused", "script.wallet.digits-about"],
-  unproven: ["script.wallet.unproven", "script.wallet.unproven-about"],
-  used: ["script.wallet.lacking", "script.wallet.lacking-about"],
-};
 
 class Wallet {
   readonly #store: WalletStore;
@@ -387,7 +330,7 @@ class Wallet {
     const asked = await readRequest(link, Date.now());
     const verifier = await this.#open();
     const who = await registered(asked, verifier, Date.now());
-    localStorage.setItem(ANCHOR + (root.dataset["network"] ?? ""), verifier.anchor); // a network that goes back is noticed
+    rememberNetwork(root.dataset, verifier);
     const held = new Map<string, Held>();
     for (const card of await this.#store.cards()) {
       const [copy] = await this.#store.copies(card.id);
@@ -487,95 +430,11 @@ class Wallet {
 
   /** The verifier of this network, started when it is first needed. */
   #open(): Promise<PageVerifier> {
-    this.#verifier ??= openFromGenesis().catch((error: unknown) => {
+    this.#verifier ??= openVerifierOf(root.dataset).catch((error: unknown) => {
       this.#verifier = undefined;
       throw error instanceof Failed ? error : new Failed("offline");
     });
     return this.#verifier;
-  }
-}
-
-/** From what this device knows of the network, else from its genesis file. */
-async function openFromGenesis(): Promise<PageVerifier> {
-  const { genesis = "", network: name = "" } = root.dataset;
-  const scriptUrl = new URL(root.dataset["verifier"] ?? "", location.href).href;
-  const network = fromHex(name);
-  if (network === null) throw new Error("the page names no network");
-  const kept = localStorage.getItem(ANCHOR + name);
-  if (kept !== null) {
-    try {
-      return await openVerifier({ scriptUrl, network, anchor: kept });
-    } catch {
-      localStorage.removeItem(ANCHOR + name); // damaged: begin anew
-    }
-  }
-  const answer = await fetch(genesis, { credentials: "omit" });
-  if (!answer.ok) throw new Failed("offline");
-  return openVerifier({ scriptUrl, network, genesis: new Uint8Array(await answer.arrayBuffer()) });
-}
-
-/** Why an office looked, in words; AccessReason of the ledger's messages. */
-const REASONS: readonly (() => string)[] = [
-  () => "",
-  () => text("script.wallet.reason-counter"),
-  () => text("script.wallet.reason-telephone"),
-  () => text("script.wallet.reason-case"),
-  () => text("script.wallet.reason-correction"),
-  () => text("script.wallet.reason-complaint"),
-  () => text("script.wallet.reason-audit"),
-  () => text("script.wallet.reason-investigation"),
-];
-const LOOK_UP = 1;
-
-/** A type's claim as registrations name it ("natural-person/birthdate"), in words. */
-function attributeName(type: string, name: string): string {
-  const [kind = "", claim = ""] = name.split("/");
-  return type.includes(`:${kind}:`) ? claimName(type, [claim]) : name;
-}
-
-function accessRow(type: string, { recordedMs, told }: Access): HTMLElement {
-  if (told === undefined) {
-    const when = element("span", { class: "small muted" }, moment(recordedMs));
-    return element("li", {}, element("b", {}, text("script.wallet.untold")), when);
-  }
-  const why =
-    told.kind === LOOK_UP
-      ? text("script.wallet.looked-up", { reason: (REASONS[told.reason] ?? (() => ""))() })
-      : text(told.kind === LOOK_UP + 1 ? "script.wallet.answered" : "script.wallet.answered-emergency", { purpose: String(told.purpose) });
-  const what = told.thirdParty
-    ? text("script.wallet.third-party")
-    : told.attributes.map((name) => attributeName(type, name)).join(isChinese ? "、" : ", ");
-  return element(
-    "li",
-    {},
-    element("b", {}, told.organisation),
-    element("span", { class: "small muted" }, moment(told.atMs)),
-    element("span", {}, why),
-    element("span", { class: "small muted" }, what),
-  );
-}
-
-function pair(name: string, value: string): HTMLElement {
-  return element("div", {}, element("dt", {}, name), element("dd", {}, value));
-}
-
-/** What tells one credential from another of its type: names, or the first thing that it says. */
-function titleOf(card: Card): string {
-  const claims = JSON.parse(card.claims) as Record<string, Json>;
-  const names = ["family_name", "given_name", "legal_name", "principal"].map((name) => claims[name]).filter(isText);
-  return names.join(names.every((name) => HAN.test(name)) ? "" : " ");
-}
-
-const HAN = /^[\u3400-\u9fff\u{20000}-\u{3ffff}]+$/u;
-const isText = (value: Json | undefined): value is string => typeof value === "string";
-
-/** Keep the page on this device, so that it opens without a connection. */
-async function keep(address: string): Promise<void> {
-  try {
-    await navigator.serviceWorker.register(address, { scope: "/", updateViaCache: "none" });
-    if ((await navigator.serviceWorker.ready).active !== null) document.documentElement.dataset["kept"] = "yes";
-  } catch {
-    // No workers here (an in-app browser): the wallet works while the page stays open.
   }
 }
 
