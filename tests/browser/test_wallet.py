@@ -238,6 +238,61 @@ def scanned(page: Page, served: World) -> OfflineToken:
     return verify(found.text, lambda key_id: issuer.trust.key_of_id(key_id, issuer.now_s), issuer.now_s)
 
 
+def test_second_credential_of_a_kind_takes_no_place_unseen_and_the_holder_chooses(
+    browser: Browser, served: World
+) -> None:
+    with served.visit(browser) as visit:
+        page = take(visit, served)
+        take_again(page, served)
+        asked = served.ask(query("age_over_18"))
+        paste(page, asked["wallet_link"])
+        choice = page.locator("[data-claims] select")
+        expect(choice).to_be_visible()
+        expect(choice.locator("option")).to_have_count(2)
+        look(visit, "wallet-choose")
+        other = choice.locator("option").nth(1).get_attribute("value") or ""
+        choice.select_option(other)
+        expect(page.locator("[data-claims] select")).to_have_value(other)
+        page.locator("#ask-form button.btn").first.click()
+        expect(page.locator("#done-title")).to_have_text("已出示")
+        assert served.result(asked)["report"]["claims"] == {"person": {"age_over_18": True}}
+        page.locator('[data-view="done"] [data-home]').click()
+        expect(page.locator(".wallet-card").first).to_contain_text("未用过的副本：9")
+        expect(page.locator(".wallet-card").last).to_contain_text("未用过的副本：10")
+
+
+def take_again(page: Page, served: World) -> None:
+    """Another credential of the same kind."""
+    page.locator('[data-view="done"] [data-home]').click()
+    offer = served.offer()
+    paste(page, offer.uri)
+    page.fill("#digits", offer.tx_code)
+    page.locator("#offer-form button.btn").first.click()
+    expect(page.locator("#done-title")).to_be_visible()
+    page.locator('[data-view="done"] [data-home]').click()
+    expect(page.locator(".wallet-card")).to_have_count(2)
+
+
+def test_credential_that_its_issuer_did_not_sign_is_not_kept(browser: Browser, served: World) -> None:
+    def forge(route: Route) -> None:
+        answer = route.fetch()
+        document = answer.json()
+        for one in document["credentials"]:
+            jwt, _, rest = one["credential"].partition("~")
+            one["credential"] = f"{jwt.rsplit('.', 1)[0]}.{'A' * 86}~{rest}"
+        route.fulfill(response=answer, json=document)
+
+    with served.visit(browser) as visit:
+        visit.context.route("**/oid4vci/credential", forge)
+        offer = served.offer()
+        page = visit.open("/#" + quote(offer.uri, safe=""))
+        page.fill("#digits", offer.tx_code)
+        page.locator("#offer-form button.btn").first.click()
+        failed(page, "没有领取：凭证不真实")
+        page.locator('[data-view="failed"] [data-home]').click()
+        expect(page.locator("[data-empty]")).to_be_visible()
+
+
 def test_credential_that_is_deleted_is_gone_with_its_keys(browser: Browser, served: World) -> None:
     with served.visit(browser, language="en") as visit:
         page = take(visit, served)

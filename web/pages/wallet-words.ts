@@ -77,6 +77,7 @@ export const FAULTS: Readonly<Record<Fault, readonly [string, string]>> = {
   expired: ["script.wallet.expired", "script.wallet.expired-about"],
   untrusted: ["script.wallet.untrusted", "script.wallet.untrusted-about"],
   digits: ["script.wallet.refused", "script.wallet.digits-about"],
+  forged: ["script.wallet.forged", "script.wallet.forged-about"],
   unproven: ["script.wallet.unproven", "script.wallet.unproven-about"],
   used: ["script.wallet.lacking", "script.wallet.lacking-about"],
 };
@@ -122,7 +123,7 @@ export function accessRow(type: string, { recordedMs, told }: Access): HTMLEleme
   );
 }
 
-export function pair(name: string, value: string): HTMLElement {
+export function pair(name: string, value: string | HTMLElement): HTMLElement {
   return element("div", {}, element("dt", {}, name), element("dd", {}, value));
 }
 

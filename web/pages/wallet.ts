@@ -66,6 +66,8 @@ class Wallet {
   #asked: Asked | undefined;
   #who: Registered | undefined;
   #wanted: ReadonlyMap<string, Wanted> = new Map();
+  #offered: ReadonlyMap<string, readonly Wanted[]> = new Map();
+  #held: ReadonlyMap<string, Held> = new Map();
   #card: Card | undefined;
   #ticking: ReturnType<typeof setInterval> | undefined;
 
@@ -138,7 +140,7 @@ class Wallet {
 
   async home(): Promise<void> {
     this.#offer = this.#asked = this.#who = this.#card = undefined;
-    this.#wanted = new Map();
+    this.#wanted = this.#offered = this.#held = new Map();
     clearInterval(this.#ticking);
     (found("#digits") as HTMLInputElement).value = (found("#link") as HTMLInputElement).value = "";
     const cards = await this.#store.cards();
@@ -332,38 +334,65 @@ class Wallet {
     const who = await registered(asked, verifier, Date.now());
     rememberNetwork(root.dataset, verifier);
     const held = new Map<string, Held>();
-    for (const card of await this.#store.cards()) {
+    for (const card of (await this.#store.cards()).reverse()) { // the oldest first: a newer one takes nothing's place unseen
       const [copy] = await this.#store.copies(card.id);
       if (copy !== undefined && card.expiresS * 1000 > Date.now()) held.set(card.id, await read(copy.token));
     }
-    const wanted = match(asked.query, held);
-    if (wanted === undefined) throw new Failed("used");
-    if (beyond(who, wanted.values(), OWN).length > 0) throw new Failed("untrusted", "asks for more than it may");
-    [this.#asked, this.#who, this.#wanted] = [asked, who, wanted];
+    const found_ = match(asked.query, held);
+    if (found_ === undefined) throw new Failed("used");
+    if (beyond(who, [...found_.values()].flat(), OWN).length > 0) throw new Failed("untrusted", "asks for more than it may");
+    [this.#asked, this.#who, this.#held, this.#offered] = [asked, who, held, found_];
+    this.#wanted = new Map([...found_].flatMap(([id, [first]]) => (first === undefined ? [] : [[id, first]])));
     inView("ask", "[data-asker]").textContent = isChinese ? who.nameZh : who.nameEn;
     inView("ask", "[data-purpose]").textContent = isChinese ? who.purposeZh : who.purposeEn;
     inView("ask", "[data-basis]").textContent = who.basis;
     inView("ask", "[data-origin]").textContent = new URL(asked.responseUri).host;
     inView("ask", "[data-proven-at]").textContent = moment(who.atMs);
+    await this.#ask();
+    open("ask");
+  }
+
+  /** What would be shown, of the credentials that are chosen now. */
+  async #ask(): Promise<void> {
     const rows: HTMLElement[] = [];
     let [again, forRecord] = [false, false];
-    for (const one of wanted.values()) {
-      const held_ = held.get(one.id);
-      if (held_ === undefined) continue;
+    const cards = new Map((await this.#store.cards()).map((card) => [card.id, card]));
+    for (const [id, one] of this.#wanted) {
+      const held = this.#held.get(one.id);
+      if (held === undefined) continue;
       again ||= (await this.#store.copies(one.id))[0]?.shown !== 0;
-      for (const path of disclosed(held_, one.paths)) {
+      rows.push(pair(text("script.wallet.from"), await this.#source(id, one, cards)));
+      for (const path of disclosed(held, one.paths)) {
         if (OWN.has(path[0] ?? "")) {
           forRecord = true;
           continue;
         }
-        const always = isAlwaysShown(held_, path) ? ` ${text("script.wallet.always")}` : "";
-        rows.push(pair(claimName(one.type, path) + always, shownValue(one.type, path, valueOf(held_.claims, path))));
+        const always = isAlwaysShown(held, path) ? ` ${text("script.wallet.always")}` : "";
+        rows.push(pair(claimName(one.type, path) + always, shownValue(one.type, path, valueOf(held.claims, path))));
       }
     }
     inView("ask", "[data-for-record]").hidden = !forRecord;
     inView("ask", "[data-claims]").replaceChildren(...rows);
     inView("ask", "[data-again]").hidden = !again;
-    open("ask");
+  }
+
+  /** Which credential it comes from, and who issued it; where several answer, the holder chooses. */
+  async #source(id: string, chosen: Wanted, cards: ReadonlyMap<string, Card>): Promise<string | HTMLElement> {
+    const named = ({ id: card }: Wanted): string => {
+      const found_ = cards.get(card);
+      return found_ === undefined ? "" : `${typeName(found_.type)} · ${new URL(found_.issuer).host} · ${day(found_.receivedMs)}`;
+    };
+    const offered = this.#offered.get(id) ?? [];
+    if (offered.length < 2) return named(chosen);
+    const choice = element("select", { "aria-label": text("script.wallet.choose") });
+    for (const one of offered) choice.append(element("option", { value: one.id }, named(one)));
+    choice.value = chosen.id;
+    choice.addEventListener("change", () => {
+      const other = offered.find((one) => one.id === choice.value);
+      if (other !== undefined) this.#wanted = new Map([...this.#wanted, [id, other]]);
+      void this.#guard(() => this.#ask());
+    });
+    return choice;
   }
 
   async show(): Promise<void> {

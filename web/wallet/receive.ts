@@ -3,7 +3,7 @@
 //
 // Source: OpenID4VCI 1.0: 4.1 (offer), 6 (token), 7 (nonce), 8 and appendix F.1 (proofs), 12.2 (metadata).
 
-import { SignJWT, exportJWK } from "jose";
+import { SignJWT, compactVerify, decodeProtectedHeader, exportJWK, importJWK, type JWK } from "jose";
 import { isObject, read, type Held } from "./sd-jwt.js";
 import type { Card, Copy } from "./store.js";
 import { Failed, address, ask, fields, form, parseFields, textOf, type Fields } from "./web.js";
@@ -123,6 +123,7 @@ export async function accept(offer: Offer, digits: string, nowMs: number): Promi
   if (answer.status !== 200) throw refused(answer.text);
   const issued = parseFields(answer.text)["credentials"];
   if (!Array.isArray(issued) || issued.length !== keys.length) throw new Failed("malformed");
+  const keysOfIssuer = await issuerKeys(offer.issuer);
   const id = crypto.randomUUID();
   const copies: Copy[] = [];
   let first: Held | undefined;
@@ -132,8 +133,8 @@ export async function accept(offer: Offer, digits: string, nowMs: number): Promi
       throw new Failed("malformed");
     });
     const key = keys[copies.length];
-    if (key === undefined || !(await isBoundTo(held, key))) throw new Failed("untrusted");
-    if (!isSound(held, offer, nowMs)) throw new Failed("untrusted");
+    if (key === undefined || !(await isBoundTo(held, key))) throw new Failed("forged");
+    if (!isSound(held, offer, nowMs) || !(await isSignedBy(held, keysOfIssuer))) throw new Failed("forged");
     first ??= held;
     copies.push({ id: crypto.randomUUID(), card: id, token: text, key: key.privateKey, shown: 0 });
   }
@@ -154,6 +155,26 @@ export async function nonceOf(endpoint: string): Promise<string> {
   const fresh = await ask(address(endpoint), { method: "POST" });
   if (fresh.status !== 200) throw refused(fresh.text);
   return textOf(parseFields(fresh.text), "c_nonce");
+}
+
+/** The keys that an issuer says are its own. Whether it is a registrar, a verifier finds out: this keeps junk away. */
+async function issuerKeys(issuer: string): Promise<readonly JWK[]> {
+  const described = await getJson(known(address(issuer), "jwt-vc-issuer"));
+  const keys = fields(described["jwks"])["keys"];
+  if (described["issuer"] !== issuer || !Array.isArray(keys)) throw new Failed("untrusted");
+  return keys as JWK[];
+}
+
+async function isSignedBy(held: Held, keys: readonly JWK[]): Promise<boolean> {
+  try {
+    const { kid } = decodeProtectedHeader(held.jwt);
+    const key = keys.find((one) => one.kid === kid);
+    if (key === undefined) return false;
+    await compactVerify(held.jwt, await importJWK(key, "ES256"), { algorithms: ["ES256"] });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Prove fresh keys and ask for a credential for each. */

@@ -120,13 +120,16 @@ function queryOf(value: unknown): DcqlQuery {
 
 /**
  * Which of the held credentials answer, and with which claims: of each set that the verifier would take the first that
- * can be given, in their order.
+ * can be given, in their order. Where several do, the holder chooses.
  *
  * @param query - What is asked.
- * @param held - By the wallet's own id.
- * @returns Undefined where what is held does not answer.
+ * @param held - By the wallet's own id, in the order in which they are proposed.
+ * @returns By id of the credential query, at least one each; undefined where what is held does not answer.
  */
-export function match(query: DcqlQuery, held: ReadonlyMap<string, Held>): ReadonlyMap<string, Wanted> | undefined {
+export function match(
+  query: DcqlQuery,
+  held: ReadonlyMap<string, Held>,
+): ReadonlyMap<string, readonly Wanted[]> | undefined {
   const ids = [...held.keys()];
   const found = DcqlQuery.query(
     query,
@@ -138,25 +141,30 @@ export function match(query: DcqlQuery, held: ReadonlyMap<string, Held>): Readon
     })),
   );
   if (!found.can_be_satisfied) return undefined;
-  const wanted = new Map<string, Wanted>();
+  const wanted = new Map<string, readonly Wanted[]>();
   for (const id of chosen(query, found)) {
-    const answer = found.credential_matches[id];
-    const first = answer?.success === true ? answer.valid_credentials[0] : undefined;
-    const card = first === undefined ? undefined : ids[first.input_credential_index];
-    const one = card === undefined ? undefined : held.get(card);
-    if (first === undefined || card === undefined || one === undefined) return undefined;
     const asked = query.credentials.find((each) => each.id === id);
-    if (asked?.format !== "dc+sd-jwt") return undefined;
-    const set = first.claims.valid_claim_sets[0]?.valid_claim_indexes;
+    const answer = found.credential_matches[id];
+    if (asked?.format !== "dc+sd-jwt" || answer?.success !== true) return undefined;
     const all = asked.claims ?? [];
-    const claims = set === undefined ? all : all.filter((_, i) => set.includes(i));
-    const paths = claims.map(({ path }) => {
-      if (!("path" in { path }) || !path.every((part) => typeof part === "string")) throw new Failed("malformed");
-      return path as Path;
-    });
-    wanted.set(id, { id: card, type: String(one.payload["vct"]), paths });
+    wanted.set(
+      id,
+      answer.valid_credentials.map((one) => {
+        const card = ids[one.input_credential_index] ?? "";
+        const set = one.claims.valid_claim_sets[0]?.valid_claim_indexes;
+        const claims = set === undefined ? all : all.filter((_, i) => set.includes(i));
+        return { id: card, type: String(held.get(card)?.payload["vct"]), paths: claims.map(({ path }) => pathOf(path)) };
+      }),
+    );
   }
   return wanted.size === 0 ? undefined : wanted;
+}
+
+/** A claim's path; elements of a list go together. */
+function pathOf(path: readonly unknown[]): Path {
+  const names = path[path.length - 1] === null ? path.slice(0, -1) : path;
+  if (!names.every((part) => typeof part === "string")) throw new Failed("malformed");
+  return names as Path;
 }
 
 type Answer = ReturnType<typeof DcqlQuery.query>;
