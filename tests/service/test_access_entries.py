@@ -211,15 +211,48 @@ async def test_keeper_takes_no_content_but_what_the_ledger_commits_to(city):
         await lists.tell(city.registrar, city.ledger.values_of, recorded.slot, b"made up", bytes(32))
 
 
-async def test_entry_for_a_list_that_nobody_keeps_holds_no_others_up(city):
+@pytest.mark.parametrize("slot", ["A" * 43, "B" * 43, "no slot", ""])
+async def test_entry_that_the_keeper_refuses_holds_no_others_up(city, slot):
     recorder = city.recorder()
     recorder.start()
     outcomes = await asyncio.gather(
-        recorder.record(access("A" * 43)), recorder.record(access(city.person()["access_slot"])), return_exceptions=True
+        recorder.record(access(slot)), recorder.record(access(city.person()["access_slot"])), return_exceptions=True
     )
     await recorder.stop()
     assert isinstance(outcomes[0], TransportError)
     assert outcomes[1].slot
+
+
+async def test_list_whose_free_slot_was_taken_with_another_link_says_so_and_the_person_gets_another(city):
+    one = city.person()
+    first = await lists.hand_out(city.registrar, city.ledger.values_of, one["access_slot"])
+    city.ledger.put(identity_pb2.AccessEntry(slot=first.slot, content=bytes(32), next=bytes([7]) * 32))
+    for _ in range(2):  # found on the ledger, then known
+        with pytest.raises(lists.Broken):
+            await lists.hand_out(city.registrar, city.ledger.values_of, one["access_slot"])
+    assert city.told() == []
+    with city.registrar.write() as session:
+        claims = [lists.own_claims(session, city.registrar, one["id"], city.rig.clock_ms) for _ in range(2)]
+    assert claims[0] == claims[1]
+    assert claims[0]["access_slot"] != one["access_slot"]
+    assert claims[0]["pairwise_seed"] == one["pairwise_seed"]
+    recorder = city.recorder()
+    recorder.start()
+    recorded = await recorder.record(access(claims[0]["access_slot"]))
+    await recorder.stop()
+    assert recorded.slot == slot_of_claim(claims[0]["access_slot"])
+
+
+async def test_last_entry_of_a_full_list_is_told_like_any_other(city, monkeypatch):
+    monkeypatch.setattr(lists, "ENTRIES_MAX", 2)
+    one = city.person()
+    recorder = city.recorder()
+    recorder.start()
+    for _ in range(2):
+        await recorder.record(access(one["access_slot"]))
+    await eventually(lambda: not recorder._untold())
+    await recorder.stop()
+    assert [bool(each.content) for each in city.told()] == [True, True]
 
 
 async def test_erased_person_is_told_of_no_entry_and_others_are(city):

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import verifier_rig
-from verifier_rig import BANK, CLINIC, EMERGENCY, LOGIN, MANDATES, PAGE, Citizen, Office, query, steps
+from verifier_rig import BANK, CLINIC, EMERGENCY, LOGIN, MANDATES, PAGE, Citizen, Office, code_of, query, steps
 
 from client.errors import TransportError
 from identity.api.verifier import clients, upkeep
@@ -158,7 +158,49 @@ async def test_company_shows_its_credential_without_an_entry_since_nobody_is_tol
         await bank.post(claims, {"person": bank.present(claims, office.company(key), key, [])})
         report = (await bank.result(made["id"]))["report"]
     assert report["claims"] == {"person": {"legal_name": "禅城食品有限公司"}}
-    assert report["pseudonym"] == ""
+    assert (report["pseudonym"], report["entry"]) == ("", {"state": "none"})
+    assert not office.recorder.entries
+
+
+def with_mandate(*sets):
+    """A query for a person and a mandate, in choices."""
+    credentials = (
+        query("age_over_18")["credentials"]
+        + query("principal", vct=MANDATE, name="m")["credentials"]
+        + query("legal_name", vct=LEGAL_PERSON, name="company")["credentials"]
+    )
+    return {"credentials": credentials, "credential_sets": [*sets]}
+
+
+@pytest.mark.parametrize(
+    ("sets", "status"),
+    [
+        ([{"options": [["m"]]}, {"options": [["person"]], "required": False}], 422),
+        ([{"options": [["person", "m"], ["m", "company"]]}], 422),
+        ([{"options": [["company"]]}, {"options": [["m"]], "required": False}], 422),
+        ([{"options": [["person", "m"], ["company"]]}], 201),
+        ([{"options": [["person"]]}, {"options": [["m"]], "required": False}], 201),
+    ],
+)
+async def test_choice_with_a_mandate_and_without_its_agent_is_refused_before_anybody_sees_it(office, sets, status):
+    async with office.serving() as bank:
+        assert (await bank.ask(with_mandate(*sets), MANDATES)).status_code == status
+
+
+async def test_mandate_that_comes_without_its_agents_own_credential_is_refused(office):
+    sets = {"options": [["company"]]}, {"options": [["person", "m"]], "required": False}
+    async with office.serving() as bank:
+        made = await bank.asked(with_mandate(*sets), MANDATES)
+        claims = await bank.request(made)
+        key = bank.new_key()
+        tokens = {
+            "company": bank.present(claims, office.company(key), key, []),
+            "m": bank.present(claims, office.mandate(key), key, [("principal",)]),
+        }
+        await bank.post(claims, tokens)
+        report = (await bank.result(made["id"]))["report"]
+    assert (report["outcome"], report["claims"]) == ("refused", {})
+    assert code_of(report, "asked") == "verifier.not-answered"
 
 
 async def test_what_a_wallet_discloses_beyond_what_was_asked_is_not_passed_on(office):

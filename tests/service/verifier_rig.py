@@ -20,8 +20,11 @@ from joserfc import jwe
 from joserfc.jwk import ECKey
 from store_rig import Rig
 
+from chain.errors import LedgerError
 from chain.types import sha256
+from client.errors import TransportError
 from identity import issuer_keys, sd_jwt, status_list
+from identity.access import slot_of_claim
 from identity.api.verifier import clients
 from identity.api.verifier.cards import CardTrust, login_message
 from identity.api.verifier.checking import Judge
@@ -86,7 +89,7 @@ class FakeDirectory:
 
 @dataclass
 class FakeRecorder:
-    """Keeps entries; fails while a test says so."""
+    """Keeps entries; fails while a test says so, and for what a real keeper of lists refuses."""
 
     entries: dict[str, Access] = field(default_factory=dict)
     slots: dict[str, bytes] = field(default_factory=dict)
@@ -95,6 +98,10 @@ class FakeRecorder:
     async def record(self, access: Access) -> Recorded:
         if self.error is not None:
             raise self.error
+        try:
+            slot_of_claim(access.slot)
+        except LedgerError as error:
+            raise TransportError(str(error), "accesses.refused") from None
         self.entries[access.id] = access
         slot = self.slots.setdefault(access.id, secrets.token_bytes(32))
         return Recorded(slot, b"receipt of " + slot)

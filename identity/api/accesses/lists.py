@@ -3,7 +3,9 @@
 
 What follows the free slot is drawn once and kept, so it is the same for whoever writes there. Of two writers at once
 the ledger takes one; the other asks again, and then the ledger says that the list has gone on. So a writer who never
-tells what it wrote leaves no hole: its entry is proven, and says only who wrote it and when.
+tells what it wrote leaves no hole: its entry is proven, and says only who wrote it and when. An entry that goes on with
+another link than the one handed out ends the list for good: what would follow can't be proven. The log shows who wrote
+it, and the person's next credential begins another list.
 
 Source: docs/identity.md, "Accesses".
 """
@@ -15,11 +17,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from chain.errors import InvalidMessage
+from chain.errors import LedgerError
 from chain.types import sha256
 from identity.access import ENTRIES_MAX, Handed, claim_of_slot, slot_of_claim
 from identity.access_content import CONTENT_BYTES_MAX, content_commitment
@@ -30,6 +33,8 @@ from identity.jose import encode_base64url
 from identity.pb import access_pb2, identity_pb2
 from identity.slots import SLOT_BYTES
 from service.store import Store
+
+log = structlog.get_logger(__name__)
 
 STEPS_MAX: Final = 64
 """Entries that a list may have gone on by since it was last looked at; more are caught up with by the next question."""
@@ -46,6 +51,10 @@ class Exhausted(Exception):
     """The list holds as many entries as one report can prove; a new credential begins another."""
 
 
+class Broken(Exhausted):
+    """Somebody's entry in the free slot goes on with another link: nothing follows; a new credential begins another."""
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """A list's secrets that move on.
@@ -53,8 +62,8 @@ class Head:
     Attributes:
         first: Where it begins.
         free: The first slot that nobody has written to, as far as is known.
-        next_slot: The one after.
-        next_salt: Of the commitment to it.
+        next_slot: The one after; empty once the free slot was taken with another link: then none follows.
+        next_salt: Of the commitment to it; likewise.
     """
 
     first: bytes
@@ -71,6 +80,15 @@ class Head:
     def moved(self) -> "Head":
         """Once the free slot is taken."""
         return Head(self.first, self.next_slot, secrets.token_bytes(SLOT_BYTES), secrets.token_bytes(SALT_BYTES))
+
+    def ended(self) -> "Head":
+        """Once the free slot is taken with another link."""
+        return Head(self.first, self.free, b"", b"")
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether nothing can follow."""
+        return not self.next_slot
 
     @property
     def handed(self) -> Handed:
@@ -90,8 +108,8 @@ class Head:
 def own_claims(session: Session, store: Store, person_id: str, now_ms: int) -> dict[str, str]:
     """What a natural person's credential says for verifiers alone: `access_slot` and `pairwise_seed`.
 
-    Both are the same in each credential of the person, whichever phone or card it is bound to. The list is begun where
-    there is none.
+    Both are the same in each credential of the person, whichever phone or card it is bound to. A list is begun where
+    there is none, and where the newest one is full or broken.
 
     Args:
         session: A transaction that writes.
@@ -105,9 +123,10 @@ def own_claims(session: Session, store: Store, person_id: str, now_ms: int) -> d
         .order_by(AccessListRow.made_ms.desc())
         .limit(1)
     )
-    if row is None or row.entries >= ENTRIES_MAX:
+    if row is None or row.entries >= ENTRIES_MAX or _head(session, store, row).is_broken:
         head = Head.begin()
-        row = AccessListRow(person_id=person_id, first_digest=_digest(store, head.first), entries=0, made_ms=now_ms)
+        made_ms = now_ms if row is None else max(now_ms, row.made_ms + 1)  # the newest one is the one that counts
+        row = AccessListRow(person_id=person_id, first_digest=_digest(store, head.first), entries=0, made_ms=made_ms)
         store.people.seal(session, row, AccessListRow.head, head.to_text())
     seed = hmac.digest(store.secret("accesses/pairwise-seed"), person_id.encode(), "sha256")
     slot = claim_of_slot(_head(session, store, row).first)
@@ -124,19 +143,20 @@ async def hand_out(store: Store, read: Read, first_slot: str) -> Handed:
 
     Raises:
         UnknownList: There is none.
-        Exhausted: It is full.
+        Exhausted: It is full; `Broken`: somebody's entry ended it.
         TransportError: Nobody answers for the ledger.
     """
     try:
         digest = _digest(store, slot_of_claim(first_slot))
-    except InvalidMessage:
+    except LedgerError:
         raise UnknownList from None
     for _ in range(STEPS_MAX):
         head = await run_in_threadpool(_head_at, store, digest)
         where = access_key(head.free)
-        if (await read([where]))[where] is None:
+        raw = (await read([where]))[where]
+        if raw is None:
             return head.handed
-        await run_in_threadpool(_advance, store, digest, head)
+        await run_in_threadpool(_advance, store, digest, head, identity_pb2.AccessRecord.FromString(raw).next)
     raise Exhausted
 
 
@@ -189,16 +209,23 @@ def _head_at(store: Store, digest: bytes) -> Head:
             raise UnknownList
         if row.entries >= ENTRIES_MAX:
             raise Exhausted
-        return _head(session, store, row)
+        head = _head(session, store, row)
+        if head.is_broken:
+            raise Broken
+        return head
 
 
-def _advance(store: Store, digest: bytes, head: Head) -> None:
-    """Go on by one slot that the ledger has, unless somebody did meanwhile."""
+def _advance(store: Store, digest: bytes, head: Head, link: bytes) -> None:
+    """Go on by one slot that the ledger has, unless somebody did meanwhile; end the list if its link is another."""
     with store.write() as session:
         row = session.scalar(select(AccessListRow).where(AccessListRow.first_digest == digest).with_for_update())
         if row is None:
             raise UnknownList
         if _head(session, store, row) != head:
+            return
+        if link != head.handed.link:
+            log.warning("accesses.list-broken", list=row.id)
+            store.people.seal(session, row, AccessListRow.head, head.ended().to_text())
             return
         taken = AccessOpeningRow(
             person_id=row.person_id, list_id=row.id, number=row.entries, slot_digest=_digest(store, head.free)

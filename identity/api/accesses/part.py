@@ -5,6 +5,7 @@ Who knows where a list begins has it from the person's credential, and may ask; 
 only organisations with a writer's role can write, and nothing here reads a list.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Annotated
 
@@ -68,9 +69,10 @@ def accesses_part(store: Store, read: Callable[[], Read]) -> Part:
     async def entry(body: Told) -> Response:
         content, salt, taken = bytes.fromhex(body.content), bytes.fromhex(body.salt), bytes.fromhex(body.slot)
         try:
-            await lists.hand_out(store, read(), body.access_slot)  # catches up with what stands on the ledger
+            with contextlib.suppress(Exhausted):  # what stands in a list that is full or broken is told like any other
+                await lists.hand_out(store, read(), body.access_slot)  # catches up with what stands on the ledger
             await lists.tell(store, read(), taken, content, salt)
-        except (UnknownList, Exhausted):
+        except UnknownList:
             raise Problem(problems.NOT_FOUND) from None
         return Response(status_code=204)
 

@@ -18,7 +18,7 @@ from client.session import REQUEST_COUNT_MAX, Session
 from identity.access import AccessList, slot_of_claim
 from identity.access_rules import access_key
 from identity.api.accesses import lists, reading
-from identity.api.accesses.lists import Exhausted, UnknownList
+from identity.api.accesses.lists import Broken, Exhausted, UnknownList
 from identity.api.issuer.codes import copy_of, verify_presented
 from identity.api.issuer.denied import Denied, Error
 from identity.api.issuer.issuing import Issuer, use_up
@@ -108,6 +108,9 @@ async def report(issuer: Issuer, shown: Shown, source: Source, prove: Prove) -> 
             await lists.hand_out(issuer.store, read, shown.first_slot)  # catches up with what stands on the ledger
         except UnknownList:
             raise Denied(Error.CREDENTIAL_REQUEST_DENIED, "the list is kept elsewhere, or was erased") from None
+        except Broken:
+            reason = "somebody's entry ended the list, which can't be proven any more; a new credential begins another"
+            raise Denied(Error.CREDENTIAL_REQUEST_DENIED, reason) from None
         except Exhausted:
             pass  # as far as it goes; a newer credential has begun another
         found = await run_in_threadpool(_opened, issuer, shown)

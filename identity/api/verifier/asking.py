@@ -102,8 +102,8 @@ class Asked:
 def checked_query(value: Json, purpose: Purpose) -> JsonObject:
     """A relying party's query, if its purpose allows it.
 
-    A mandate names people, so it is asked for together with its agent's own credential, in which the list of accesses
-    begins.
+    A mandate names people, so each choice that has one has its agent's own credential too, in which the list of
+    accesses begins, or that credential is wanted in any case.
 
     Args:
         value: As it came.
@@ -114,11 +114,21 @@ def checked_query(value: Json, purpose: Purpose) -> JsonObject:
     """
     query = parse_query(value)
     check_within(query, purpose.attributes)
-    types = {vct for one in query.credentials for vct in one.types}
-    if MANDATE in types and NATURAL_PERSON not in types:
+    if _lets_mandates_come_alone(query):
         raise InvalidQuery("query.credentials", "a mandate is asked for together with its agent's own credential")
     assert isinstance(value, dict), "it was read"
     return value
+
+
+def _lets_mandates_come_alone(query: Query) -> bool:
+    people = {one.id for one in query.credentials if one.types == (NATURAL_PERSON,)}
+    mandates = {one.id for one in query.credentials if MANDATE in one.types}
+    if not query.sets:
+        return bool(mandates) and not people
+    if any(one.is_required and all(people & set(option) for option in one.options) for one in query.sets):
+        return False
+    options = [set(option) for one in query.sets for option in one.options]
+    return any(mandates & option and not people & option for option in options)
 
 
 def new_token() -> str:

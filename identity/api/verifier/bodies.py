@@ -165,7 +165,7 @@ class AttestationCheck(Body):
     issuer: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
     attestation: RecordId
     at_ms: Annotated[int, Field(ge=0, le=MS_MAX)]
-    height: Annotated[int, Field(ge=0, le=2**53, description="A finalized height that nodes still hold; 0: newest.")]
+    height: Annotated[int, Field(ge=0, le=2**53, description="Of the last block at or before it; 0: the newest.")]
 
 
 class VerificationMade(BaseModel):

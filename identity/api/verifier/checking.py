@@ -22,7 +22,7 @@ from identity.api.verifier.outbound import NotReached
 from identity.api.verifier.registered import ACCESS_SLOT, PAIRWISE_SEED, Purpose
 from identity.api.verifier.status_lists import StatusLists
 from identity.credential_check import Outcome
-from identity.credentials import NATURAL_PERSON
+from identity.credentials import LEGAL_PERSON, NATURAL_PERSON
 from identity.issuer_keys import Trust
 from identity.jose import InvalidToken, JsonObject
 from identity.sd_jwt import Binding, Verified
@@ -121,7 +121,7 @@ async def _judge(judge: Judge, name: str, text: str, purpose: Purpose, binding: 
     except InvalidToken as error:
         return _Judged((failed(Step.ISSUED, error, name),))
     findings = [Finding(Step.ISSUED, Outcome.HELD, name)]
-    found, receipt = await _issuer_key(judge.issuers, public_key, name)
+    found, receipt = await check_issuer_key(judge.issuers, public_key, name)
     findings.append(found)
     if found.outcome is Outcome.FAILED:
         return _Judged(tuple(findings))
@@ -135,7 +135,14 @@ async def _judge(judge: Judge, name: str, text: str, purpose: Purpose, binding: 
     return _Judged(tuple(findings), verified, status, receipt)
 
 
-async def _issuer_key(issuers: Issuers, public_key: bytes, name: str) -> tuple[Finding, bytes]:
+async def check_issuer_key(issuers: Issuers, public_key: bytes, name: str) -> tuple[Finding, bytes]:
+    """See how an issuer's key stands on the ledger, and the receipt that proves it.
+
+    Args:
+        issuers: Read the ledger.
+        public_key: Of a certificate that counts, 33 bytes.
+        name: Of the credential, named in the finding; "" where there is one only.
+    """
     try:
         standing = await issuers.standing(public_key)
     except (TransportError, LedgerError):
@@ -196,12 +203,17 @@ def _same_holder(verified: Mapping[str, Verified]) -> Finding:
 def _own_claims(verified: Mapping[str, Verified], relying_party: str) -> tuple[str, str]:
     """The pseudonym, and where the person's list begins, as the natural person's credential has them.
 
+    Companies alone have neither. Whatever else tells of a person counts together with that person's own credential,
+    for without it nobody's list says that somebody looked.
+
     Raises:
         InvalidToken: A credential has none of them, or they are not what they must be.
     """
     people = [one.claims for one in verified.values() if one.claims.get("vct") == NATURAL_PERSON]
     if not people:
-        return "", ""
+        if all(one.claims.get("vct") == LEGAL_PERSON for one in verified.values()):
+            return "", ""
+        raise InvalidToken("a mandate counts together with its agent's own credential", "verifier.not-answered")
     seeds, slots = (
         {_text(claims, PAIRWISE_SEED) for claims in people},
         {_text(claims, ACCESS_SLOT) for claims in people},

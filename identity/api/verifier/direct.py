@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from chain.errors import LedgerError
+from client.errors import TransportError
 from identity import offline_qr, status_list
 from identity.api.verifier.cards import CardTrust, Opening, check_signature
-from identity.api.verifier.checking import Judge
+from identity.api.verifier.checking import Judge, check_issuer_key
 from identity.api.verifier.findings import Finding, Report, StatusShown, Step, failed
-from identity.api.verifier.ledger import States
+from identity.api.verifier.ledger import Proven, States
 from identity.api.verifier.outbound import NotReached
 from identity.cards.objects import Slot
 from identity.credential_check import Outcome
@@ -72,7 +74,9 @@ class SignatureAsked:
 
 
 async def check_code(judge: Judge, text: str, seen: Seen, status_age_s_max: int | None, now_s: int) -> Report:
-    """Check an offline code with what is at hand; its status is looked at if it names a list.
+    """Check an offline code: both signatures, how the ledger has the issuer's key, and the status.
+
+    A code that names no status list counts only where the purpose sets no age for one.
 
     Args:
         judge: Whose codes count; it has their issuing certificates.
@@ -86,14 +90,18 @@ async def check_code(judge: Judge, text: str, seen: Seen, status_age_s_max: int 
         seen.take(token, now_s)
     except InvalidToken as error:
         return Report((failed(Step.CODE, error),))
+    issuer, receipt = await check_issuer_key(judge.issuers, judge.trust.key_of_id(token.key_id, now_s), "")
+    if issuer.outcome is Outcome.FAILED:
+        return Report((Finding(Step.CODE, Outcome.HELD), issuer))
     finding, status = await _code_status(judge, token, status_age_s_max, now_s)
     report_claims: JsonObject = dict(token.claims)
     level = token.claims.get("assurance_level")
     return Report(
-        (Finding(Step.CODE, Outcome.HELD), finding),
+        (Finding(Step.CODE, Outcome.HELD), issuer, finding),
         {"code": report_claims},
         level if isinstance(level, str) else "",
         statuses=() if status is None else (status,),
+        receipts=(("issuer-key", receipt),) if receipt else (),
         facts={"shown_s": token.shown_s, "shown_until_s": token.shown_until_s, "expires_s": token.expires_s},
     )
 
@@ -102,7 +110,8 @@ async def _code_status(
     judge: Judge, token: OfflineToken, age_s_max: int | None, now_s: int
 ) -> tuple[Finding, StatusShown | None]:
     if token.status is None:
-        return Finding(Step.STATUS, Outcome.NOT_ASKED, "", "identity.status-missing", "the code names no list"), None
+        outcome = Outcome.NOT_ASKED if age_s_max is None else Outcome.FAILED
+        return Finding(Step.STATUS, outcome, "", "identity.status-missing", "the code names no list"), None
     try:
         listed = await judge.lists.find(token.status.uri, judge.trust.registrar_of_id(token.key_id, now_s))
         value = status_list.check(listed, token.status)
@@ -158,16 +167,17 @@ async def check_mandate(states: States, asked: MandateAsked) -> Report:
 async def check_attestation(states: States, issuer: str, attestation: bytes, at_ms: int, height: int) -> Report:
     """How an attestation stood at a time.
 
-    The ledger's state is of a height. With a height that nodes still hold, the answer is of that moment. Without one it
-    is the newest state, which says since when: what is revoked or suspended now and was then is proven; that something
-    was *not* suspended for a while before `at_ms` is not, and is called unknown.
+    State under a block is true from that block's time until the next block's, so the answer is one of that moment only
+    if `at_ms` lies between the two, both proven, or is the block's own time. A revocation is for good, and is proven
+    for each time after it. All else is unknown: that something was *not* suspended for a while before a later block,
+    and whatever may come after the newest one.
 
     Args:
         states: Reads the ledger.
         issuer: The issuing organisation's id.
         attestation: The attestation's id.
         at_ms: The time, Unix time in ms.
-        height: A finalized height at or after it; 0: the newest.
+        height: The last finalized height at or before it, if nodes still hold that and the next; 0: the newest.
 
     Raises:
         TransportError: Nobody answers for the ledger.
@@ -179,17 +189,37 @@ async def check_attestation(states: States, issuer: str, attestation: bytes, at_
     facts: JsonObject = {"height": proven.height, "time_ms": proven.time_ms, "at_ms": at_ms}
     receipts = (("record", proven.receipts[where]),)
     record = None if raw is None else pb.StatusRecord.FromString(raw)
+    next_ms = None
+    if proven.time_ms < at_ms:
+        following = await _next_of(states, where, proven.height) if height else None
+        if following is not None:
+            next_ms = following.time_ms
+            receipts = (*receipts, ("next-record", following.receipts[where]))
+    is_exact = proven.time_ms == at_ms or (next_ms is not None and proven.time_ms < at_ms < next_ms)
     if record is not None and record.since_ms <= at_ms:
         word = pb.Status.Name(record.status).removeprefix("STATUS_").lower()
-        facts |= {"status": word, "since_ms": record.since_ms}
-        finding = _record_failed(f"attestation.{word}", f"it was {word} before that time")
-        return Report((finding,), receipts=receipts, facts=facts)
-    is_exact = proven.time_ms <= at_ms
+        if is_exact or at_ms <= proven.time_ms or record.status == pb.STATUS_REVOKED:
+            facts |= {"status": word, "since_ms": record.since_ms}
+            finding = _record_failed(f"attestation.{word}", f"it was {word} before that time")
+            return Report((finding,), receipts=receipts, facts=facts)
+    facts |= {"status": "none"}
     if record is None and is_exact:
-        return Report((Finding(Step.RECORD, Outcome.HELD),), receipts=receipts, facts=facts | {"status": "none"})
-    reason = "it was not revoked at that time; a suspension that ended since is not ruled out"
-    finding = Finding(Step.RECORD, Outcome.UNKNOWN, "", "attestation.later-state", reason)
-    return Report((finding,), receipts=receipts, facts=facts | {"status": "none"})
+        return Report((Finding(Step.RECORD, Outcome.HELD),), receipts=receipts, facts=facts)
+    if at_ms > proven.time_ms:
+        code, reason = "attestation.later-time", "what happened between the block and that time is not proven"
+    else:
+        code = "attestation.later-state"
+        reason = "it was not revoked at that time; a suspension that ended since is not ruled out"
+    finding = Finding(Step.RECORD, Outcome.UNKNOWN, "", code, reason)
+    return Report((finding,), receipts=receipts, facts=facts)
+
+
+async def _next_of(states: States, where: bytes, height: int) -> Proven | None:
+    """The state under the next block, whose time ends that of the state before; None: there is none, or none now."""
+    try:
+        return await states.read([where], height=height + 1)
+    except (TransportError, LedgerError):
+        return None
 
 
 async def check_signatures(cards: CardTrust, asked: Sequence[SignatureAsked], status_age_s_max: int | None) -> Report:

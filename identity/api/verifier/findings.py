@@ -109,7 +109,7 @@ class Report:
         statuses: What status lists said.
         receipts: Each of what, and its bytes.
         facts: What a direct check found, such as a signature's time.
-        slot: Where the person's list of accesses begins; not part of the answer.
+        slot: Where the person's list of accesses begins, "" if it tells of companies alone; not part of the answer.
     """
 
     findings: tuple[Finding, ...]
@@ -136,8 +136,8 @@ class Report:
 
     @property
     def discloses(self) -> bool:
-        """Whether it tells something about a person, so that an access entry is due."""
-        return self.holds and bool(self.pseudonym or any(self.claims.values()))
+        """Whether it tells something about a person, so that an access entry is due; a company has no list."""
+        return self.holds and bool(self.slot)
 
     def to_json(self) -> JsonObject:
         """As it stands in an answer; one that did not hold tells no claim and no pseudonym."""

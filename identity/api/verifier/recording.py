@@ -52,6 +52,7 @@ SUBMIT_S_MAX: Final = 20.0
 ANSWER_BYTES_MAX: Final = 4_096
 
 _NOT_FOUND = 404
+_REFUSALS = range(400, 500)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +90,20 @@ class Drawn:
         return cls(value.pop("access_slot"), **{name: bytes.fromhex(part) for name, part in value.items()})
 
 
-class UnknownList(Exception):
+class KeeperRefused(Exception):
+    """Whoever keeps the lists refuses this one request; another one may be taken."""
+
+
+class UnknownList(KeeperRefused):
     """Nobody keeps this list here: its person was erased, or is another registrar's."""
 
 
 class Keeper(Protocol):
-    """Keeps people's lists. A call raises TransportError if nobody says, and UnknownList if there is no such list."""
+    """Keeps people's lists.
+
+    A call raises TransportError if nobody says, KeeperRefused if this one is refused, UnknownList if there is no such
+    list or it takes no more entries.
+    """
 
     async def hand_out(self, access_slot: str) -> tuple[bytes, bytes]:
         """The free slot of a list, and the commitment to the one after."""
@@ -143,6 +152,8 @@ class HttpKeeper:
         except NotReached as error:
             if error.status == _NOT_FOUND:
                 raise UnknownList from None
+            if error.status in _REFUSALS:
+                raise KeeperRefused(str(error)) from None
             raise TransportError(f"what keeps the lists of accesses: {error}", "accesses.unavailable") from None
 
 
@@ -241,6 +252,10 @@ class SlotRecorder:
             except UnknownList:  # others go on without it
                 self._settle([identifier], TransportError("nobody keeps the person's list here", "accesses.unknown"))
                 continue
+            except KeeperRefused as error:
+                reason = f"what keeps the lists of accesses refuses the entry: {error}"
+                self._settle([identifier], TransportError(reason, "accesses.refused"))
+                continue
             if all(other.slot != one.slot for other in drawn.values()):
                 drawn[identifier] = one
         if not drawn:
@@ -298,6 +313,9 @@ class SlotRecorder:
                 await self._keeper.tell(one)
             except UnknownList:  # the person was erased meanwhile: nobody is left to tell
                 log.info("verifier.entry-not-told", code="accesses.unknown")
+            except KeeperRefused as error:  # it stays, and holds no others up
+                log.warning("verifier.entry-not-told", code="accesses.refused", reason=str(error))
+                continue
             except TransportError as error:
                 log.info("verifier.entry-not-told", code=error.code)
                 return
