@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import pytest
 from verifier_rig import LOGIN, STALE, STATUS_URI, Office, code_of, signer, steps
 
+from chain.errors import Refused
 from identity import offline_qr
 from identity.api.verifier.directory import LedgerDirectory
-from identity.api.verifier.ledger import Issuers, Proven
+from identity.api.verifier.ledger import Issuers, IssuerStanding, Proven
 from identity.api.verifier.registered import NotRegistered
 from identity.credentials import NATURAL_PERSON
 from identity.legal_persons import load_legal_person
@@ -33,10 +34,18 @@ class RulesStates:
         self.past: dict[int, tuple[int, dict[bytes, bytes]]] = {}
 
     def remember(self, height: int) -> None:
-        self.past[height] = (self.rules.time_ms, dict(self.rules.state))
+        self.past[height] = (self.newest_ms, dict(self.rules.state))
+
+    @property
+    def newest_ms(self) -> int:
+        """Of the newest block; the rules' rig is at the time of the one to come."""
+        assert self.rules.last is not None
+        return self.rules.last.time_ms
 
     async def read(self, keys: Sequence[bytes], *, height: int = 0) -> Proven:
-        time_ms, state = self.past[height] if height else (self.rules.time_ms, self.rules.state)
+        if height and height not in self.past:
+            raise Refused("nobody holds that height", "node.height")
+        time_ms, state = self.past[height] if height else (self.newest_ms, self.rules.state)
         values = {key: state.get(key) for key in keys}
         return Proven(height or 9, time_ms, values, {key: b"receipt of " + key for key in keys})
 
@@ -206,7 +215,7 @@ async def test_companys_mandate_is_checked_with_the_company_named(direct, rules)
 async def test_attestations_state_at_a_past_time_is_proven_or_called_unknown(direct, rules):
     attestation = random_id("attestation")
     asked = {"issuer": "org-r", "attestation": attestation.hex(), "height": 0}
-    before_ms = rules.time_ms
+    before_ms = direct.states.newest_ms
     direct.states.remember(5)
     revoke = pb.SetStatus(id=attestation, status=pb.STATUS_REVOKED, reason=pb.REASON_NO_LONGER_TRUE)
     assert rules.code("ann@p256", revoke) == ""
@@ -218,6 +227,40 @@ async def test_attestations_state_at_a_past_time_is_proven_or_called_unknown(dir
     assert (earlier["outcome"], steps(earlier)["record"]) == ("undecided", "unknown")
     exact = await direct.check("attestations", **asked | {"height": 5}, at_ms=before_ms)
     assert (exact["outcome"], exact["facts"]["height"]) == ("held", 5)
+
+
+async def test_attestation_is_not_held_for_a_time_that_the_block_before_does_not_reach(direct, rules):
+    attestation = random_id("attestation")
+    asked = {"issuer": "org-r", "attestation": attestation.hex()}
+    direct.states.remember(5)
+    before_ms = direct.states.newest_ms
+    ahead = await direct.check("attestations", **asked, height=0, at_ms=before_ms + 30 * 86_400_000)
+    assert (ahead["outcome"], code_of(ahead, "record")) == ("undecided", "attestation.later-time")
+    revoke = pb.SetStatus(id=attestation, status=pb.STATUS_REVOKED, reason=pb.REASON_NO_LONGER_TRUE)
+    assert rules.code("ann@p256", revoke) == ""
+    since_ms = pb.StatusRecord.FromString(rules.state[status_key("org-r", attestation)]).since_ms
+    alone = await direct.check("attestations", **asked, height=5, at_ms=before_ms + 1)
+    assert (alone["outcome"], code_of(alone, "record")) == ("undecided", "attestation.later-time")
+    direct.states.remember(6)
+    between = await direct.check("attestations", **asked, height=5, at_ms=direct.states.past[6][0] - 1)
+    assert between["outcome"] == "held"
+    assert [one["of"] for one in between["receipts"]][:2] == ["record", "next-record"]
+    for at_ms in (since_ms, since_ms + 3_600_000):
+        after = await direct.check("attestations", **asked, height=5, at_ms=at_ms)
+        assert (after["outcome"], code_of(after, "record")) == ("undecided", "attestation.later-time")
+    for_good = await direct.check("attestations", **asked, height=6, at_ms=since_ms + 3_600_000)
+    assert code_of(for_good, "record") == "attestation.revoked"
+
+
+async def test_suspension_is_not_claimed_for_a_time_after_the_newest_block(direct, rules):
+    attestation = random_id("attestation")
+    suspend = pb.SetStatus(id=attestation, status=pb.STATUS_SUSPENDED, reason=pb.REASON_UNDER_INVESTIGATION)
+    assert rules.code("ann@p256", suspend) == ""
+    asked = {"issuer": "org-r", "attestation": attestation.hex(), "height": 0}
+    now = await direct.check("attestations", **asked, at_ms=direct.states.newest_ms)
+    ahead = await direct.check("attestations", **asked, at_ms=direct.states.newest_ms + 1)
+    assert code_of(now, "record") == "attestation.suspended"
+    assert (ahead["outcome"], code_of(ahead, "record")) == ("undecided", "attestation.later-time")
 
 
 # ---------------------------------------------------------------- offline codes
@@ -281,10 +324,32 @@ async def test_revoked_or_stale_offline_code_is_refused_as_the_purpose_says(sqli
         office.rig.clock_ms += 31_000
         revoked = await checked(bank, code(office, holder, token_id=bytes([2]) * 16))
         no_list = await checked(bank, code(office, holder, token_id=bytes([3]) * 16, status=None))
+        unlisted = await checked(bank, code(office, holder, token_id=bytes([4]) * 16, status=None), STALE)
     assert code_of(strict, "status") == "verifier.status-stale"
     assert (lenient["outcome"], lenient["statuses"][0]["age_s"]) == ("held", 700)
     assert code_of(revoked, "status") == "identity.credential-revoked"
-    assert steps(no_list)["status"] == "not-asked"
+    assert (no_list["outcome"], code_of(no_list, "status")) == ("refused", "identity.status-missing")
+    assert (unlisted["outcome"], steps(unlisted)["status"]) == ("held", "not-asked")
+
+
+async def test_offline_code_by_an_issuer_key_that_the_ledger_ended_is_refused_and_tells_nothing(
+    sqlite_rig, monkeypatch
+):
+    office = Office(sqlite_rig)
+    counts = True
+
+    async def standing(_public_key):
+        return IssuerStanding(is_known=True, counts=counts, receipt=b"receipt of the key")
+
+    monkeypatch.setattr(office.verifier.realm.judge.issuers, "standing", standing)
+    async with office.serving() as bank:
+        before = await checked(bank, code(office, signer(5)))
+        counts = False
+        after = await checked(bank, code(office, signer(5), token_id=bytes([1]) * 16))
+    assert (before["outcome"], steps(before)["issuer-key"]) == ("held", "held")
+    assert before["receipts"][0]["of"] == "issuer-key"
+    assert (after["outcome"], code_of(after, "issuer-key")) == ("refused", "verifier.issuer-ended")
+    assert after["claims"] == {}
 
 
 @pytest.mark.parametrize("text", ["", "IMI1:", "IMI1:" + "A" * 1_900, "hello", "IMI1:!!!!"])

@@ -187,7 +187,7 @@ async def check_attestation(states: States, issuer: str, attestation: bytes, at_
     proven = await states.read([where], height=height)
     raw = proven.values[where]
     facts: JsonObject = {"height": proven.height, "time_ms": proven.time_ms, "at_ms": at_ms}
-    receipts = (("record", proven.receipts[where]),)
+    receipts: tuple[tuple[str, bytes], ...] = (("record", proven.receipts[where]),)
     record = None if raw is None else pb.StatusRecord.FromString(raw)
     next_ms = None
     if proven.time_ms < at_ms:
