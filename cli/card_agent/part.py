@@ -19,6 +19,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.responses import Response
 
+from chain.transaction import Operation
 from chain.types import OPERATIONS_MAX
 from cli.card_agent import kinds
 from cli.card_agent.agent import Act, CardAgent, Login, Question, State
@@ -44,8 +45,6 @@ BODY_BYTES_MAX = 160 * 1024
 """An act's operations and words have at most 48 KiB together; in hex, with its header."""
 FORM_BYTES_MAX = 4096
 """A PIN and a form's token."""
-OPERATIONS_SHOWN_MAX = 50
-"""In the window; the rest is counted there, and a batch of that size is signed under its sentences."""
 PREFLIGHT_SECONDS = 600
 _ASKED_HEADERS = f"content-type, {CODE_HEADER.lower()}"
 
@@ -229,12 +228,11 @@ def _show(request: Request, agent: CardAgent, question: Question, problem: Probl
     context: dict[str, Any] = {"question": question, "seen": seen, "act": None}
     if isinstance(question.asked, Act):
         act = question.asked
-        shown = act.operations[:OPERATIONS_SHOWN_MAX]
+        # all of them: what the window left out would be signed unseen; the body's limit bounds them
         context |= {
             "act": act,
-            "sentences": [_visible(describe(DESCRIBERS, language, one.type, one.body)) for one in shown],
-            "details": [_visible(json.dumps(show_operation(one), ensure_ascii=False, indent=2)) for one in shown],
-            "further": len(act.operations) - len(shown),
+            "sentences": [_visible(describe(DESCRIBERS, language, one.type, one.body)) for one in act.operations],
+            "details": [_visible(_fields(one)) for one in act.operations],
             "until": moment(act.expires_at_ms),
         }
     view = None if problem is None else problems.view(problem, language, request_id_of(request.scope))
@@ -242,6 +240,11 @@ def _show(request: Request, agent: CardAgent, question: Question, problem: Probl
     response = render(request, "card-agent/window.html", site=SITE, status=status, problem=view, **context)
     response.headers["cache-control"] = "no-store"
     return response
+
+
+def _fields(operation: Operation) -> str:
+    """Every field of an operation, to read."""
+    return json.dumps(show_operation(operation), ensure_ascii=False, indent=2)
 
 
 def _visible(text: str) -> str:

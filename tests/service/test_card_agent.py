@@ -15,7 +15,7 @@ from chain.codec import signed_bytes
 from chain.pb import ledger_pb2 as pb
 from chain.signing import Scheme, Signer
 from chain.transaction import Operation, SignedTransaction, build, decode
-from chain.types import Millis, Network
+from chain.types import OPERATIONS_MAX, Millis, Network
 from cli.card_agent import kinds
 from cli.card_agent.agent import LIFETIME_MS, PENDING_MAX, Act, CardAgent, Login
 from cli.card_agent.code import is_code, new_code
@@ -25,6 +25,7 @@ from identity.cards.emulator import EmulatedCard
 from membership.pb import membership_pb2
 from membership.state import signer_pb
 from service.app import create_app
+from service.language import translate
 from service.problems import Problem
 from service.settings import Address, HttpSettings, LimitSettings, Settings
 from service.sign_in.act_rows import CONTENT_BYTES_MAX
@@ -157,6 +158,20 @@ async def test_act_is_shown_in_the_agents_own_words_and_signed_as_the_ledger_has
     await machine.enter(question)
     answer = (await machine.outcome(question))["answer"]
     p256.verify(machine.key(), signed_bytes("transaction", NETWORK, made.header), bytes.fromhex(answer["signature"]))
+
+
+async def test_act_of_very_many_operations_shows_every_one_of_them(machine: Machine) -> None:
+    keys = [b"\x02" + number.to_bytes(32) for number in range(OPERATIONS_MAX)]
+    revoked = [membership_pb2.RevokeKey(key=signer_pb(Signer(Scheme.P256, key))) for key in keys]
+    operations = [Operation.make("membership.RevokeKey", one.SerializeToString()) for one in revoked]
+    signer = _Blank(Signer(Scheme.P256, machine.key()))
+    made = build(operations, [signer], Millis(NOW_MS + 60_000), bytes(16), NETWORK)
+    question = await machine.ask(machine.act(made))
+    page = (await machine.window().get(f"/window/{question}")).text
+    asked, _, pin = page.partition('name="pin"')
+    assert pin
+    assert all(key.hex() in asked for key in keys)
+    assert translate("en", "agent.operations", count=OPERATIONS_MAX) in asked
 
 
 async def test_person_who_declines_signs_nothing(machine: Machine) -> None:
