@@ -19,7 +19,15 @@ from service.shell import shell_part
 from tests.shopper_rig import LOT, SERIAL, FoodLedger
 from tests.trace_rig import crate, serial, sscc
 from traceability.api.context import TRACE_SITE
-from traceability.api.shopper.complaints import BURST, KEPT_MS, PER_DAY_MAX, REFILL_MS, Complaints
+from traceability.api.shopper.complaints import (
+    BURST,
+    ITEM_KIND_MAX,
+    KEPT_MS,
+    PER_DAY_MAX,
+    REFILL_MS,
+    URGENT_ROOM,
+    Complaints,
+)
 from traceability.api.shopper.districts import distance_km
 from traceability.api.shopper.part import shopper_part
 from traceability.api.shopper.scans import BURST_MIN, HOUR_MS, KEPT_HOURS, Scans
@@ -159,6 +167,28 @@ def test_all_addresses_together_fill_no_disk(sqlite_rig: Rig, monkeypatch: pytes
     assert [complaints.take(LOT, "ill", "", "", NOW_MS) is None for _ in range(4)] == [False, False, False, True]
     assert complaints.take(LOT, "ill", "", "", NOW_MS + 86_400_001) is not None
     assert PER_DAY_MAX == 2_000
+
+
+def test_complaints_of_one_kind_about_the_same_goods_are_bounded_and_keep_out_no_other(sqlite_rig: Rig) -> None:
+    complaints = Complaints(sqlite_rig.open(sqlite_rig.settings()))
+    taken = [complaints.take(LOT, "other", "", "", NOW_MS) is not None for _ in range(ITEM_KIND_MAX + 1)]
+    assert taken == [*[True] * ITEM_KIND_MAX, False]
+    assert complaints.take(LOT, "ill", "", "", NOW_MS) is not None
+    assert complaints.take(SERIAL, "other", "", "", NOW_MS) is not None
+    assert complaints.take(LOT, "other", "", "", NOW_MS + 86_400_001) is not None
+
+
+def test_day_full_of_other_complaints_has_room_for_who_fell_ill(
+    sqlite_rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("traceability.api.shopper.complaints.PER_DAY_MAX", 5)
+    monkeypatch.setattr("traceability.api.shopper.complaints.URGENT_ROOM", 2)
+    complaints = Complaints(sqlite_rig.open(sqlite_rig.settings()))
+    taken = [complaints.take(serial(i), "spoiled", "", "", NOW_MS) is not None for i in range(1, 6)]
+    assert taken == [True, True, True, False, False]
+    ill = [complaints.take(serial(i), "ill", "", "", NOW_MS) is not None for i in range(1, 5)]
+    assert ill == [True, True, False, False]
+    assert 0 < URGENT_ROOM < PER_DAY_MAX
 
 
 # ---------------------------------------------------------------- over HTTP

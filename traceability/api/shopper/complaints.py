@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
 
 from service.rates import Buckets
 from service.store import Store
@@ -27,6 +28,12 @@ ELSEWHERE: Final = "000000"
 KEPT_MS: Final = 365 * 24 * 3_600_000
 PER_DAY_MAX: Final = 2_000
 """Of all addresses together: what a regulator's staff can read, and no more than fills a disk in a lifetime."""
+URGENT: Final = "ill"
+"""The kind that nothing else keeps from being heard."""
+URGENT_ROOM: Final = 1_000
+"""Of those of a day, for `URGENT` alone."""
+ITEM_KIND_MAX: Final = 50
+"""Of one kind about the same goods in a day: the next one tells whoever reads the first ones nothing new."""
 BURST: Final = 5
 """Of one address at once; then one every ten minutes. A family behind one address has more than one voice."""
 REFILL_MS: Final = 600_000
@@ -97,12 +104,11 @@ class Complaints:
         return self._buckets.take(name, now_ms * 1000 // REFILL_MS) * (REFILL_MS // 1000)
 
     def take(self, item: str, kind: str, district: str, text: str, now_ms: int) -> Complaint | None:
-        """Keep a complaint that has no errors; blocks. None: too many came today."""
+        """Keep a complaint that has no errors; blocks. None: too many came today, about these goods or at all."""
         made = FoodComplaint(id=new_id(), item=item, kind=kind, district=district, text=text, made_ms=now_ms, seen_ms=0)
         found = _complaint(made)
         with self._store.write() as session:
-            since = select(func.count()).where(FoodComplaint.made_ms > now_ms - _DAY_MS)
-            if (session.scalar(since) or 0) >= PER_DAY_MAX:
+            if not _has_place(session, made):
                 return None
             session.add(made)
         return found
@@ -139,3 +145,15 @@ class Complaints:
 
 def _complaint(row: FoodComplaint) -> Complaint:
     return Complaint(row.id, row.item, row.kind, row.district, row.text, row.made_ms, row.seen_ms)
+
+
+def _has_place(session: Session, made: FoodComplaint) -> bool:
+    """Whether one more may be kept today."""
+    today = select(func.count()).where(FoodComplaint.made_ms > made.made_ms - _DAY_MS)
+    limits = [
+        (today, PER_DAY_MAX),
+        (today.where(FoodComplaint.item == made.item, FoodComplaint.kind == made.kind), ITEM_KIND_MAX),
+    ]
+    if made.kind != URGENT:
+        limits.append((today.where(FoodComplaint.kind != URGENT), PER_DAY_MAX - URGENT_ROOM))
+    return all((session.scalar(count) or 0) < most for count, most in limits)
