@@ -1,27 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """Benefits that a grade opens: asked for with a report that the holder showed, decided by a human, explained, reviewed.
 
-Whoever asks hands in a `ShownReport` that the holder's key signed for that organisation, just now. The request says
-whether the grade is met and what took most; granting and refusing are acts of an officer on the ledger (`Decide`), and
-a refusal can be reviewed by another officer (`Review`). Burdens are not here: the rules ask for a class on the
-statutory list and a human, and no page prepares one.
+Whoever asks hands in a `ShownReport` that the holder's key signed for that organisation, just now; it is good once.
+The request says whether the grade is met and what took most; granting and refusing are acts of an officer on the ledger
+(`Decide`), and a refusal can be reviewed by another officer (`Review`). Burdens are not here: the rules ask for a
+class on the statutory list and a human, and no page prepares one.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import Final
 
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
 from chain.errors import LedgerError
 from chain.signing import Scheme, Signer
 from credit.api.base import CreditContext, load_subject
-from credit.api.problems import PURPOSE, REPORT, TOO_OLD
+from credit.api.problems import PURPOSE, REPORT, TOO_OLD, USED_UP
 from credit.api.reading import GRADES, PURPOSES, StoredAccesses, told
-from credit.api.requests import BENEFIT, OPEN
+from credit.api.requests import BENEFIT, OPEN, check_place
 from credit.api.subjects import secrets_of
-from credit.api.tables import CreditRequest
-from credit.report import VerifiedReport, verify_shown
+from credit.api.tables import CreditNonce, CreditRequest
+from credit.report import SHOWN_MS_MAX, VerifiedReport, verify_shown
 from service.problems import Problem
+from service.store.engine import insert_new
 
+SHOWN_KEPT_MS: Final = 3 * SHOWN_MS_MAX
+"""How long what was shown is remembered: the holder's clock may be ahead and the signature as old as it may be, each by
+`SHOWN_MS_MAX`; as much again for an answer that is slow to begin."""
 TOO_OLD_CODES: Final = frozenset({"receipt.too-old", "receipt.shown-time"})
 
 
@@ -54,7 +62,8 @@ def ask_benefit(
         nonce: What the organisation gave the holder.
 
     Raises:
-        Problem: No such benefit, the report does not verify, is another's, or is older than the benefit allows.
+        Problem: No such benefit, the report does not verify, is another's, is older than the benefit allows or was
+            shown before, or too many benefits of this subject wait.
     """
     if purpose not in PURPOSES:
         raise Problem(PURPOSE)
@@ -81,6 +90,8 @@ def ask_benefit(
     noted = {entry.slot.hex(): told(entry.record.status, entry.record.content) for entry in found.entries}
     with context.store.write() as session:
         subject = load_subject(session, subject_id, hold=True)
+        _use_up(context, session, begun.key, organisation, nonce)
+        check_place(session, subject_id, BENEFIT)
         row = CreditRequest(
             person_id=subject.person_id,
             kind=BENEFIT,
@@ -97,3 +108,17 @@ def ask_benefit(
         StoredAccesses(context).note(session, subject_id, organisation, purpose, "report", noted)
         context.record(session, subject.person_id, "credit.benefit-asked", row.id)
         return Asked(row.id, score.grade, met, score.lost)
+
+
+def _use_up(context: CreditContext, session: Session, holder: bytes, audience: str, nonce: bytes) -> None:
+    """Note that a holder answered a nonce; what is refused after this leaves no note.
+
+    Raises:
+        Problem: It was answered before.
+    """
+    now_ms = context.now()
+    parts = (b"zhixin/credit-shown/1", holder, audience.encode(), nonce)
+    digest = hashlib.sha256(b"".join(len(part).to_bytes(2) + part for part in parts)).digest()
+    session.execute(delete(CreditNonce).where(CreditNonce.expires_ms <= now_ms))
+    if not insert_new(session, CreditNonce(digest=digest, expires_ms=now_ms + SHOWN_KEPT_MS)):
+        raise Problem(USED_UP)

@@ -7,6 +7,7 @@ Two batches may draw the same free slot: the ledger takes one, and the other's d
 
 import hashlib
 import hmac
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -45,6 +46,11 @@ BATCH_EVENTS_MAX: Final = 300
 FLOOD_MAX: Final = 20
 """Negative events of one source about one subject in a day: more than an honest inspection finds, too few to bury
 somebody before they object."""
+OTHERS_MAX: Final = 100
+"""Other events of one source about one subject in a day: a company's whole backlog comes in over days, and who would
+fill a log needs weeks."""
+NEGATIVES_ROOM: Final = 1_024
+"""Places of a log that negative events alone take: nobody is praised until nothing else can be said of them."""
 UNSIGNED_MAX: Final = 400
 """Batches of one source that wait for a signature: twenty files' worth; the store looks after each until its end."""
 REFERENCE_CHARACTERS_MAX: Final = 64
@@ -217,7 +223,8 @@ def _draw(
         if one.subject_id not in logs:
             raise _refusal({i: UNKNOWN_SUBJECT})
         log, person_id, length = logs[one.subject_id]
-        if length >= EVENTS_MAX:
+        room = 0 if _is_negative(one.number, catalogue) else NEGATIVES_ROOM
+        if length >= EVENTS_MAX - room:
             raise _refusal({i: LOG_FULL})
         draft = log.draft(one.number, catalogue[one.number].version, one.content)
         event = Event.of(draft, one.number)
@@ -270,29 +277,51 @@ def _check_flood(
     wanted: Sequence[Wanted],
     catalogue: Mapping[int, pb.PutClass],
 ) -> None:
-    """Bound what one source says against one subject in a day.
+    """Bound what one source says about one subject in a day, negative and other events apart.
+
+    What was recorded counts, not what was merely drawn: all drafts of a log begin at the same free slot, so that of
+    several batches no more than one is recorded, and the next is counted after it.
 
     Raises:
         Problem: It would be more.
     """
-    asked: dict[str, int] = {}
+    counts = _recorded_today(context, session, source, wanted, catalogue)
     for i, one in enumerate(wanted):
-        if catalogue[one.number].polarity == pb.POLARITY_NEGATIVE:
-            asked[one.subject_id] = asked.get(one.subject_id, 0) + 1
-            if asked[one.subject_id] > FLOOD_MAX:
-                raise _refusal({i: FLOOD})
-    if not asked:
-        return
-    recent = (
-        select(CreditEvent.subject_id, func.count())
-        .where(
-            CreditEvent.source == source,
-            CreditEvent.subject_id.in_(sorted(asked)),
-            CreditEvent.created_ms > context.now() - DAY_MS,
-        )
-        .group_by(CreditEvent.subject_id)
+        is_negative = _is_negative(one.number, catalogue)
+        counts[one.subject_id, is_negative] += 1
+        if counts[one.subject_id, is_negative] > (FLOOD_MAX if is_negative else OTHERS_MAX):
+            raise _refusal({i: FLOOD})
+
+
+def _recorded_today(
+    context: CreditContext,
+    session: Session,
+    source: str,
+    wanted: Sequence[Wanted],
+    catalogue: Mapping[int, pb.PutClass],
+) -> Counter[tuple[str, bool]]:
+    """How many events a source recorded within a day, by subject and whether they are negative.
+
+    Of which class an event is stands under its person's key: only logs that could come to a limit are opened.
+    """
+    asked = Counter(one.subject_id for one in wanted)
+    chosen = (
+        (CreditEvent.source == source)
+        & CreditEvent.subject_id.in_(sorted(asked))
+        & CreditEvent.position.is_not(None)
+        & (CreditEvent.created_ms > context.now() - DAY_MS)
     )
-    for subject_id, count in session.execute(recent):
-        if count + asked[subject_id] > FLOOD_MAX:
-            first = next(i for i, one in enumerate(wanted) if one.subject_id == subject_id)
-            raise _refusal({first: FLOOD})
+    recorded = session.execute(
+        select(CreditEvent.subject_id, func.count()).where(chosen).group_by(CreditEvent.subject_id)
+    )
+    near = [subject_id for subject_id, count in recorded if count + asked[subject_id] > FLOOD_MAX]
+    found: Counter[tuple[str, bool]] = Counter()
+    for row in session.scalars(select(CreditEvent).where(chosen, CreditEvent.subject_id.in_(near))):
+        event = Event.decode(context.store.people.open(session, row, CreditEvent.content) or "")
+        found[row.subject_id, _is_negative(event.number, catalogue)] += 1
+    return found
+
+
+def _is_negative(number: int, catalogue: Mapping[int, pb.PutClass]) -> bool:
+    """Whether a class is: each of its versions is what the first one was."""
+    return catalogue[number].polarity == pb.POLARITY_NEGATIVE

@@ -42,6 +42,7 @@ CONSENT = ProblemKind("credit.consent", 403)
 PURPOSE = ProblemKind("credit.purpose", 422)
 REPORT = ProblemKind("credit.report", 422)
 TOO_OLD = ProblemKind("credit.too-old", 409)
+USED_UP = ProblemKind("credit.used-up", 409)
 NO_SCORECARD = ProblemKind("credit.no-scorecard", 503)
 DRAW = ProblemKind("credit.draw", 422)
 
@@ -80,6 +81,7 @@ KINDS: tuple[ProblemKind, ...] = (
     PURPOSE,
     REPORT,
     TOO_OLD,
+    USED_UP,
     NO_SCORECARD,
     DRAW,
 )

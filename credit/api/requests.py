@@ -57,7 +57,8 @@ ANSWER_WORKING_DAYS: Final = 10
 """An organisation's clock; what the network's members agree on, for the texts at hand leave the number open."""
 WORDS_CHARACTERS_MAX: Final = 1_000
 OPEN_MAX: Final = 50
-"""Requests of one subject that wait at once: a person with more needs somebody to talk to."""
+"""Requests of one subject that wait at once: a person with more needs somebody to talk to. Benefits have as many places
+of their own: those that nobody decides keep nobody from objecting."""
 FOLLOWED_MAX: Final = 500
 """Requests that one round looks at."""
 
@@ -139,6 +140,21 @@ def standing(context: CreditContext, event: Event) -> Slot:
     return found
 
 
+def check_place(session: Session, subject_id: str, kind: str, event_id: str = "") -> None:
+    """Check that one more request of a subject may wait; the caller holds the subject's row.
+
+    Raises:
+        Problem: Too many of this subject wait, or one of the same kind about the same event does.
+    """
+    beside = CreditRequest.kind == BENEFIT if kind == BENEFIT else CreditRequest.kind != BENEFIT
+    living = CreditRequest.state.in_((SENDING, *LIVING)) & (CreditRequest.subject_id == subject_id)
+    query = select(CreditRequest.kind, CreditRequest.event_id).where(living, beside)
+    waiting = session.execute(query).all()
+    is_asked = any(event_id and tuple(row) == (kind, event_id) for row in waiting)
+    if len(waiting) >= OPEN_MAX or is_asked:
+        raise Problem(NOT_NOW)
+
+
 def _add(
     context: CreditContext,
     session: Session,
@@ -155,11 +171,7 @@ def _add(
         Problem: Too many of this subject wait, or one of the same kind about the same event does.
     """
     subject = load_subject(session, subject_id, hold=True)
-    living = CreditRequest.state.in_((SENDING, *LIVING)) & (CreditRequest.subject_id == subject_id)
-    waiting = session.scalars(select(CreditRequest).where(living)).all()
-    same = [row for row in waiting if event_id and (row.kind, row.event_id) == (kind, event_id)]
-    if len(waiting) >= OPEN_MAX or same:
-        raise Problem(NOT_NOW)
+    check_place(session, subject_id, kind, event_id)
     due = context.calendar.after(date_of(context.today), ANSWER_WORKING_DAYS)
     row = CreditRequest(
         person_id=subject.person_id,
@@ -301,7 +313,9 @@ def follow_requests(context: CreditContext, request_id: str = "") -> int:
         context: Which service.
         request_id: Only this one; "": all that wait.
     """
-    query = select(CreditRequest.id).where(CreditRequest.state.in_((SENDING, *LIVING)))
+    # a benefit waits for an officer's act alone: one without an act has nothing to follow, and takes nobody's turn
+    moves = (CreditRequest.kind != BENEFIT) | (CreditRequest.act_id != "")
+    query = select(CreditRequest.id).where(CreditRequest.state.in_((SENDING, *LIVING)), moves)
     query = query.where(CreditRequest.id == request_id) if request_id else query
     with context.store.read() as session:
         ids = session.scalars(query.order_by(CreditRequest.due_day).limit(FOLLOWED_MAX)).all()

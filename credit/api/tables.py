@@ -178,7 +178,10 @@ class CreditVisit(PersonalRow):
 
 
 class CreditNonce(Base):
-    """A nonce that a holder's key has signed: it is good once. Those that nobody signed take no place here."""
+    """A nonce that a holder's key has signed, to sign in or to show a report: it is good once.
+
+    Those that nobody signed take no place here.
+    """
 
     __tablename__ = "credit_nonce"
 

@@ -20,7 +20,8 @@ from credit.api.clients import add_client, clients_of, end_client
 from credit.api.grades import VCT
 from credit.api.reading import StoredAccesses, StoredConsents
 from credit.api.reports import make_report
-from credit.report import show, verify
+from credit.api.requests import dispute, follow_requests, requests_of
+from credit.report import SHOWN_MS_MAX, show, verify
 from identity import issuer_keys, sd_jwt
 from identity.issuer_keys import KeySet, issuing_key
 from identity.jose import MemorySigner
@@ -197,9 +198,10 @@ async def asked_with(desk: CreditDesk, holder: HolderAt, ann: str, reader: Syste
     raw = changes.get("raw") or (await make_report(context, ann)).raw
     network = Network(context.ledger.genesis.network)
     at_ms = changes.get("at_ms", context.now())
-    shown = show(raw, network, holder.key, changes.get("audience", "org-y"), NONCE, at_ms)
+    nonce = changes.get("nonce", NONCE)
+    shown = show(raw, network, holder.key, changes.get("audience", "org-y"), nonce, at_ms)
     body = {"subject": await reader.handle(), "purpose": "trust-approval"}
-    return await reader.post("/benefits", body | {"shown": b64encode(shown).decode(), "nonce": NONCE.hex()})
+    return await reader.post("/benefits", body | {"shown": b64encode(shown).decode(), "nonce": nonce.hex()})
 
 
 async def test_benefit_asked_with_a_report_older_than_its_purpose_allows_is_refused(desk: CreditDesk) -> None:
@@ -227,6 +229,51 @@ async def test_benefit_asked_with_a_report_of_another_or_for_another_is_refused(
     assert (await asked_with(desk, thief, ann, reader)).json()["ledger_code"] == "receipt.holder"
     body = {"subject": await reader.handle(), "purpose": "tender", "shown": "no base64!", "nonce": NONCE.hex()}
     assert (await reader.post("/benefits", body)).status_code == 422
+
+
+async def test_report_shown_once_opens_one_benefit_whatever_its_purpose(desk: CreditDesk) -> None:
+    context = desk.service.context
+    ann = await desk.service.open_log(ANN)
+    holder, reader = await desk.holder(ann), System(desk, "org-y")
+    subject, raw = await reader.handle(), (await make_report(context, ann)).raw
+
+    def body(purpose: str, nonce: bytes) -> dict[str, str]:
+        signed = show(raw, Network(context.ledger.genesis.network), holder.key, "org-y", nonce, at_ms)
+        shown = b64encode(signed).decode()
+        return {"subject": subject, "purpose": purpose, "shown": shown, "nonce": nonce.hex()}
+
+    at_ms = context.now() + SHOWN_MS_MAX  # the holder's clock may be ahead
+    assert (await reader.post("/benefits", body("tender", NONCE))).status_code == 201
+    for purpose in ("tender", "trust-approval"):
+        answer = await reader.post("/benefits", body(purpose, NONCE))
+        assert (answer.status_code, answer.json()["code"]) == (409, "credit.used-up")
+    late = body("tender", NONCE)
+    desk.service.ledger.pass_blocks(2 * SHOWN_MS_MAX)
+    assert (await reader.post("/benefits", late)).json()["code"] == "credit.used-up"
+    desk.service.ledger.pass_blocks(1)
+    assert (await reader.post("/benefits", late)).json()["ledger_code"] == "receipt.shown-time"
+    at_ms = context.now()
+    assert (await reader.post("/benefits", body("tender", bytes(32)))).status_code == 201
+
+
+async def test_benefits_that_wait_are_bounded_and_keep_nobody_from_objecting(
+    desk: CreditDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("credit.api.requests.OPEN_MAX", 2)
+    monkeypatch.setattr("credit.api.requests.FOLLOWED_MAX", 2)
+    context = desk.service.context
+    ann = await desk.service.open_log(ANN)
+    source, holder, reader = System(desk, "org-x"), await desk.holder(ann), System(desk, "org-y")
+    await source.record(source.event(await source.handle(), "bad", **{"class": 101, "severity": "general"}))
+    for nonce, status in ((bytes([1] * 16), 201), (bytes([2] * 16), 201), (bytes([3] * 16), 409)):
+        answer = await asked_with(desk, holder, ann, reader, nonce=nonce)
+        assert answer.status_code == status, answer.text
+    assert answer.json()["code"] == "credit.not-now"
+    (event_id,) = (await make_report(context, ann)).event_ids
+    request_id = await dispute(context, ann, event_id, "It was not me")
+    desk.service.ledger.pass_blocks(30 * 86_400_000)
+    follow_requests(context)
+    assert {one.row.state for one in requests_of(context, ann) if one.row.id == request_id} == {"escalated"}
 
 
 async def test_refused_benefit_is_a_humans_act_with_a_reason_that_its_person_reads(desk: CreditDesk) -> None:

@@ -10,8 +10,9 @@ from store_rig import Rig
 
 from chain.signing import TransactionSigner
 from client.errors import TransportError
+from credit.api import drawing
 from credit.api.batches import Prepared, load_batch, prepare, send, send_again
-from credit.api.drawing import BATCH_EVENTS_MAX, FLOOD_MAX, Wanted
+from credit.api.drawing import BATCH_EVENTS_MAX, FLOOD_MAX, OTHERS_MAX, Wanted
 from credit.api.reports import make_report
 from credit.api.settling import settle
 from credit.api.subjects import Kind, State, add_subject, open_waiting, send_open
@@ -237,6 +238,58 @@ async def test_source_that_floods_a_rival_with_bad_events_is_stopped_for_the_day
     assert (await recorded(lite, bad[FLOOD_MAX], source=SOURCE_Y)).state == "done"
     lite.ledger.pass_blocks(86_400_001)
     assert (await recorded(lite, bad[FLOOD_MAX])).state == "done"
+
+
+async def test_praise_of_a_source_ends_for_the_day_and_keeps_no_room_from_its_bad_events(lite: CreditService) -> None:
+    ann = await lite.open_log("440601199001011234")
+    good = [wanted(lite, ann, f"{i}") for i in range(OTHERS_MAX + 1)]
+    with pytest.raises(Problem, match=r"credit\.flood") as refused:
+        await prepared(lite, *good)
+    assert refused.value.members["errors"] == [{"where": f"events/{OTHERS_MAX}", "what": "credit.flood"}]
+    assert (await recorded(lite, *good[:OTHERS_MAX])).state == "done"
+    with pytest.raises(Problem, match=r"credit\.flood"):
+        await prepared(lite, good[OTHERS_MAX])
+    bad = [wanted(lite, ann, f"bad {i}", number=101) for i in range(FLOOD_MAX + 1)]
+    assert (await recorded(lite, *bad[:FLOOD_MAX])).state == "done"
+    with pytest.raises(Problem, match=r"credit\.flood"):
+        await prepared(lite, bad[FLOOD_MAX])
+    lite.ledger.pass_blocks(86_400_001)
+    assert (await recorded(lite, good[OTHERS_MAX])).state == "done"
+
+
+@pytest.mark.parametrize("number", [101, 301], ids=["bad drafts", "good drafts"])
+async def test_drafts_that_nobody_signs_keep_no_bad_event_out_of_the_log(lite: CreditService, number: int) -> None:
+    ann = await lite.open_log("440601199001011234")
+    await prepared(lite, *(wanted(lite, ann, f"draft {i}", number=number) for i in range(FLOOD_MAX)))
+    assert (await recorded(lite, wanted(lite, ann, "bad", number=101))).state == "done"
+
+
+async def test_many_batches_drawn_at_once_record_no_more_bad_events_than_a_day_allows(lite: CreditService) -> None:
+    ann = await lite.open_log("440601199001011234")
+    made = [
+        await prepared(lite, *(wanted(lite, ann, f"{batch}-{i}", number=101) for i in range(FLOOD_MAX)))
+        for batch in range(3)
+    ]
+    for one in made:
+        await send(lite.context, "org-x", one.drawn.batch_id, SOURCE_X.sign(one.to_sign))
+    assert len([row for row in rows(lite) if row.position is not None]) == FLOOD_MAX
+
+
+async def test_log_filled_with_praise_has_room_for_bad_events(
+    lite: CreditService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drawing, "EVENTS_MAX", 6)
+    monkeypatch.setattr(drawing, "NEGATIVES_ROOM", 2)
+    ann = await lite.open_log("440601199001011234")
+    with pytest.raises(Problem, match=r"credit\.log-full"):
+        await prepared(lite, *(wanted(lite, ann, f"{i}") for i in range(5)))
+    await recorded(lite, *(wanted(lite, ann, f"{i}") for i in range(4)))
+    for source in (SOURCE_X, SOURCE_Y):
+        with pytest.raises(Problem, match=r"credit\.log-full"):
+            await prepared(lite, wanted(lite, ann, "5"), source=source)
+        assert (await recorded(lite, wanted(lite, ann, "bad", number=101), source=source)).state == "done"
+    with pytest.raises(Problem, match=r"credit\.log-full"):
+        await prepared(lite, wanted(lite, ann, "one too many", number=101))
 
 
 async def test_erased_subject_leaves_events_on_the_ledger_that_nobody_opens(service: CreditService) -> None:
