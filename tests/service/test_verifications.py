@@ -272,17 +272,24 @@ async def test_wallet_that_declines_is_told_to_the_relying_party_as_a_step(offic
     assert not office.recorder.entries
 
 
+async def told(office):
+    """A round of notices."""
+    notices = upkeep.Notices(office.verifier)
+    await notices.begin()
+    await notices.told()
+
+
 async def test_notice_is_signed_says_nothing_personal_and_is_tried_again(office):
     async with office.serving() as bank:
         office.refuse_notices = True
         _, result = await bank.answered(LI, notify_url=f"{PAGE}/hooks")
-        await upkeep.tick(office.verifier)
+        await told(office)
         office.refuse_notices = False
-        await upkeep.tick(office.verifier)
+        await told(office)
         assert len(office.sent) == 1
         office.rig.clock_ms += 6_000
-        await upkeep.tick(office.verifier)
-        await upkeep.tick(office.verifier)
+        await told(office)
+        await told(office)
     assert [url for url, _ in office.sent] == ["https://93.184.216.34:443/hooks"] * 2 or len(office.sent) == 2
     jws = decode_jws(office.sent[1][1].decode(), "zhixin-notice+jwt", "the notice")
     claims = load_object(jws.payload, "the notice")

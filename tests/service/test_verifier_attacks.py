@@ -346,8 +346,54 @@ async def test_name_that_leads_into_the_verifiers_own_network_is_not_asked(sqlit
     office.bank, office.bank_key = office.client(BANK, origins=[f"https://{host}"])
     async with office.serving() as bank:
         await bank.answered(LI, notify_url=f"https://{host}/hook")
-        await upkeep.tick(office.verifier)
+        await told(office)
     assert office.sent == []
+
+
+async def told(office):
+    """A round of notices."""
+    notices = upkeep.Notices(office.verifier)
+    await notices.begin()
+    await notices.told()
+
+
+async def test_receiver_that_hangs_holds_up_neither_others_notices_nor_upkeep(sqlite_rig):
+    office = Office(sqlite_rig)
+    arrived, hung, release = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    hanging = 0
+
+    async def receive(request):
+        nonlocal hanging
+        if "evil" in request.url.path:
+            hanging += 1
+            hung.set()
+            await release.wait()
+        else:
+            arrived.set()
+        return httpx.Response(204)
+
+    async def resolve(_host, _port):
+        return ["93.184.216.34"]
+
+    office.refuse_notices = True  # the service's own rounds, if one falls here
+    async with office.serving() as bank:
+        clinic = bank.by(office.clinic_key)
+        for caller, path in ((bank, "evil"), (bank, "evil"), (bank, "evil"), (clinic, "good")):
+            made = await caller.asked(notify_url=f"{verifier_rig.PAGE}/{path}")
+            claims = await caller.request(made)
+            await caller.http.post(claims["response_uri"], data={"error": "access_denied", "state": claims["state"]})
+    office.rig.clock_ms += 11_000
+    outbound = Outbound(resolve=resolve, transport=httpx.MockTransport(receive))
+    object.__setattr__(office.verifier, "outbound", outbound)
+    notices = upkeep.Notices(office.verifier)
+    await notices.begin()
+    await asyncio.wait_for(asyncio.gather(arrived.wait(), hung.wait()), 3)
+    await notices.begin()
+    await asyncio.wait_for(upkeep.tick(office.verifier), 3)
+    assert not release.is_set()
+    assert hanging == 1, "a program has one notice at a time"
+    await notices.stop()
+    await outbound.close()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ addresses: a city's issuer may well be inside.
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
@@ -116,7 +116,15 @@ class Outbound:
         await self._client.aclose()
 
     async def send(
-        self, method: str, url: str, *, body: bytes = b"", media_type: str = "", accept: str = "", bytes_max: int
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes = b"",
+        media_type: str = "",
+        accept: str = "",
+        bytes_max: int,
+        more: Mapping[str, str] | None = None,
     ) -> bytes:
         """Ask, and take the answer.
 
@@ -127,16 +135,22 @@ class Outbound:
             media_type: Of what is sent.
             accept: What is wanted.
             bytes_max: A longer answer is none.
+            more: Further headers.
 
         Raises:
             NotReached: It may not be asked, does not answer in time, or not with 2xx.
         """
         place = parse_place(url)
-        address = await self._checked(place)
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                address = await self._checked(place)
+        except TimeoutError:
+            raise NotReached("its name does not resolve") from None
         shown = f"[{address}]" if ":" in address else address
         headers = {"Host": place.origin.partition("://")[2], "Accept-Encoding": "gzip"}
         headers |= {"Content-Type": media_type} if media_type else {}
         headers |= {"Accept": accept} if accept else {}
+        headers |= more or {}
         request = self._client.build_request(
             method,
             f"{place.scheme}://{shown}:{place.port}{place.target}",

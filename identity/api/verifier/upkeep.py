@@ -2,15 +2,17 @@
 """What goes on by itself: entries that are still due, notices to relying parties, and forgetting.
 
 A notice says that a verification is over and nothing else; who gets it fetches the answer with their own key. It is
-signed, and is sent until it is taken or has been tried often enough.
+signed, and is sent until it is taken or has been tried often enough. Notices go out beside all else, a few at once and
+at most one to each program, so that a receiver that hangs holds up nobody but its own program.
 """
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import func, select
 from starlette.concurrency import run_in_threadpool
 
 from chain.errors import LedgerError
@@ -33,13 +35,17 @@ FORGET_S: Final = 3_600
 NOTICE_TRIES_MAX: Final = 8
 """With waits that double from 5 s: some twenty minutes. Who was away so long looks by themselves."""
 NOTICE_WAIT_MS: Final = 5_000
+NOTICES_AT_ONCE: Final = 16
+"""Programs that are told at once; each holds a connection for five seconds at most."""
+NOTICE_TURN_S: Final = 5.0
+"""After so long another program has its turn, if one waits."""
 NOTICE_ANSWER_BYTES_MAX: Final = 4_096
 """Nothing of it is read."""
 NOTICE_MEDIA_TYPE: Final = "application/jwt"
 
 
 async def tick(verifier: Verifier) -> None:
-    """Write entries that are still due, and send notices.
+    """Give up what is too late, and write entries that are still due.
 
     Raises:
         StorageError: The store failed; the next tick begins anew.
@@ -47,8 +53,6 @@ async def tick(verifier: Verifier) -> None:
     await run_in_threadpool(verifier.give_up)
     waiting = await run_in_threadpool(verifier.unfinished)
     await asyncio.gather(*(_finish(verifier, *one) for one in waiting))
-    for identifier in await run_in_threadpool(_due, verifier):
-        await _notify(verifier, identifier)
 
 
 async def _finish(verifier: Verifier, identifier: str, client_id: str, access: Access) -> None:
@@ -57,56 +61,130 @@ async def _finish(verifier: Verifier, identifier: str, client_id: str, access: A
         await verifier.finish(identifier, access, client)
 
 
-class Upkeep:
-    """Runs ticks for as long as the service does."""
+class Notices:
+    """Tells programs that verifications are over."""
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
-        self._task: asyncio.Task[None] | None = None
-        self.is_well = True
+        self._telling: dict[str, asyncio.Task[None]] = {}
+
+    async def begin(self) -> None:
+        """Begin to tell programs whose notices are due, as far as there are places; waits for none of them.
+
+        Raises:
+            StorageError: The store failed.
+        """
+        places = NOTICES_AT_ONCE - len(self._telling)
+        if not places:
+            return
+        for client_id in await run_in_threadpool(_due, self._verifier, tuple(self._telling), places):
+            self._telling[client_id] = asyncio.create_task(self._tell(client_id))
+
+    async def told(self) -> None:
+        """Wait until all that was begun is over."""
+        await asyncio.gather(*self._telling.values())
+
+    async def stop(self) -> None:
+        """End; a notice that was sent and not noted down is sent again by the next process."""
+        for task in self._telling.values():
+            task.cancel()
+        await asyncio.gather(*self._telling.values(), return_exceptions=True)
+        self._telling.clear()  # one that had not begun yet did not leave by itself
+
+    async def _tell(self, client_id: str) -> None:
+        """Send a program's notices, one after the other, until one is not taken or its turn is over."""
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + NOTICE_TURN_S
+        try:
+            for identifier in await run_in_threadpool(_due_of, self._verifier, client_id):
+                if not await _notify(self._verifier, identifier) or loop.time() >= ends_at:
+                    return
+        except (StorageError, KeyFileError) as error:
+            log.warning("verifier.notice-failed", reason=str(error))
+        except Exception:
+            log.exception("verifier.notice-broke")  # a defect of one notice must not end those of others
+        finally:
+            self._telling.pop(client_id, None)
+
+
+class Upkeep:
+    """Runs ticks and sends notices for as long as the service does, neither waiting for the other."""
+
+    def __init__(self, verifier: Verifier) -> None:
+        self._verifier = verifier
+        self._notices = Notices(verifier)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._failing: set[str] = set()
+        self._forget_at = 0.0
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the last round of each went well."""
+        return not self._failing
 
     def start(self) -> None:
         """Begin, inside the event loop that will go on with it."""
-        self._task = asyncio.create_task(self._loop())
+        self._forget_at = asyncio.get_running_loop().time()
+        rounds = (("tick", self._tick), ("notices", self._notices.begin))
+        self._tasks = [asyncio.create_task(self._loop(name, one)) for name, one in rounds]
 
     async def stop(self) -> None:
         """End; what a tick was about is found again by the next process."""
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
             with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+                await task
+        self._tasks = []
+        await self._notices.stop()
 
-    async def _loop(self) -> None:
+    async def _tick(self) -> None:
+        await tick(self._verifier)
         loop = asyncio.get_running_loop()
-        forget_at = loop.time()
+        if loop.time() >= self._forget_at:
+            await run_in_threadpool(self._verifier.forget)
+            self._forget_at = loop.time() + FORGET_S
+
+    async def _loop(self, name: str, one: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await tick(self._verifier)
-                if loop.time() >= forget_at:
-                    await run_in_threadpool(self._verifier.forget)
-                    forget_at = loop.time() + FORGET_S
-                self.is_well = True
+                await one()
+                self._failing.discard(name)
             except (StorageError, KeyFileError, TransportError, LedgerError) as error:
-                self.is_well = False
-                log.warning("verifier.tick-failed", reason=str(error))
+                self._failing.add(name)
+                log.warning("verifier.tick-failed", part=name, reason=str(error))
             except Exception:
-                self.is_well = False  # a defect of one tick must not end all of them unnoticed
-                log.exception("verifier.tick-broke")
+                self._failing.add(name)  # a defect of one round must not end all of them unnoticed
+                log.exception("verifier.tick-broke", part=name)
             await asyncio.sleep(TICK_S)
 
 
-def _due(verifier: Verifier) -> list[str]:
+def _due(verifier: Verifier, but: Collection[str], count: int) -> list[str]:
+    """Some programs with notices that are due, drawn, so that none comes before others each time."""
     with verifier.store.read() as session:
-        query = select(Verification.id).where(Verification.notice_due_ms <= verifier.now_ms())
+        due = select(Verification.client_id).where(
+            Verification.notice_due_ms <= verifier.now_ms(), Verification.client_id.not_in(but)
+        )
+        return list(session.scalars(due.group_by(Verification.client_id).order_by(func.random()).limit(count)))
+
+
+def _due_of(verifier: Verifier, client_id: str) -> list[str]:
+    with verifier.store.read() as session:
+        query = select(Verification.id).where(
+            Verification.notice_due_ms <= verifier.now_ms(), Verification.client_id == client_id
+        )
         return list(session.scalars(query.order_by(Verification.notice_due_ms).limit(TICK_ROWS_MAX)))
 
 
-async def _notify(verifier: Verifier, identifier: str) -> None:
-    """Send one notice; what was sent and not noted down by a crash is sent again."""
+async def _notify(verifier: Verifier, identifier: str) -> bool:
+    """Send one notice; what was sent and not noted down by a crash is sent again.
+
+    Returns:
+        Whether it was taken.
+    """
     found = await run_in_threadpool(_notice, verifier, identifier)
     if found is None:
-        return
+        return False
     url, body = found
     try:
         await verifier.outbound.send(
@@ -117,6 +195,7 @@ async def _notify(verifier: Verifier, identifier: str) -> None:
         log.info("verifier.notice-not-taken", reason=str(error))
         is_sent = False
     await run_in_threadpool(_note, verifier, identifier, is_sent=is_sent)
+    return is_sent
 
 
 def _notice(verifier: Verifier, identifier: str) -> tuple[str, bytes] | None:
@@ -126,9 +205,10 @@ def _notice(verifier: Verifier, identifier: str) -> tuple[str, bytes] | None:
             return None
         client_id, state = row.client_id, row.state
     client = clients.by_id(verifier.store, client_id)
-    question = None if client is None else verifier.by_id(client, identifier)
-    if client is None or question is None:
+    if client is None:  # its program was ended: there is nobody to tell
+        _note(verifier, identifier, is_sent=True)
         return None
+    question = verifier.by_id(client, identifier)
     try:
         key = verifier.key()
     except Problem:
