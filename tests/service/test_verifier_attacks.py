@@ -214,6 +214,20 @@ async def test_status_list_out_of_reach_is_refused_unless_one_that_counts_is_at_
         assert code_of(await outcome(bank, purpose=STALE), "status") == "identity.token-expired"
 
 
+async def test_status_lists_host_that_hangs_costs_one_look_its_timeout_while_a_list_is_at_hand(office):
+    async with office.serving() as bank:
+        assert (await outcome(bank))["outcome"] == "held"
+        office.list_error = NotReached("it does not answer")
+        office.rig.clock_ms += 31_000
+        before = office.fetched
+        for _ in range(5):
+            assert (await outcome(bank))["outcome"] == "held"
+        assert office.fetched == before + 1
+        office.list_error = None
+        office.rig.clock_ms += 31_000
+        assert (await outcome(bank))["statuses"][0]["age_s"] == 0
+
+
 async def test_older_status_list_that_somebody_replays_does_not_replace_a_newer_one(office):
     async with office.serving() as bank:
         assert (await outcome(bank))["statuses"][0]["age_s"] == 0

@@ -10,6 +10,7 @@ from verifier_rig import BANK, LOGIN, PAGE, STALE, CardOffice, Citizen, Office, 
 from chain.signing import Scheme, Signer
 from chain.types import sha256
 from identity import sd_jwt
+from identity.api.verifier.cards import CardTrust
 from identity.cards.emulator import EmulatedCard
 from identity.cards.objects import Slot
 from identity.cards.personalise import personalise
@@ -181,6 +182,26 @@ async def test_revoked_card_is_refused_and_a_list_that_is_too_old_too(office):
     assert code_of(stale, "certificate-status") == "verifier.status-stale"
     assert (aged["outcome"], aged["statuses"][0]["age_s"]) == ("held", 700)
     assert code_of(gone, "certificate-status") == "verifier.status-unreachable"
+
+
+async def test_card_lists_host_that_hangs_costs_one_look_its_timeout_and_the_list_ends_when_it_says(office):
+    card, tries = office.card(), 0
+
+    async def fetch(url):
+        nonlocal tries
+        tries += 1
+        return await office.fetch_crl(url)
+
+    trust = CardTrust([office.chain], fetch, office.states, lambda: office.now_s)
+    assert (await trust.check(card.certificate, Slot.AUTHENTICATE, None))[2] is not None
+    office.crl = None
+    office.rig.clock_ms += 31_000
+    for _ in range(5):
+        assert (await trust.check(card.certificate, Slot.AUTHENTICATE, None))[2] is not None
+    assert tries == 2
+    office.rig.clock_ms += 4_000_000
+    findings, _, issued_s = await trust.check(card.certificate, Slot.AUTHENTICATE, None)
+    assert (findings[-1].code, issued_s) == ("verifier.status-unreachable", None)
 
 
 async def test_certificate_of_another_authority_slot_or_kind_is_refused(office):

@@ -12,7 +12,7 @@ Source: Web eID authentication token format 1.0; RFC 5280, 6; docs/cards.md.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -49,7 +49,7 @@ CERTIFICATE_BYTES_MAX: Final = 4_096
 LISTS_MAX: Final = 16
 """Card authorities that one city knows."""
 FETCH_S: Final = 30
-"""As often as the desk makes a list."""
+"""As often as the desk makes a list. Also after a try that failed: a host that hangs costs one look its time-out."""
 _RAW_SIGNATURE_BYTES = 64
 
 
@@ -78,13 +78,13 @@ class Revoked:
     Attributes:
         serials: That don't count.
         issued_s: As of when.
-        fetched_s: When it was fetched.
+        due_s: When to fetch it anew.
         ends_s: From when it may be relied on no longer.
     """
 
     serials: frozenset[int]
     issued_s: int
-    fetched_s: int
+    due_s: int
     ends_s: int
 
 
@@ -207,22 +207,23 @@ class CardTrust:
         url = _list_address(certificate)
         now_s = self._now_s()
         kept = self._lists.get(url)
-        if kept is not None and now_s < kept.fetched_s + FETCH_S:
+        if kept is not None and now_s < kept.due_s:
             return kept
         async with self._turn:
             kept = self._lists.get(url)
-            if kept is not None and now_s < kept.fetched_s + FETCH_S:
+            if kept is not None and now_s < kept.due_s:
                 return kept
             try:
                 found = load_revocation_list(await self._fetch(url), chain, now_s)
             except NotReached:
                 if kept is None or now_s >= kept.ends_s:
                     raise
+                self._lists[url] = replace(kept, due_s=min(self._now_s() + FETCH_S, kept.ends_s))
                 return kept
             assert found.next_update_utc is not None, "it was checked"
             serials = frozenset(entry.serial_number for entry in found)
             issued_s, ends_s = int(found.last_update_utc.timestamp()), int(found.next_update_utc.timestamp())
-            self._lists[url] = Revoked(serials, issued_s, now_s, ends_s)
+            self._lists[url] = Revoked(serials, issued_s, min(now_s + FETCH_S, ends_s), ends_s)
             if len(self._lists) > LISTS_MAX:
                 self._lists.popitem(last=False)
             return self._lists[url]

@@ -22,13 +22,16 @@ from identity.status_list import StatusToken
 LISTS_MAX: Final = 64
 """Of a few registrars, some each; 4 MiB at most each, 32 KB as ours are."""
 FETCH_S: Final = 30
-"""A list is asked for anew at most so often, whatever it says: as often as our issuer makes one."""
+"""A list is asked for anew at most so often, whatever it says: as often as our issuer makes one. Also after a try that
+failed: a host that hangs costs one look its time-out, and not each."""
 
 
 @dataclass(slots=True)
 class _Kept:
+    """A list, and when to ask for it anew."""
+
     token: StatusToken
-    fetched_s: int
+    due_s: int
 
 
 class StatusLists:
@@ -67,12 +70,13 @@ class StatusLists:
     async def _found(self, uri: str, registrar: Trust) -> StatusToken:
         now_s = self._now_s()
         kept = self._kept.get(uri)
-        if kept is None or now_s >= kept.fetched_s + min(FETCH_S, kept.token.ttl_s or FETCH_S):
+        if kept is None or now_s >= kept.due_s:
             try:
                 text = await self._fetch(uri)
             except NotReached:
                 if kept is None:
                     raise
+                kept.due_s = self._now_s() + FETCH_S
             else:
                 token = status_list.verify(text, lambda header: registrar.key_of(header, now_s), now_s, uri)
                 kept = self._keep(uri, token, now_s)
@@ -86,7 +90,7 @@ class StatusLists:
         before = self._kept.get(uri)
         if before is not None and before.token.issued_s > token.issued_s:
             token = before.token  # an older one came: what is known of a moment later stays
-        kept = self._kept[uri] = _Kept(token, now_s)
+        kept = self._kept[uri] = _Kept(token, now_s + min(FETCH_S, token.ttl_s or FETCH_S))
         self._kept.move_to_end(uri)
         if len(self._kept) > LISTS_MAX:
             self._kept.popitem(last=False)
