@@ -102,7 +102,7 @@ def _recorder(ground: Ground, door: Door, states: LedgerStates, outbound: Outbou
     if own is None or not settings.verifier.list_keeper:
         return None
     assert ground.store is not None, "the service says that it needs one"
-    keeper = HttpKeeper(settings.verifier.list_keeper, outbound)
+    keeper = HttpKeeper(settings.verifier.list_keeper, outbound, own, unix_ms)
     return SlotRecorder(ground.store, keeper, states, submitting(lambda: door.session, own), unix_ms)
 
 

@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT))
 
 from cli.card_agent.kinds import KINDS as AGENT_KINDS  # noqa: E402 - after the path is set
 from credit.api.problems import KINDS as CREDIT_KINDS  # noqa: E402 - after the path is set
+from identity.api.accesses.problems import KINDS as ACCESS_KINDS  # noqa: E402 - after the path is set
 from identity.api.desk.batch_problems import BATCH_KINDS  # noqa: E402 - after the path is set
 from identity.api.desk.cards_problems import CARD_KINDS  # noqa: E402 - likewise
 from identity.api.desk.legal_problems import LEGAL_KINDS  # noqa: E402 - likewise
@@ -49,6 +50,7 @@ def codes() -> str:
     for kind in sorted(
         (
             *KINDS,
+            *ACCESS_KINDS,
             *AGENT_KINDS,
             *BATCH_KINDS,
             *CARD_KINDS,

@@ -2,38 +2,58 @@
 """Access entries from an answer to a person's list, by the ledger's own rules: none is left out, none is lost."""
 
 import asyncio
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from verifier_rig import BANK, LOGIN
 
 from chain.codec import encode
+from chain.ed25519 import Ed25519Signer
 from chain.errors import Refused
+from chain.p256 import P256Signer
+from chain.signing import TransactionSigner
+from chain.strict_json import Json
 from chain.transaction import Operation
 from client.errors import TransportError
 from identity.access import make_batch, slot_of_claim
 from identity.api.accesses import lists
 from identity.api.accesses.part import accesses_part
+from identity.api.accesses.signed_requests import HEADER, Asked, sign
 from identity.api.accesses.tables import AccessOpeningRow
+from identity.api.accesses.writers import STANDING_MS
 from identity.api.verifier.ledger import Proven
 from identity.api.verifier.outbound import Outbound
-from identity.api.verifier.recording import OPERATION, HttpKeeper, SlotRecorder
+from identity.api.verifier.recording import OPERATION, HttpKeeper, KeeperRefused, SlotRecorder
 from identity.api.verifier.registered import Access
 from identity.pb import access_pb2, identity_pb2
+from membership.pb import membership_pb2
+from membership.state import organisation_key
 from service.app import create_app
 from service.settings import Address, Settings
 from service.store import new_id
 from tests.identity_rig import IdentityRig
+from tests.rig import key_section, organisation
 
 KEEPER = "https://issuer.example.org"
+WRITER, OUTSIDER, ATTESTER = (P256Signer(ec.derive_private_key(number, ec.SECP256R1())) for number in (11, 12, 13))
+STRANGER = Ed25519Signer(bytes(32))
+
+
+def keys(*pairs: tuple[TransactionSigner, str]) -> tuple[dict[str, Json], ...]:
+    """Keys of an organisation in genesis, each with its purpose."""
+    return tuple(key_section(key.signer, purpose) for key, purpose in pairs)
 
 
 class Ledger:
     """The ledger's rules, executed at once; a registrar's service key writes, as a verifier's would."""
 
     def __init__(self) -> None:
-        self.rules = IdentityRig()
+        verifier = organisation("org-w", roles=("verifier",), extra=keys((WRITER, "submit"), (ATTESTER, "attest")))
+        self.rules = IdentityRig(verifier, organisation("org-x", extra=keys((OUTSIDER, "submit"))))
         self.values = self.rules.state
         self.batches: list[int] = []
         self.fail: Exception | None = None
@@ -71,7 +91,7 @@ class City:
         self.own = rig.open(rig.settings(keys="verifier-keys"))
         self.ledger = Ledger()
         app = create_app(
-            [accesses_part(self.registrar, lambda: self.ledger.values_of)],
+            [accesses_part(self.registrar, lambda: self.ledger.values_of, self.rig.now)],
             Settings(),
             Address("issuer", "127.0.0.1:8804", KEEPER),
         )
@@ -81,8 +101,12 @@ class City:
 
         self.outbound = Outbound(resolve=resolve, transport=httpx.ASGITransport(app, client=("198.51.100.9", 1)))
 
+    def keeper(self, key: TransactionSigner) -> HttpKeeper:
+        """The registrar's lists, as an organisation with this key asks them."""
+        return HttpKeeper(KEEPER, self.outbound, key, self.rig.now)
+
     def recorder(self) -> SlotRecorder:
-        keeper = HttpKeeper(KEEPER, self.outbound)
+        keeper = self.keeper(WRITER)
         return SlotRecorder(self.own, keeper, self.ledger, self.ledger.submit, self.rig.now, tick_s=0.01)
 
     def person(self) -> dict[str, str]:
@@ -253,6 +277,49 @@ async def test_last_entry_of_a_full_list_is_told_like_any_other(city, monkeypatc
     await eventually(lambda: not recorder._untold())
     await recorder.stop()
     assert [bool(each.content) for each in city.told()] == [True, True]
+
+
+@pytest.mark.parametrize("key", [STRANGER, OUTSIDER, ATTESTER])
+async def test_list_answers_no_key_but_one_that_may_write_accesses(city, key):
+    slot = city.person()["access_slot"]
+    with pytest.raises(KeeperRefused, match="401"):
+        await city.keeper(key).hand_out(slot)
+    assert (await city.keeper(WRITER).hand_out(slot))[0] == slot_of_claim(slot)
+
+
+async def test_list_answers_no_organisation_that_is_suspended_once_its_standing_is_looked_at_again(city):
+    slot = city.person()["access_slot"]
+    await city.keeper(WRITER).hand_out(slot)
+    where = organisation_key("org-w")
+    record = membership_pb2.OrganisationRecord.FromString(city.ledger.values[where])
+    record.status = membership_pb2.ORGANISATION_STATUS_SUSPENDED
+    city.ledger.values[where] = encode(record)
+    city.rig.clock_ms += STANDING_MS
+    with pytest.raises(KeeperRefused, match="401"):
+        await city.keeper(WRITER).hand_out(slot)
+
+
+async def test_signed_request_counts_once_for_a_minute_and_for_what_was_signed(city):
+    body = json.dumps({"access_slot": city.person()["access_slot"]}).encode()
+    host, path = "issuer.example.org", "/access-lists/slots"
+
+    def signed(now_ms: int, **changes: object) -> str:
+        return sign(WRITER, replace(Asked(host, "POST", path, body), **changes), now_ms)
+
+    async with httpx.AsyncClient(transport=city.outbound._client._transport, base_url=KEEPER) as http:
+
+        async def status(header: str) -> int:
+            headers = {"Content-Type": "application/json"} | ({HEADER: header} if header else {})
+            return (await http.post(path, content=body, headers=headers)).status_code
+
+        now_ms = city.rig.clock_ms
+        good = signed(now_ms - 60_000)
+        assert [await status(good), await status(good)] == [200, 401]
+        assert await status(signed(now_ms)) == 200
+        others = [{"host": "other.example.org"}, {"method": "GET"}, {"path": "/access-lists/entries"}, {"body": b"{}"}]
+        refused = [signed(now_ms, **one) for one in others]
+        refused += ["", "1.2", "9" * 300, "3" + signed(now_ms)[1:], signed(now_ms - 60_001), signed(now_ms + 60_001)]
+        assert {await status(header) for header in refused} == {401}
 
 
 async def test_erased_person_is_told_of_no_entry_and_others_are(city):

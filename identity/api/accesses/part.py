@@ -1,24 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lists of accesses over HTTP: verifiers ask for the free slot, and tell what they wrote there.
 
-Who knows where a list begins has it from the person's credential, and may ask; that is all the permission there is, for
-only organisations with a writer's role can write, and nothing here reads a list.
+Who asks knows where the list begins, from the person's credential, and signs with a key of an organisation that may
+write accesses (`writers`); anybody else would learn of each new entry in it for as long as the list goes on. Nothing
+here reads a list.
 """
 
 import contextlib
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from identity.access_content import CONTENT_BYTES_MAX
 from identity.api.accesses import lists
 from identity.api.accesses.lists import Exhausted, Read, UnknownList
+from identity.api.accesses.writers import Writers
 from service import problems
 from service.app import Part
 from service.problems import Problem
 from service.store import Store
+from service.store.replays import unix_ms
 
 PREFIX = "/access-lists/"
 BODY_BYTES_MAX = 3 * CONTENT_BYTES_MAX
@@ -48,14 +51,16 @@ class Told(Asked):
     salt: Slot
 
 
-def accesses_part(store: Store, read: Callable[[], Read]) -> Part:
+def accesses_part(store: Store, read: Callable[[], Read], now_ms: Callable[[], int] = unix_ms) -> Part:
     """What a registrar's service takes along that keeps lists of accesses.
 
     Args:
         store: Of the registrar, where people are.
         read: Reads the ledger, once the service runs.
+        now_ms: Unix time in ms.
     """
-    router = APIRouter(tags=["accesses"], prefix="/access-lists")
+    writers = Writers(store, read, now_ms)
+    router = APIRouter(tags=["accesses"], prefix="/access-lists", dependencies=[Depends(writers.check)])
 
     @router.post("/slots", operation_id="postSlot", summary="The free slot of a list")
     async def slot(body: Asked) -> HandedOut:

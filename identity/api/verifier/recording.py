@@ -29,8 +29,9 @@ from client.session import Session
 from identity.access import make_batch, make_entry, retry
 from identity.access_content import content_commitment, encode_content
 from identity.access_rules import BATCH_SIZES, access_key, load_access
+from identity.api.accesses.signed_requests import HEADER, Asked, sign
 from identity.api.verifier.ledger import Proven, States
-from identity.api.verifier.outbound import NotReached, Outbound
+from identity.api.verifier.outbound import NotReached, Outbound, parse_place
 from identity.api.verifier.registered import Access, Recorded
 from identity.api.verifier.sealing import Sealing
 from identity.api.verifier.tables import VerifierEntry
@@ -120,11 +121,15 @@ class HttpKeeper:
     Args:
         url: Its origin.
         outbound: Makes requests; the origin is one of those that the operator listed.
+        key: Signs requests: of an organisation with the role verifier; purpose submit.
+        now_ms: Unix time in ms.
     """
 
-    def __init__(self, url: str, outbound: Outbound) -> None:
+    def __init__(self, url: str, outbound: Outbound, key: TransactionSigner, now_ms: Callable[[], int]) -> None:
         self._url = url.rstrip("/")
         self._outbound = outbound
+        self._key = key
+        self._now_ms = now_ms
 
     async def hand_out(self, access_slot: str) -> tuple[bytes, bytes]:
         """See `Keeper.hand_out`."""
@@ -146,8 +151,15 @@ class HttpKeeper:
     async def _post(self, path: str, body: Mapping[str, str]) -> bytes:
         content = json.dumps(body).encode()
         try:
+            place = parse_place(self._url + path)
+            asked = Asked(place.origin.partition("://")[2], "POST", place.target, content)
             return await self._outbound.send(
-                "POST", self._url + path, body=content, media_type="application/json", bytes_max=ANSWER_BYTES_MAX
+                "POST",
+                self._url + path,
+                body=content,
+                media_type="application/json",
+                bytes_max=ANSWER_BYTES_MAX,
+                more={HEADER: sign(self._key, asked, self._now_ms())},
             )
         except NotReached as error:
             if error.status == _NOT_FOUND:
