@@ -52,7 +52,7 @@ def anchor_of(proof: bytes) -> bytes:
     """What a side of a mandate reveals `proof` for; 32 bytes.
 
     A side keeps a secret of 32 random bytes, and its anchor is `anchor_of(anchor_of(secret))`: it accepts by revealing
-    `anchor_of(secret)` and ends by revealing the secret.
+    `anchor_of(secret)` and ends, at any time, by revealing the secret.
     """
     return sha256(_ANCHOR + proof)
 

@@ -5,9 +5,10 @@
     recorded, counts --EndMandate, either side or an officer--> ended, for good
 
 The record names no natural person: its id is its own, and the parties stand in a salted commitment. Each side keeps a
-secret instead: what hashes to its anchor accepts, what hashes to that ends (`identity.commitments.anchor_of`). Nobody
-can accept for a side that has not spoken, and each side ends it alone, through whatever service they like. For a minor
-or a ward a second officer accepts.
+secret instead: what hashes to its anchor accepts, what hashes to that ends (`identity.commitments.anchor_of`), whether
+the side has accepted or not. So who relays an acceptance cannot end with what it reveals. Nobody can accept for a side
+that has not spoken, and each side ends it alone, through whatever service they like. For a minor or a ward a second
+officer accepts.
 
 A mandate of a company names it and counts only while the company is active. That a natural person's registration was
 revoked, rules cannot know here, since nothing joins the two: the registrar's officer ends their mandates then, and who
@@ -150,23 +151,28 @@ def accept_mandate(context: Context, message: pb.AcceptMandate) -> None:
         _check_ward(context, record, message.proof)
         record.principal_accepted = True
     else:
-        _check_proof(message.proof, (anchor,))
+        if len(message.proof) != HASH_BYTES or anchor_of(message.proof) != anchor:
+            raise Refused("what is revealed does not hash to the side's anchor", "identity.wrong-proof")
         if message.side == pb.SIDE_PRINCIPAL:
-            record.principal_accepted, record.principal_anchor = True, message.proof
+            record.principal_accepted = True
         else:
-            record.agent_accepted, record.agent_anchor = True, message.proof
+            record.agent_accepted = True
     _save(context, message.id, record)
 
 
 def end_mandate(context: Context, message: pb.EndMandate) -> None:
     """A side or an officer ends the mandate for good. One write.
 
+    A side reveals its secret, accepted or not: what an acceptance has shown to others ends nothing.
+
     Raises:
         Refused: It is over, the proof is neither side's, or, without one, no officer of its registrar signs.
     """
     record = _standing(context, message.id)
     if message.proof:
-        _check_proof(message.proof, (record.principal_anchor, record.agent_anchor))
+        anchors = (record.principal_anchor, record.agent_anchor)
+        if len(message.proof) != HASH_BYTES or anchor_of(anchor_of(message.proof)) not in anchors:
+            raise Refused("what is revealed is not the secret of a side", "identity.wrong-proof")
     elif acting_officer(context).registrar != record.registrar:
         raise Refused("another registrar recorded this mandate", "identity.unknown-mandate")
     over = pb.MandateRecord(registrar=record.registrar, officer=record.officer, ended_at_ms=context.block.time_ms)
@@ -231,16 +237,6 @@ def _check_ward(context: Context, record: pb.MandateRecord, proof: bytes) -> Non
         raise Refused("another registrar recorded this mandate", "identity.unknown-mandate")
     if officer.number == record.officer:
         raise Refused("whoever recorded the mandate cannot accept it for the principal", "identity.own-proposal")
-
-
-def _check_proof(proof: bytes, anchors: Sequence[bytes]) -> None:
-    """Check that a proof hashes to one of the anchors.
-
-    Raises:
-        Refused: It does not.
-    """
-    if len(proof) != HASH_BYTES or anchor_of(proof) not in anchors:
-        raise Refused("what is revealed does not hash to the side's anchor", "identity.wrong-proof")
 
 
 def _standing(context: Context, mandate: bytes) -> pb.MandateRecord:

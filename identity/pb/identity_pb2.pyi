@@ -1354,7 +1354,7 @@ Global___AcceptMandate: _TypeAlias = AcceptMandate  # noqa: Y015
 
 @_typing.final
 class EndMandate(_message.Message):
-    """End a mandate, by revealing what hashes to a side's present anchor, or by an officer."""
+    """End a mandate, by revealing a side's secret, whose hash's hash is its anchor, or by an officer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1413,7 +1413,7 @@ class MandateRecord(_message.Message):
     valid_to_ms: _builtins.int
     may_delegate: _builtins.bool
     principal_anchor: _builtins.bytes
-    """the next hash that this side reveals to end it"""
+    """as granted"""
     agent_anchor: _builtins.bytes
     principal_accepted: _builtins.bool
     agent_accepted: _builtins.bool

@@ -71,9 +71,7 @@ def test_either_side_ends_a_mandate_for_good(rig: IdentityRig, side: str, accept
     assert rig.code("ann@p256", mandate(1, rig.time_ms)) == ""
     for one in (PRINCIPAL, AGENT)[:accepted]:
         assert rig.code("org-a:submit", accept(one)) == ""
-    spoken = accepted > (0 if side == "principal" else 1)
-    proof = secret(side, 1) if spoken else accepts(side, 1)
-    assert rig.code("org-a:submit", pb.EndMandate(id=ID, proof=proof)) == ""
+    assert rig.code("org-a:submit", end(side)) == ""
     assert load_mandate(rig.state.get, ID) == pb.MandateRecord(
         registrar=register_tag(1).registrar, officer=number("ann"), ended_at_ms=rig.time_ms - BLOCK_MS
     )
@@ -81,6 +79,27 @@ def test_either_side_ends_a_mandate_for_good(rig: IdentityRig, side: str, accept
     for message in (accept(PRINCIPAL), accept(AGENT), pb.EndMandate(id=ID)):
         assert rig.code(("org-a:submit", "ann@p256"), message) == "identity.mandate-over"
     assert rig.code("ann@p256", mandate(1, rig.time_ms)) == "identity.id-used"
+
+
+@pytest.mark.parametrize("side", ["principal", "agent"])
+@pytest.mark.parametrize("accepted", [0, 1, 2])
+def test_acceptance_relayed_as_an_end_is_refused_and_then_accepts(rig: IdentityRig, side: str, accepted: int) -> None:
+    assert rig.code("ann@p256", mandate(1, rig.time_ms)) == ""
+    for one in (PRINCIPAL, AGENT)[:accepted]:
+        assert rig.code("org-a:submit", accept(one)) == ""
+    stolen = pb.EndMandate(id=ID, proof=accepts(side, 1))
+    assert rig.code("org-r:submit", stolen) == "identity.wrong-proof"
+    for one in (PRINCIPAL, AGENT)[accepted:]:
+        assert rig.code("org-a:submit", accept(one)) == ""
+    assert is_counting(rig)
+
+
+def test_end_relayed_as_an_acceptance_still_ends_through_another_submitter(rig: IdentityRig) -> None:
+    assert rig.code("ann@p256", mandate(1, rig.time_ms)) == ""
+    for side, name in ((PRINCIPAL, "principal"), (AGENT, "agent")):
+        assert rig.code("org-r:submit", accept(side, proof=anchor_of(secret(name, 1)))) == ""
+    assert rig.code("org-a:submit", end("principal")) == ""
+    assert not is_counting(rig)
 
 
 def test_officer_ends_a_mandate_and_nobody_else_does_without_a_secret(rig: IdentityRig) -> None:
@@ -176,7 +195,8 @@ def test_second_officer_accepts_for_a_minor_or_a_ward(rig: IdentityRig, kind: in
     assert rig.code("bob@webauthn", for_ward) == ""
     assert rig.code("org-a:submit", accept(AGENT)) == ""
     assert is_counting(rig)
-    assert rig.code("org-a:submit", pb.EndMandate(id=ID, proof=accepts("principal", 1))) == ""
+    assert rig.code("org-a:submit", pb.EndMandate(id=ID, proof=accepts("principal", 1))) == "identity.wrong-proof"
+    assert rig.code("org-a:submit", end("principal")) == ""
 
 
 def test_mandate_of_a_company_counts_while_the_company_does(rig: IdentityRig) -> None:

@@ -252,8 +252,6 @@ def _add_codes(router: APIRouter) -> None:
         record = await mandates.on_ledger(desk, content)
         if record is None or record.ended_at_ms:
             raise Problem(kinds.OVER)
-        if wants is CodeUse.END:
-            revealed = mandates.declining(record, revealed)
         proven = await send(desk, [revealed.operation])
         step = "accept" if wants is CodeUse.ACCEPT else "end"
         await run_in_threadpool(mandates.note_sent, desk, officer, revealed.row_id, step, proven.receipt())

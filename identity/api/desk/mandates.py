@@ -349,23 +349,18 @@ class Revealed:
 def reveal(desk: DeskContext, organisation: str, code: str, wants: CodeUse) -> Revealed:
     """Find the mandate of a code and say what revealing it does.
 
-    A side that wants to decline has accepted nothing yet; the ledger then takes the hash of the secret, not the secret.
-    Either code may be shown for that, and what ends is worked out here.
+    A side that declines ends what it has not accepted, with the code that ends.
 
     Raises:
-        Problem: It is no code, or of no mandate of this desk.
+        Problem: It is no code, not for what is wanted, or of no mandate of this desk.
     """
     try:
         use, proof = read(code)
     except WrongCode:
         raise Problem(kinds.CODE) from None
-    if use is CodeUse.ACCEPT and wants is CodeUse.END:
-        anchor, shown = anchor_of(proof), proof
-    elif use is not wants:
+    if use is not wants:
         raise Problem(kinds.CODE)
-    else:
-        shown = proof
-        anchor = anchor_of(proof) if use is CodeUse.ACCEPT else anchor_of(anchor_of(proof))
+    anchor = anchor_of(proof) if use is CodeUse.ACCEPT else anchor_of(anchor_of(proof))
     with desk.store.read() as session:
         digest = _digest(desk, "side", anchor)
         either = or_(Mandate.principal_side == digest, Mandate.agent_side == digest)
@@ -376,21 +371,8 @@ def reveal(desk: DeskContext, organisation: str, code: str, wants: CodeUse) -> R
         side = pb.SIDE_PRINCIPAL if row.principal_side == digest else pb.SIDE_AGENT
     mandate = bytes.fromhex(content.id)
     if wants is CodeUse.ACCEPT:
-        return Revealed(row.id, _operation(pb.AcceptMandate(id=mandate, side=side, proof=shown)), wants)
-    return Revealed(row.id, _operation(pb.EndMandate(id=mandate, proof=shown)), wants)
-
-
-def declining(record: pb.MandateRecord, revealed: Revealed) -> Revealed:
-    """The same for a side that has accepted nothing: the ledger wants the hash of what ends.
-
-    Args:
-        record: The mandate on the ledger.
-        revealed: With an `EndMandate`.
-    """
-    message = pb.EndMandate.FromString(revealed.operation.body)
-    if anchor_of(message.proof) not in (record.principal_anchor, record.agent_anchor):
-        message.proof = anchor_of(message.proof)
-    return Revealed(revealed.row_id, _operation(message), revealed.use)
+        return Revealed(row.id, _operation(pb.AcceptMandate(id=mandate, side=side, proof=proof)), wants)
+    return Revealed(row.id, _operation(pb.EndMandate(id=mandate, proof=proof)), wants)
 
 
 def slips(desk: DeskContext, session: Session, row: Mandate) -> dict[str, Secret]:
