@@ -4,6 +4,7 @@
 import json
 from base64 import b64encode, urlsafe_b64decode
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -305,6 +306,24 @@ async def test_stolen_code_without_its_verifier_or_address_is_worth_nothing_also
         assert (await token(office, bank, code, **form)).status_code == 400
         is_used_up = set(changes) & {"redirect_uri"} or changes.get("code_verifier") == "w" * 43
         assert (await token(office, bank, answer["code"][0])).status_code == (400 if is_used_up else 200)
+
+
+async def test_log_ins_that_a_stranger_begins_use_up_neither_the_programs_rate_nor_other_addresses(sqlite_rig):
+    office = LoginOffice(sqlite_rig)
+    bounded = replace(office.directory.purposes[BANK, LOGIN], per_second_max=2)
+    office.directory.purposes[BANK, LOGIN] = bounded
+    begin = {"client_id": office.site.id, "redirect_uri": CALLBACK, "response_type": "code", "scope": "openid"}
+    begin |= {"code_challenge": CHALLENGE, "code_challenge_method": "S256", "state": "x"}
+    async with office.serving() as bank:
+        places = [(await bank.http.get("/oidc/authorize", params=begin)).headers["location"] for _ in range(6)]
+        program = await bank.ask()
+        transport = httpx.ASGITransport(bank.http._transport.app, client=("203.0.113.9", 40_000))
+        async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as customer:
+            other = await customer.get("/oidc/authorize", params=begin)
+    assert [place.startswith("/oidc/log-ins/") for place in places] == [True] * 4 + [False] * 2
+    assert "verifier.rate" in places[-1]
+    assert program.status_code == 201
+    assert other.headers["location"].startswith("/oidc/log-ins/")
 
 
 async def test_code_of_one_client_is_nothing_to_another(office):

@@ -30,6 +30,7 @@ from identity.credentials import NATURAL_PERSON, label
 from service.language import language_of
 from service.pages import Site, render
 from service.problems import Problem
+from service.rates import caller_of
 
 MACHINE_PATHS: Final = ("/oidc/token", "/oidc/userinfo")
 """Clients' servers are no browsers."""
@@ -78,8 +79,11 @@ def _begin(router: APIRouter, verifier: Callable[[], Verifier]) -> None:
         except Denied as denied:
             return _back(Grant(query["redirect_uri"], query.get("state", ""), "", "", ""), denied)
         asked = Asked.new(LOGIN, int(client.login_purpose), None)
+        begun_at = caller_of(request.client.host if request.client else "")
         try:
-            made = await verifier().ask(client, asked, oidc.query_of(grant.scope), lifetime_s=oidc.LOGIN_S)
+            made = await verifier().ask(
+                client, asked, oidc.query_of(grant.scope), lifetime_s=oidc.LOGIN_S, browser=begun_at
+            )
         except Problem as problem:
             code = "invalid_scope" if problem.kind.status in {403, 422} else "temporarily_unavailable"
             return _back(grant, Denied(code, problem.kind.code))

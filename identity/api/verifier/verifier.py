@@ -154,8 +154,13 @@ class Verifier:
 
     # ------------------------------------------------------------ asking
 
-    async def purpose(self, client: Client, number: int) -> Purpose:
+    async def purpose(self, client: Client, number: int, browser: str = "") -> Purpose:
         """A purpose of a relying party that counts now; takes one of its requests.
+
+        Args:
+            client: Who asks.
+            number: For what.
+            browser: The address that a log-in came from; it has a rate of its own, for anybody knows a client's id.
 
         Raises:
             Problem: There is none, or it asks too often.
@@ -170,13 +175,20 @@ class Verifier:
             raise Problem(PURPOSE, members={"reason": error.reason[:_REASON_CHARACTERS]}) from None
         per_second = max(1, purpose.per_second_max)
         buckets = self.rates.setdefault(per_second, Buckets(per_second, 2 * per_second, CALLERS_MAX))
-        wait_s = buckets.take(f"{client.relying_party}/{number}", self.now_ms())
+        wait_s = buckets.take(f"{client.relying_party}/{number}/{browser}", self.now_ms())
         if wait_s:
             raise Problem(RATE, {"seconds": wait_s}, headers={"Retry-After": str(wait_s)})
         return purpose
 
     async def ask(
-        self, client: Client, asked: Asked, query: Json, *, lifetime_s: int = LIFETIME_S, is_card_alone: bool = False
+        self,
+        client: Client,
+        asked: Asked,
+        query: Json,
+        *,
+        lifetime_s: int = LIFETIME_S,
+        is_card_alone: bool = False,
+        browser: str = "",
     ) -> Made:
         """Make a question.
 
@@ -186,13 +198,14 @@ class Verifier:
             query: DCQL as it came; not looked at if `is_card_alone`.
             lifetime_s: How long it can be answered.
             is_card_alone: Whether a card answers without a credential, which discloses nothing.
+            browser: See `purpose`.
 
         Raises:
             Problem: It goes beyond the purpose, an address is not the program's own, or nothing can be recorded.
             TransportError: Nobody answers for the ledger.
         """
         self.key()
-        purpose = await self.purpose(client, asked.purpose)
+        purpose = await self.purpose(client, asked.purpose, browser)
         self._check_addresses(client, asked)
         if not is_card_alone:
             realm = self.realm_of(client)
