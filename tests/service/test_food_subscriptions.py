@@ -261,6 +261,9 @@ async def test_wrong_subscription_is_refused_with_the_field(
         "2001:0:7f00:1::",
         "ff02::1",
         "nonsense",
+        "fec0::1",
+        "::7f00:1",
+        "64:ff9b:1::7f00:1",
     ],
 )
 def test_address_that_is_not_public_is_not_sent_to(address: str) -> None:

@@ -2,6 +2,7 @@
 """Each attack on the verifier by its name."""
 
 import asyncio
+import gzip
 import json
 from base64 import b64encode
 from dataclasses import replace
@@ -15,12 +16,13 @@ from verifier_rig import BANK, DAY_S, LOGIN, MANDATES, STALE, Citizen, Office, c
 from identity import sd_jwt
 from identity.api.verifier import clients, upkeep
 from identity.api.verifier.answers import check_answer
-from identity.api.verifier.outbound import NotReached, Outbound, is_public
+from identity.api.verifier.outbound import NotReached, Outbound
 from identity.api.verifier.tables import VerifierClient
 from identity.issuer_keys import Trust
 from identity.jose import InvalidToken, MemorySigner, decode_jws, sign_jws
 from identity.sd_jwt import Binding
 from identity.status_list import Status
+from service.outside import is_public
 
 LI = Citizen(1)
 
@@ -423,6 +425,10 @@ async def test_receiver_that_hangs_holds_up_neither_others_notices_nor_upkeep(sq
         "::1",
         "fe80::1%eth0",
         "fc00::1",
+        "fec0::1",
+        "::7f00:1",
+        "::a00:5",
+        "64:ff9b:1::7f00:1",
         "::ffff:10.0.0.1",
         "64:ff9b::a00:1",
         "2002:a00:1::",
@@ -444,6 +450,25 @@ async def test_answer_that_redirects_inside_is_not_followed():
 
     outbound = Outbound(resolve=resolve, transport=httpx.MockTransport(redirect))
     with pytest.raises(NotReached, match="302"):
+        await outbound.send("GET", "https://list.example/", bytes_max=100)
+    await outbound.close()
+
+
+@pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1", "::ffff:93.184.216.34"])
+def test_addresses_that_are_public_are_known(address):
+    assert is_public(address)
+
+
+async def test_packed_answer_is_refused_before_it_is_unpacked():
+    async def resolve(_host, _port):
+        return ["93.184.216.34"]
+
+    def packed(request):
+        assert request.headers["accept-encoding"] == "identity"
+        return httpx.Response(200, content=gzip.compress(b"x"), headers={"content-encoding": "gzip"})
+
+    outbound = Outbound(resolve=resolve, transport=httpx.MockTransport(packed))
+    with pytest.raises(NotReached, match="packed"):
         await outbound.send("GET", "https://list.example/", bytes_max=100)
     await outbound.close()
 

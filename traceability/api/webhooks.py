@@ -20,15 +20,13 @@ from urllib.parse import urlsplit
 import httpx
 
 from client.errors import TransportError
+from service.outside import is_public, unmapped
 from traceability.epcis_json import InvalidDocument, Problem
 
 SECONDS_MAX: Final = 10.0
 """For a receiver to take a document in."""
 URL_CHARACTERS_MAX: Final = 2_000
 SIGNATURE_HEADER: Final = "GS1-Signature"
-
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Sends(Protocol):
@@ -76,18 +74,10 @@ def is_allowed(address: str, networks: Sequence[str]) -> bool:
         address: As the resolver gives it.
         networks: Private networks that the operator allows.
     """
-    try:
-        found: _Address = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
+    found = unmapped(address)
+    if found is None:
         return False
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped is not None:
-            found = found.ipv4_mapped
-        elif found.sixtofour is not None or found.teredo is not None or found in _NAT64:
-            return False  # what is inside may be anything
-    if any(found in ipaddress.ip_network(network) for network in networks):
-        return True
-    return found.is_global and not found.is_multicast
+    return is_public(address) or any(found in ipaddress.ip_network(network) for network in networks)
 
 
 def signature_of(token: bytes, subscription: str, time_ms: int, body: bytes) -> str:

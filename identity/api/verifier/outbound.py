@@ -8,7 +8,6 @@ addresses: a city's issuer may well be inside.
 """
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 import httpx
+
+from service.outside import is_public
 
 TIMEOUT_S: Final = 5.0
 """Who takes longer is tried again later."""
@@ -147,7 +148,7 @@ class Outbound:
         except TimeoutError:
             raise NotReached("its name does not resolve") from None
         shown = f"[{address}]" if ":" in address else address
-        headers = {"Host": place.origin.partition("://")[2], "Accept-Encoding": "gzip"}
+        headers = {"Host": place.origin.partition("://")[2], "Accept-Encoding": "identity"}
         headers |= {"Content-Type": media_type} if media_type else {}
         headers |= {"Accept": accept} if accept else {}
         headers |= more or {}
@@ -162,6 +163,8 @@ class Outbound:
             async with asyncio.timeout(TIMEOUT_S):
                 answer = await self._client.send(request, stream=True)
                 try:
+                    if answer.headers.get("Content-Encoding", "identity") != "identity":
+                        raise NotReached("its answer is packed, which nobody asked for")
                     content = b""
                     async for chunk in answer.aiter_bytes():
                         content += chunk
@@ -191,20 +194,3 @@ class Outbound:
         if not all(is_public(address) for address in addresses):
             raise NotReached("it leads into a network that is not public")
         return addresses[0]
-
-
-def is_public(address: str) -> bool:
-    """Whether an address is one of the public internet; what maps or tunnels another one is judged by that."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return is_public(str(parsed.ipv4_mapped))
-        if parsed.sixtofour is not None or parsed.teredo is not None or parsed in _NAT64:
-            return False
-    return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
-
-
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
