@@ -9,12 +9,13 @@ import pytest
 from issuer_rig import ORIGIN, FakeLedger, Office, Wallet, claims
 from sqlalchemy import select
 
+from chain.codec import encode
 from client.errors import TransportError
 from identity.api.accesses import lists
 from identity.api.issuer import lists as issuer_lists
 from identity.api.issuer.part import issuer_part
 from identity.jose import MemorySigner, decode_base64url
-from identity.pb import access_pb2
+from identity.pb import access_pb2, identity_pb2
 from identity.sd_jwt import Binding, present
 from service.app import create_app
 from service.settings import Address, Settings
@@ -118,6 +119,18 @@ async def test_credential_that_was_ended_shows_no_list(office):
         text = await credential(wallet, key)
         with office.store.write() as session:
             issuer_lists.revoke_copies(session, office.person)
+        assert error(await asked(wallet, text, key)) == "credential_request_denied"
+
+
+async def test_list_that_somebodys_entry_ended_is_refused_and_not_shown_as_if_it_were_whole(office, monkeypatch):
+    junk = encode(identity_pb2.AccessRecord(writer=bytes(32), next=bytes(32), content=bytes(32), time_ms=1))
+    async with office.wallet() as wallet:
+        key = wallet.key()
+        text = await credential(wallet, key)
+        taken = Chain.value
+        monkeypatch.setattr(
+            Chain, "value", lambda self, key: junk if key.startswith(b"identity/access/") else taken(self, key)
+        )
         assert error(await asked(wallet, text, key)) == "credential_request_denied"
 
 
