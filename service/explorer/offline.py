@@ -34,7 +34,7 @@ class Offline:
         files: The build.
         page: The page's path.
         script: The worker's path.
-        entries: What the page loads, now or later.
+        entries: What the page loads, now or later; None: what the check page does.
     """
 
     def __init__(
@@ -45,10 +45,10 @@ class Offline:
         *,
         page: str = PAGE,
         script: str = SCRIPT,
-        entries: Sequence[str] = ENTRIES,
+        entries: Sequence[str] | None = None,
     ) -> None:
         self.page, self.script_path = page, script
-        paths = files.needed(entries)
+        paths = files.needed(ENTRIES if entries is None else entries)
         digests = {PREFIX + path: _integrity(files.files[path].content) for path in paths}
         digests[genesis_address(network)] = _integrity(genesis)
         kept = json.dumps({"page": page, "header": VERSION_HEADER, "files": digests}, sort_keys=True)
