@@ -24,7 +24,7 @@ READY_S_MAX = 60.0
 POLL_S = 0.2
 STOP_S_MAX = 15.0
 """A service that is told to stop lets requests end for ten seconds."""
-NOTES = "services"
+NOTES = "served"
 """Folder of the notes, below the demonstration's."""
 
 
