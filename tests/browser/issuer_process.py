@@ -88,7 +88,7 @@ def served_issuer(desk: ServedDesk, folder: Path, port: int) -> Iterator[ServedI
     settings.write_text("\n".join(_section(name, values) for name, values in sections.items()), encoding="utf-8")
     with (folder / "issuer.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "cli", "serve", "issuer", "--settings", str(settings)],
+            [sys.executable, *_program(), "serve", "issuer", "--settings", str(settings)],
             cwd=ROOT,
             stdout=log,
             stderr=log,
@@ -99,6 +99,14 @@ def served_issuer(desk: ServedDesk, folder: Path, port: int) -> Iterator[ServedI
         finally:
             process.terminate()
             assert process.wait(START_S_MAX) == 0, (folder / "issuer.log").read_text(encoding="utf-8")
+
+
+def _program() -> list[str]:
+    """The command; with the tables of tests where this process has them, since both open one store."""
+    if "store_rig" not in sys.modules:
+        return ["-m", "cli"]
+    folder = str(ROOT / "tests" / "service")
+    return ["-c", f"import sys; sys.path.insert(0, {folder!r}); import store_rig; from cli.main import main; main()"]
 
 
 def _until_ready(origin: str, process: "subprocess.Popen[bytes]", log: Path) -> None:

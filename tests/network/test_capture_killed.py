@@ -5,6 +5,8 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,11 @@ from cli.devnet.network import bring_up
 from cli.scenes.food_people import admit_food_people
 from cli.scenes.serving import end_services, serve
 from cli.scenes.stage import Stage
+from service.store import migrate
 from traceability.season_people import party
 
 FARM, MARKET = party("farm", 0), party("market", 0)
+TESTS = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.network
 
 
@@ -30,6 +34,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@contextmanager
+def own_tables() -> Iterator[None]:
+    """Make a store as the program does: the service that opens it knows no tables of other tests."""
+    before = list(migrate._folders)
+    migrate._folders[:] = [folder for folder in before if TESTS not in folder.parents]
+    try:
+        yield
+    finally:
+        migrate._folders[:] = before
+
+
 async def test_job_of_a_killed_service_goes_on_after_a_restart_and_records_each_event_once(tmp_path: Path) -> None:
     root = tmp_path / "network"
     network = await bring_up(root, validators=4, base_port=None)
@@ -38,7 +53,8 @@ async def test_job_of_a_killed_service_goes_on_after_a_restart_and_records_each_
         stage.folder.mkdir()
         async with network.home.session() as session:
             people = await admit_food_people(stage, session, [FARM, MARKET])
-            key = set_up(stage, session.network, people, [FARM])[FARM]
+            with own_tables():
+                key = set_up(stage, session.network, people, [FARM])[FARM]
             more = service_settings(stage.folder.resolve())
             headers = {"authorization": f"Bearer {key}", "gs1-capture-error-behaviour": "proceed"}
             port = free_port()
