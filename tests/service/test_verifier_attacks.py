@@ -491,8 +491,8 @@ async def test_answer_that_is_too_long_is_not_read_to_its_end():
 @pytest.mark.parametrize(
     "body",
     [
-        b"[" * 100_000,
-        b'{"a":' * 50_000,
+        b"[" * 5_000,  # beyond what the program recurses to; py-ecc lets tests in one process go far deeper
+        b'{"a":' * 5_000,
         b"{",
         b"\xff\xfe",
         b"null",
