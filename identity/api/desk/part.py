@@ -82,13 +82,14 @@ def desk_part(
     """
     kept = retention or RetentionSettings()
     rounds: list[asyncio.Task[None]] = []
+    broken: set[str] = set()
 
     async def start(app: FastAPI) -> None:
         way = DeskLedger(app.state.door) if ledger is None else ledger
         app.state.desk = DeskContext(store, site, way, tagger, service_key, kept, now)
         if keeps_up:
-            rounds.append(asyncio.create_task(keep_up(app.state.desk)))
-            rounds.append(asyncio.create_task(keep_writing(app.state.desk, access_tick_ms)))
+            rounds.append(asyncio.create_task(keep_up(app.state.desk, broken)))
+            rounds.append(asyncio.create_task(keep_writing(app.state.desk, access_tick_ms, broken)))
 
     async def stop(_app: FastAPI) -> None:
         for task in rounds:
@@ -96,5 +97,12 @@ def desk_part(
             with suppress(asyncio.CancelledError):
                 await task
 
+    async def rounds_are_well() -> bool:
+        return "rounds" not in broken
+
+    async def accesses_are_well() -> bool:
+        return "accesses" not in broken
+
+    checks = {"rounds": rounds_are_well, "accesses": accesses_are_well}
     limits = {"/pictures/": FILE_BYTES_MAX + FORM_BYTES, COMPARTMENTS: SEALED_BYTES_MAX + FORM_BYTES}
-    return Part("desk", desk_routers(), start=start, stop=stop, problems=KINDS, body_limits=limits)
+    return Part("desk", desk_routers(), start=start, stop=stop, checks=checks, problems=KINDS, body_limits=limits)

@@ -31,8 +31,13 @@ BATCH = 100
 """Rows of one round: some milliseconds, so that nobody waits long for a turn."""
 
 
-async def keep_up(desk: DeskContext) -> None:
-    """Do rounds until cancelled; a failure is logged and the next round tries again."""
+async def keep_up(desk: DeskContext, broken: set[str]) -> None:
+    """Do rounds until cancelled; a failure is logged and the next round tries again.
+
+    Args:
+        desk: The desk.
+        broken: Holds "rounds" from a round that failed on until one does not, for readiness.
+    """
     tidied_ms = stopped_ms = 0
     while True:
         try:
@@ -44,13 +49,23 @@ async def keep_up(desk: DeskContext) -> None:
             if desk.now() - tidied_ms >= HOUR_MS:
                 await run_in_threadpool(tidy, desk)
                 tidied_ms = desk.now()
-        except Exception as error:  # noqa: BLE001 - the outermost loop: one round that fails must not end the others
-            log.warning("desk.round-failed", reason=type(error).__name__)
+            broken.discard("rounds")
+        except TransportError as error:
+            log.warning("desk.round-waits", code=error.code)  # the ledger is away: officers go on, acts are sent again
+        except Exception:
+            broken.add("rounds")  # a defect of one round must not end all of them unnoticed
+            log.exception("desk.round-broke")
         await asyncio.sleep(ROUND_MS / 1000)
 
 
-async def keep_writing(desk: DeskContext, every_ms: int) -> None:
-    """Send accesses to the ledger at each full span of the clock, until cancelled; what fails is sent again."""
+async def keep_writing(desk: DeskContext, every_ms: int, broken: set[str]) -> None:
+    """Send accesses to the ledger at each full span of the clock, until cancelled; what fails is sent again.
+
+    Args:
+        desk: The desk.
+        every_ms: The span.
+        broken: Holds "accesses" from a tick that broke on until one does not, for readiness.
+    """
     last = desk.now() // every_ms
     while True:
         await asyncio.sleep(min(ROUND_MS, every_ms) / 1000)
@@ -59,10 +74,12 @@ async def keep_writing(desk: DeskContext, every_ms: int) -> None:
         last = desk.now() // every_ms
         try:
             await tick(desk)
+            broken.discard("accesses")
         except TransportError as error:
             log.warning("desk.accesses-wait", code=error.code)
         except Exception:
-            log.exception("desk.tick-broke")  # a defect of one tick must not end all of them unnoticed
+            broken.add("accesses")  # a defect of one tick must not end all of them unnoticed
+            log.exception("desk.tick-broke")
 
 
 def tidy(desk: DeskContext) -> dict[str, int]:
