@@ -7,12 +7,13 @@ A service's own package stays unimported until it is built, but for tables that 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import credit.api.tables  # noqa: F401 - every store has all tables, whichever command opens it
 import identity.api.accesses.tables
 import identity.api.desk.batch_tables
 import identity.api.desk.card_status_tables
 import identity.api.desk.cards_tables
 import identity.api.desk.legal_tables
-import identity.api.desk.tables  # every store has all tables, whichever command opens it
+import identity.api.desk.tables
 import identity.api.issuer.tables
 import identity.api.tagging.tables
 import identity.api.verifier.tables  # noqa: F401 - likewise
