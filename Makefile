@@ -4,11 +4,14 @@
 PYTHON ?= $(firstword $(foreach p,python3.12 python3.11 python3,$(shell $(p) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3,11),(3,12)))' >/dev/null 2>&1 && echo $(p))))
 VENV := .venv
 BIN := $(VENV)/bin
+# pip would compile twelve thousand modules, of which a few are ever imported: --no-compile leaves that to the import.
 SEEDS ?= 1000
 FROM ?= 1
 JOBS ?= 2
+# Tests at a time: one of three waits for its network or its browser while two use both cores.
+TESTERS ?= 3
 
-.PHONY: help tour setup setup-dev setup-web setup-cards setup-scorecards setup-debian web-sizes demo test check format bench sim proto lock fuzz crash clean
+.PHONY: help tour setup setup-dev setup-web setup-cards setup-scorecards setup-debian web-sizes demo test check check-types check-rest format bench sim proto lock fuzz crash trace-graph clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
@@ -19,27 +22,27 @@ $(VENV)/made:
 
 $(VENV)/runtime: $(VENV)/made requirements/runtime.txt pyproject.toml
 	@echo "Installing what the product needs into $(VENV), hash-checked (once; a minute or so) ..."
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/runtime.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/runtime.txt
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
 $(VENV)/dev: $(VENV)/runtime requirements/dev.txt
 	@echo "Installing the tools for tests and checks into $(VENV) (once) ..."
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.txt
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.txt
 	@touch $@
 
 $(VENV)/cards: $(VENV)/runtime requirements/cards.txt
 	@command -v cc >/dev/null && command -v swig >/dev/null && test -e /usr/include/PCSC/winscard.h || { echo "Readers of smart cards need a C compiler, swig and libpcsclite-dev to build pyscard: apt-get install --no-install-recommends gcc libc6-dev swig libpcsclite-dev" >&2; exit 1; }
 	@echo "Building pyscard for readers of smart cards, hash-checked (once; some seconds) ..."
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --require-hashes --no-binary :all: -r requirements/cards.txt
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --no-deps --no-build-isolation --require-hashes --no-binary :all: -r requirements/cards.txt
 	@touch $@
 
 $(VENV)/scorecards/made: $(VENV)/made requirements/scorecards.txt
 	@echo "Installing an independent scorecard library for the tests of credit's monitor (once; a minute) ..."
 	@$(BIN)/python -m venv $(VENV)/scorecards
 	@sed -n '/^setuptools==/,/[^\\]$$/p' requirements/scorecards.txt > $(VENV)/scorecards/builder.txt
-	@$(VENV)/scorecards/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/scorecards/builder.txt
-	@$(VENV)/scorecards/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --require-hashes -r requirements/scorecards.txt
+	@$(VENV)/scorecards/bin/pip install --quiet --no-compile --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/scorecards/builder.txt
+	@$(VENV)/scorecards/bin/pip install --quiet --no-compile --disable-pip-version-check --no-deps --no-build-isolation --require-hashes -r requirements/scorecards.txt
 	@touch $@
 
 web/node_modules/made: web/package.json web/verify/package.json web/package-lock.json web/.npmrc
@@ -77,18 +80,25 @@ tour: setup-dev setup-web setup-debian setup-cards  ## take the pictures of the 
 demo: setup setup-web  ## run the demo and stay up; ONCE=1 ends with 0 only if each step held
 	$(BIN)/zhixin demo run $(if $(ONCE),--once)
 
-test: setup-dev setup-web setup-debian setup-cards setup-scorecards  ## every test, 1,000 simulator seeds included
+test:  ## every test, 1,000 simulator seeds included
+	@$(MAKE) --no-print-directory -j $(JOBS) setup-dev setup-web setup-debian setup-scorecards
+	@$(MAKE) --no-print-directory setup-cards
 	cd web/verify && npm test --silent
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests
+	@tests/in_memory $(BIN)/python -m pytest -n $(TESTERS) --dist worksteal tests
 	$(BIN)/python -m sim run --from $(FROM) --seeds $(SEEDS) --jobs $(JOBS)
 
 web-sizes: web/node_modules/made  ## build the web parts anew and print what each page loads
 	node web/build.mjs
 
 check: setup-dev web/node_modules/made  ## lint, types, layering, generated code fresh
+	@$(MAKE) --no-print-directory -j $(JOBS) check-types check-rest
+
+check-types:
+	$(BIN)/mypy
+
+check-rest:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tests/check_proto_fresh.py
 	cd web && node_modules/.bin/tsc --noEmit -p .
@@ -109,6 +119,9 @@ fuzz: setup-dev  ## coverage-guided fuzzing of each decoder, SECONDS_EACH=60 JOB
 
 crash: setup-dev  ## kill real nodes under load: KILLS=500 ALL=50 SEED=7 SECONDS_MAX=600 PRUNING=2; appends to docs/results/crash.tsv
 	$(BIN)/python -m tests.crash.run --kills $(or $(KILLS),100) --all $(or $(ALL),10) $(if $(SEED),--seed $(SEED)) $(if $(SECONDS_MAX),--seconds $(SECONDS_MAX)) $(if $(PRUNING),--pruning $(PRUNING)) $(if $(DIRECTORY),--directory $(DIRECTORY)) --record
+
+trace-graph: setup-dev  ## trace goods through a season of events: EVENTS=1000000; appends to docs/results/trace_graph.tsv
+	$(BIN)/python -m benchmarks.trace_graph --events $(or $(EVENTS),1000000) --folder .artefacts/trace-graph --record
 
 proto: setup-dev  ## generate the *_pb2 modules anew
 	$(BIN)/python tests/check_proto_fresh.py --write

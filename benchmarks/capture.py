@@ -21,6 +21,7 @@ import httpx
 from benchmarks.machine import hashes_per_s
 from benchmarks.tree import run as run_tree
 from cli.devnet.network import bring_up
+from cli.devnet.process import Identity, cpu_seconds
 from cli.scenes.admitting import office_seed
 from cli.scenes.food_people import FoodPeople, admit_food_people, trader_seed
 from cli.scenes.serving import end_services, serve
@@ -91,11 +92,14 @@ async def measure(root: Path, documents: int) -> dict[str, float]:
         await served.ready()
         ready = {farm: [json.dumps(document(farm, number)) for number in range(documents)] for farm in farms}
         async with httpx.AsyncClient(base_url=served.origin, timeout=120) as web:
+            nodes = [one for name in network.names if (one := network.identity(name)) is not None]
+            before = _spent(nodes), _spent([served.identity])
             started = monotonic()
             sent = await asyncio.gather(*(_send(web, keys[farm], ready[farm]) for farm in farms))
             accepted_s = monotonic() - started
             recorded = await asyncio.gather(*(_wait(web, keys[farm], sent[index]) for index, farm in enumerate(farms)))
             certified_s = monotonic() - started
+            used_s = _spent(nodes) - before[0], _spent([served.identity]) - before[1]
         events = FARMS * documents * EVENTS_PER_DOCUMENT
         assert sum(recorded) == events, (sum(recorded), events)
     finally:
@@ -106,7 +110,16 @@ async def measure(root: Path, documents: int) -> dict[str, float]:
         "accepted_per_s": round(events / accepted_s),
         "certified_per_s": round(events / certified_s),
         "writes_per_event": WRITES_PER_EVENT,
+        "service_cpu_ms_per_event": round(used_s[1] / events * 1000, 2),
+        "validator_cpu_ms_per_event": round(used_s[0] / events * 1000 / len(nodes), 2),
     }
+
+
+def _spent(processes: list[Identity]) -> float:
+    """Processor time of processes that run, in seconds: it can be compared where a machine is busy."""
+    found = [cpu_seconds(one) for one in processes]
+    assert None not in found, "a process ended"
+    return sum(one for one in found if one is not None)
 
 
 def set_up(stage: Stage, network: Any, people: FoodPeople, farms: list[str]) -> dict[str, str]:

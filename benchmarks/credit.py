@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast credit is computed and proven: `python -m benchmarks.credit [--events N] [--people N]` prints JSON.
+"""How fast credit is recorded, computed and proven: `python -m benchmarks.credit` prints JSON, a line for each part.
 
 A score of one person's events; many people's scores on one core; a complete report of that many events made from a
-state tree and verified with its certificate. Figures are processor time of one core.
+state tree and verified with its certificate. Figures are processor time of one core, with the machine's load beside
+them. Then events a second on a devnet of four, the ledger alone and through the service (`benchmarks.credit_events`);
+`--batches 0` leaves that out.
 """
 
 import argparse
+import asyncio
 import json
+import os
 import random
 import time
 from collections.abc import Callable
 
+from benchmarks import credit_events
 from benchmarks.machine import hashes_per_s
 from chain.codec import encode
 from chain.strict_json import Json, canonical
@@ -96,6 +101,7 @@ def run(events: int = 500, people: int = 100_000) -> dict[str, float]:
         "report_kilobytes": len(raw) // 1_000,
         "report_made_ms": _seconds(3, lambda: make(opened, ledger.receipt([], keys), (1, 1))) * 1_000,
         "report_verified_ms": _seconds(3, lambda: report.verify(raw, ledger.genesis)) * 1_000,
+        "load_1m": round(os.getloadavg()[0], 1),
         "hashes_per_s": hashes_per_s(),
     }
 
@@ -147,12 +153,16 @@ def _seconds(times: int, work: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    """Print the figures as one JSON object."""
+    """Print the figures of each part as one JSON object on a line of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=500)
     parser.add_argument("--people", type=int, default=100_000)
+    parser.add_argument("--batches", type=int, default=96)
     arguments = parser.parse_args()
-    print(json.dumps(run(arguments.events, arguments.people)))
+    print(json.dumps(run(arguments.events, arguments.people)), flush=True)
+    for through_service in (False, True) if arguments.batches else ():
+        found = credit_events.run(arguments.batches, credit_events.SIZE, through_service=through_service)
+        print(json.dumps(asyncio.run(found)), flush=True)
 
 
 if __name__ == "__main__":

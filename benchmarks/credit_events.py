@@ -5,6 +5,8 @@ Each batch is one transaction of so many events, signed by a source and the regi
 drawn and signed before the clock starts: what is measured is the ledger, from the first submission to the last
 certified receipt. With it the clock covers all that a source's system waits for: slots drawn and sealed in the private
 store, the header signed, the receipt, the store in step again. Validators and client share this machine's cores.
+`processor_ms_per_event` is of the process that submits: the service with its index, or the client alone;
+`validator_ms_per_event` is of one validator, all of it.
 """
 
 import argparse
@@ -16,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from unittest.mock import patch
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf.message import Message
@@ -29,16 +30,16 @@ from chain.signing import TransactionSigner
 from chain.transaction import Operation
 from chain.types import sha256
 from cli.devnet.network import Devnet, bring_up, remove
+from cli.devnet.process import cpu_seconds
 from cli.scenes.credit import HONOUR, _good
 from client.session import Session
-from credit.api import drawing
-from credit.api.base import CreditContext
+from credit.api.base import CreditContext, load_subject
 from credit.api.batches import prepare, send
 from credit.api.drawing import Wanted
 from credit.api.ledger import FollowedLedger
 from credit.api.notices import FetchedNotices
 from credit.api.slot_index import SlotIndex
-from credit.api.subjects import Kind, add_subject, send_open
+from credit.api.subjects import Kind, add_subject, secrets_of, send_open
 from credit.keeper import Kept
 from credit.pb import credit_pb2 as pb
 from credit.slots import Content
@@ -47,14 +48,21 @@ from identity.officers import registrar_digest
 from identity.pb import identity_pb2
 from identity.registrations import load_person, person_key, proposal_digest
 from membership.pb import membership_pb2
+from node.collector import tune_collector
 from service.settings import StoreSettings
 from service.store import open_store
 from service.store.engine import make_engine
 
 REGISTRAR = "registrar"
 ACTOR = "0" * 32
-PEOPLE = 8
-"""Registrations, and so logs; events of one batch are spread over them."""
+SIZE = 300
+"""Events of one batch: as many as the interface takes under one signature."""
+SYSTEMS = 24
+"""Sources' systems at work at once, each with people of its own: their logs follow on from batch to batch."""
+PEOPLE_EACH = 60
+"""A batch's events are spread over so many logs: with 96 batches nobody comes to the limit of a day."""
+PEOPLE = SYSTEMS * PEOPLE_EACH
+"""Registrations, and so logs."""
 
 
 async def run(batches: int, size: int, *, through_service: bool) -> dict[str, object]:
@@ -72,9 +80,9 @@ async def run(batches: int, size: int, *, through_service: bool) -> dict[str, ob
             async with Session(genesis, endpoints=devnet.home.endpoints(genesis)) as session:
                 await _found(devnet, session)
                 if through_service:
-                    seconds = await _service(devnet, Path(folder), batches, size)
+                    used = await _service(devnet, session, Path(folder), batches, size)
                 else:
-                    seconds = await _ledger(devnet, session, batches, size)
+                    used = await _ledger(devnet, session, batches, size)
         finally:
             devnet.stop(devnet.names)
             remove(Path(folder) / "net")
@@ -82,19 +90,57 @@ async def run(batches: int, size: int, *, through_service: bool) -> dict[str, ob
         "through_service": through_service,
         "events": batches * size,
         "batch": size,
-        "seconds": round(seconds, 2),
-        "events_per_s": round(batches * size / seconds),
+        "seconds": round(used.seconds, 2),
+        "events_per_s": round(batches * size / used.seconds),
+        "processor_ms_per_event": round(used.own_s * 1_000 / (batches * size), 3),
+        "validator_ms_per_event": round(used.validator_s * 1_000 / (batches * size), 3),
         "load_1m": os.getloadavg()[0],
         "hashes_per_s": hashes_per_s(),
     }
 
 
-async def _ledger(devnet: Devnet, session: Session, batches: int, size: int) -> float:
+class _Used:
+    """What a measured run took so far.
+
+    Args:
+        devnet: The network that it runs on.
+
+    Attributes:
+        seconds: By the clock.
+        own_s: Processor time of this process.
+        validator_s: Processor time of one validator, on average.
+    """
+
+    def __init__(self, devnet: Devnet) -> None:
+        self._nodes = [one for name in devnet.names if (one := devnet.identity(name)) is not None]
+        self.seconds, self.own_s, self.validator_s = (-one for one in self._now())
+
+    def end(self) -> "_Used":
+        """From the beginning until now."""
+        seconds, own_s, validator_s = self._now()
+        self.seconds, self.own_s, self.validator_s = (
+            self.seconds + seconds,
+            self.own_s + own_s,
+            self.validator_s + validator_s,
+        )
+        return self
+
+    def _now(self) -> tuple[float, float, float]:
+        nodes = [cpu_seconds(one) for one in self._nodes]
+        return time.perf_counter(), time.process_time(), sum(one or 0.0 for one in nodes) / len(nodes)
+
+
+PART = 240
+"""Registrations that one transaction brings, and one question reads."""
+
+
+async def _ledger(devnet: Devnet, session: Session, batches: int, size: int) -> _Used:
     """Only the ledger: everything is drawn and signed before."""
     registrar, day = devnet.home.signer(REGISTRAR), int(time.time()) // 86_400
     source = devnet.home.signer(_founders(devnet)[2])
     logs = [Kept.begin() for _ in range(PEOPLE)]
-    await _submit(session, [registrar], *(pb.OpenLog(log=log.log) for log in logs))
+    for at in range(0, PEOPLE, PART):
+        await _submit(session, [registrar], *(pb.OpenLog(log=log.log) for log in logs[at : at + PART]))
     transactions = []
     for _ in range(batches):
         operations = []
@@ -103,14 +149,14 @@ async def _ledger(devnet: Devnet, session: Session, batches: int, size: int) -> 
             logs[i % PEOPLE] = logs[i % PEOPLE].took(draft)
             operations.append(_operation(draft.message))
         transactions.append(session.sign(operations, [source, registrar], lifetime_ms=240_000))
-    begun = time.perf_counter()
+    used = _Used(devnet)
     async for outcome in session.submit(transactions):
         assert outcome.proven is not None, outcome.error
         assert outcome.proven.failed is None, outcome.proven.failed
-    return time.perf_counter() - begun
+    return used.end()
 
 
-async def _service(devnet: Devnet, folder: Path, batches: int, size: int) -> float:
+async def _service(devnet: Devnet, session: Session, folder: Path, batches: int, size: int) -> _Used:
     """What a source's system waits for, with the private store."""
     genesis = devnet.home.genesis()
     settings = StoreSettings(folder=str(folder / "data"), keys=str(folder / "keys"), allow_plain=True)
@@ -131,25 +177,36 @@ async def _service(devnet: Devnet, folder: Path, batches: int, size: int) -> flo
     organisation, day = _founders(devnet)[2], context.today
     source = devnet.home.signer(organisation)
     people = [add_subject(context, ACTOR, Kind.PERSON, f"44060119900101{i:04}", "somebody") for i in range(PEOPLE)]
-    for one in people:
-        assert await send_open(context, one) == ""
+    await _open(context, session, people)
 
     async def system(lane: int) -> None:
-        """One of the source's systems, with people of its own: their logs follow on from batch to batch."""
-        for batch in range(lane, batches, PEOPLE):
-            wanted = [Wanted(people[lane], HONOUR, Content("none", day, day), f"{batch}-{i}") for i in range(size)]
+        own = people[lane::SYSTEMS]
+        for batch in range(lane, batches, SYSTEMS):
+            wanted = [Wanted(own[i % len(own)], HONOUR, Content("none", day, day), f"{batch}-{i}") for i in range(size)]
             made = await prepare(context, ACTOR, organisation, wanted, source.signer)
             done = await send(context, organisation, made.drawn.batch_id, source.sign(made.to_sign))
             assert done.state == "done", (done.state, done.code)
 
-    begun = time.perf_counter()
-    # eight people stand for thousands: a day's limit for one of them would end the run
-    with patch.object(drawing, "OTHERS_MAX", batches * size):
-        await asyncio.gather(*(system(lane) for lane in range(PEOPLE)))
-    seconds = time.perf_counter() - begun
+    tune_collector()  # as a service does
+    used = _Used(devnet)
+    await asyncio.gather(*(system(lane) for lane in range(SYSTEMS)))
+    used.end()
     await ledger.stop()
     store.close()
-    return seconds
+    return used
+
+
+async def _open(context: CreditContext, session: Session, people: Sequence[str]) -> None:
+    """Open everybody's log, many in a transaction; the service finds each open and asks for none."""
+    for at in range(0, len(people), PART):
+        part = people[at : at + PART]
+        with context.store.read() as reading:
+            rows = [load_subject(reading, one) for one in part]
+            logs = [secrets_of(context, reading, row).log for row in rows]
+        await _submit(session, [context.own_key], *(pb.OpenLog(log=log) for log in logs))
+    await context.ledger.follow((await session.checkpoint()).height)
+    for one in people:
+        assert await send_open(context, one) == ""
 
 
 async def _found(devnet: Devnet, session: Session) -> None:
@@ -173,30 +230,40 @@ async def _found(devnet: Devnet, session: Session) -> None:
         added = membership_pb2.AddKey(key=membership_pb2.KeyGrant(key=key, purposes=purposes))
         appointed = identity_pb2.AppointOfficer(key=key, officer=secrets.token_bytes(16), duties=[duty])
         await _submit(session, [home.signer(REGISTRAR), officer], added, appointed)
-    for _ in range(PEOPLE):
-        await _enrol(session, home.signer(founders[0]), clerk, approver)
+    await _enrol(session, home.signer(founders[0]), clerk, approver)
 
 
 async def _enrol(
     session: Session, uniqueness: TransactionSigner, clerk: TransactionSigner, approver: TransactionSigner
 ) -> None:
-    registration = secrets.token_bytes(16)
-    holder = holder_commitment(registration, secrets.token_bytes(SALT_BYTES))
-    tag = identity_pb2.RegisterTag(
-        key_version=1, tag=secrets.token_bytes(32), registrar=registrar_digest(REGISTRAR), holder=holder
-    )
-    change = identity_pb2.Change(
-        commitment=sha256(secrets.token_bytes(32)),
-        assurance_level=identity_pb2.ASSURANCE_LEVEL_HIGH,
-        proofing_method=identity_pb2.PROOFING_METHOD_DOCUMENT_INSPECTED,
-    )
-    await _submit(session, [uniqueness], tag)
-    await _submit(session, [clerk], identity_pb2.Enrol(id=registration, change=change))
-    key = person_key(registration)
-    record = load_person({key: (await session.read(key)).value}.get, registration)
-    assert record is not None, "it was just proposed"
-    digest = proposal_digest(record.proposal)
-    await _submit(session, [approver], identity_pb2.Confirm(id=registration, digest=digest))
+    """Living registrations, for as many logs as there are people."""
+    registrations = [secrets.token_bytes(16) for _ in range(PEOPLE)]
+    tags, proposals = [], []
+    for registration in registrations:
+        holder = holder_commitment(registration, secrets.token_bytes(SALT_BYTES))
+        tags.append(
+            identity_pb2.RegisterTag(
+                key_version=1, tag=secrets.token_bytes(32), registrar=registrar_digest(REGISTRAR), holder=holder
+            )
+        )
+        change = identity_pb2.Change(
+            commitment=sha256(secrets.token_bytes(32)),
+            assurance_level=identity_pb2.ASSURANCE_LEVEL_HIGH,
+            proofing_method=identity_pb2.PROOFING_METHOD_DOCUMENT_INSPECTED,
+        )
+        proposals.append(identity_pb2.Enrol(id=registration, change=change))
+    for at in range(0, PEOPLE, PART):
+        await _submit(session, [uniqueness], *tags[at : at + PART])
+        await _submit(session, [clerk], *proposals[at : at + PART])
+        keys = {person_key(one): one for one in registrations[at : at + PART]}
+        states = await session.read_many(list(keys))
+        read = {state.key: state.value for state in states}.get
+        confirmed = []
+        for registration in keys.values():
+            record = load_person(read, registration)
+            assert record is not None, "it was just proposed"
+            confirmed.append(identity_pb2.Confirm(id=registration, digest=proposal_digest(record.proposal)))
+        await _submit(session, [approver], *confirmed)
 
 
 async def _submit(session: Session, signers: Sequence[TransactionSigner], *messages: Message) -> bytes:
@@ -217,8 +284,8 @@ def _founders(devnet: Devnet) -> list[str]:
 def main() -> None:
     """Print the figures as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batches", type=int, default=48)
-    parser.add_argument("--size", type=int, default=300)
+    parser.add_argument("--batches", type=int, default=96)
+    parser.add_argument("--size", type=int, default=SIZE)
     parser.add_argument("--service", action="store_true")
     arguments = parser.parse_args()
     print(json.dumps(asyncio.run(run(arguments.batches, arguments.size, through_service=arguments.service))))

@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cli.issuer import opened_keys
+from cli.notices import notice_parts
 from cli.staff_cards import staff_cards
 from cli.staffing import office_ledger
 from credit.api.desk_pages import CREDIT_SITE
 from credit.api.ledger import FollowedLedger
 from credit.api.part import credit_part
+from credit.api.proof_pages import proof_part
 from service.app import Part
+from service.nodes import read_network
 from service.serve import Ground
 from service.settings import Address, StoreSettings
 from service.sign_in.part import staffed_parts
@@ -38,4 +41,6 @@ def credit_parts(ground: Ground, address: Address) -> Sequence[Part]:
         service_key=ledger.cosigners[0] if ledger.cosigners else None,
         issuing=opened_keys(settings.issuing).keys if settings.issuing.folder else None,
     )
-    return [*staffed_parts(ground.store, address, CREDIT_SITE, ledger, cards=staff_cards(settings.staff)), part]
+    proof = proof_part(read_network(settings.ledger).raw)
+    staffed = staffed_parts(ground.store, address, CREDIT_SITE, ledger, cards=staff_cards(settings.staff))
+    return [*staffed, part, proof, *notice_parts(ground)]

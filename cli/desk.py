@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from cli.kiosk import office_of
+from cli.notices import notice_parts
 from cli.staff_cards import staff_cards
 from cli.staffing import office_ledger
 from cli.uniqueness import tagger_of
@@ -18,6 +20,7 @@ from identity.api.desk.offer_pages import offers_part
 from identity.api.desk.part import DESK_SITE, desk_part
 from identity.issuing import REGISTRAR_ROLE
 from service.app import Part
+from service.nodes import read_network
 from service.serve import Ground
 from service.settings import Address, CardSettings
 from service.sign_in.part import staffed_parts
@@ -44,6 +47,8 @@ def desk_parts(ground: Ground, address: Address) -> Sequence[Part]:
         cards_part(None if keys is None else card_shop(ground.settings.cards, keys)),
         *([] if keys is None else [card_status_part(keys)]),
         offers_part(ground.settings.issuing.origin.rstrip("/")),
+        office_of(ground, read_network(ground.settings.ledger).genesis, ground.store),
+        *notice_parts(ground),
     ]
 
 

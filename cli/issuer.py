@@ -9,17 +9,25 @@ from fastapi import FastAPI
 
 from cli.staffing import signer_of
 from identity.api.accesses.part import accesses_part
+from identity.api.desk.base import DeskContext
+from identity.api.desk.ledger import DeskLedger
+from identity.api.issuer.issuing import Issuer
 from identity.api.issuer.key_files import Opened, load_keys
 from identity.api.issuer.own_accesses import LedgerReceipts
 from identity.api.issuer.part import issuer_part
 from identity.api.issuer.publishing import LedgerAnchor, LedgerSource
+from identity.api.space.acts import SpaceContext
+from identity.api.space.part import space_part
+from identity.api.space.sealing_part import sealing_part
 from service.app import Part
 from service.errors import ConfigError
 from service.nodes import read_network
+from service.pages import Site
 from service.serve import Ground
 from service.settings import Address, IssuingSettings
 from service.sign_in.door import Door
 from service.store.key_encryption import load_passphrase
+from service.store.replays import unix_ms
 
 
 def issuer_parts(ground: Ground, address: Address) -> Sequence[Part]:
@@ -47,17 +55,24 @@ def issuer_parts(ground: Ground, address: Address) -> Sequence[Part]:
     async def read(keys: Sequence[bytes]) -> Mapping[bytes, bytes | None]:
         return (await source.read(keys)).values
 
+    keys, prove = opened_keys(settings.issuing).keys, LedgerReceipts(lambda: door.session).prove
     part = issuer_part(
         ground.store,
-        opened_keys(settings.issuing).keys,
+        keys,
         address.public_origin,
         source=source,
         anchor=None if own is None else LedgerAnchor(lambda: door.session, own),
-        prove=LedgerReceipts(lambda: door.session).prove,
+        prove=prove,
         start=start,
         stop=stop,
     )
-    return [part, accesses_part(ground.store, lambda: read)]
+    desk = DeskContext(ground.store, Site("desk.title"), DeskLedger(door), None, own, settings.retention, unix_ms)
+    space = SpaceContext(Issuer(ground.store, keys, address.public_origin, unix_ms), desk, source, prove)
+    parts = [part, accesses_part(ground.store, lambda: read), space_part(lambda: space)]
+    sealer = signer_of(settings.signing, "signing.sealing_key", settings.signing.sealing_key)
+    if sealer is not None:
+        parts.append(sealing_part(ground.store, source, lambda: door.session, sealer))
+    return parts
 
 
 def opened_keys(settings: IssuingSettings) -> Opened:

@@ -7,6 +7,7 @@ A service's own package stays unimported until it is built, but for tables that 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import credit.api.page_tables
 import credit.api.tables  # noqa: F401 - every store has all tables, whichever command opens it
 import identity.api.accesses.tables
 import identity.api.desk.batch_tables
@@ -15,8 +16,11 @@ import identity.api.desk.cards_tables
 import identity.api.desk.legal_tables
 import identity.api.desk.tables
 import identity.api.issuer.tables
+import identity.api.kiosk.tables
+import identity.api.space.tables
 import identity.api.tagging.tables
 import identity.api.verifier.tables  # noqa: F401 - likewise
+import service.notices.tables
 import service.sign_in.tables  # noqa: F401 - likewise
 import traceability.api.regulator.tables
 import traceability.api.shopper.tables
@@ -88,6 +92,12 @@ def _citizen(ground: Ground, address: Address) -> Sequence[Part]:
     return citizen_parts(ground, address)
 
 
+def _kiosk(ground: Ground, address: Address) -> Sequence[Part]:
+    from cli.kiosk import kiosk_parts  # noqa: PLC0415 - needs the built pages
+
+    return kiosk_parts(ground, address)
+
+
 def _credit(ground: Ground, address: Address) -> Sequence[Part]:
     from cli.credit import credit_parts  # noqa: PLC0415 - needs the built pages
 
@@ -104,6 +114,7 @@ SERVICES: tuple[Service, ...] = (
     Service("trace", BASE_PORT + 6, needs_store=True, build=_trace, own_setting="ledger.genesis"),
     Service("verifier", BASE_PORT + 7, needs_store=True, build=_verifier, own_setting="verifier.keys"),
     Service("citizen", BASE_PORT + 8, needs_store=False, build=_citizen, own_setting="ledger.genesis"),
+    Service("kiosk", BASE_PORT + 9, needs_store=False, build=_kiosk, own_setting="kiosk.device_key"),
     Service("credit", BASE_PORT + 10, needs_store=True, build=_credit, own_setting="ledger.genesis"),
 )
 

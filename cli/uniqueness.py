@@ -11,8 +11,9 @@ from cli.staffing import signer_of
 from identity.api.tagging.client import HttpTagger
 from identity.api.tagging.keys import TagKeys
 from identity.api.tagging.part import uniqueness_part
-from identity.api.tagging.registrars import KEY_CHARACTERS_MAX, Budget
+from identity.api.tagging.registrars import Budget
 from identity.api.tagging.uniqueness import Ledger, Uniqueness
+from service.api_keys import KEY_CHARACTERS_MAX
 from service.app import Part
 from service.errors import ConfigError
 from service.nodes import read_network

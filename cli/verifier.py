@@ -7,8 +7,10 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from cli.sealing import served_stamps_of
 from cli.staffing import signer_of
 from identity.api.issuer.key_files import load_keys
+from identity.api.time_stamps.part import time_stamps_part
 from identity.api.verifier.cards import CardTrust
 from identity.api.verifier.checking import Judge
 from identity.api.verifier.directory import LedgerDirectory
@@ -71,7 +73,7 @@ def verifier_parts(ground: Ground, address: Address) -> Sequence[Part]:
         Realm(
             directory,
             recorder,
-            Judge(trust_of(settings), Issuers(states), StatusLists(fetch_list, now_s)),
+            Judge(trust_of(settings), Issuers(states), StatusLists(fetch_list, now_s), states),
         ),
         None if sandbox is None else sandbox.realm,
         CardTrust(chains, fetch_crl, states, now_s) if chains else None,
@@ -92,7 +94,8 @@ def verifier_parts(ground: Ground, address: Address) -> Sequence[Part]:
 
     is_behind_proxy = settings.client_certificates and bool(ground.settings.http.proxies)
     part = verifier_part(verifier, states, sandbox=sandbox, is_behind_proxy=is_behind_proxy, start=start, stop=stop)
-    return [shell_part(SITE), part]
+    stamps = served_stamps_of(ground.settings.documents)
+    return [shell_part(SITE), part, *([] if stamps is None else [time_stamps_part(stamps)])]
 
 
 def _recorder(ground: Ground, door: Door, states: LedgerStates, outbound: Outbound) -> SlotRecorder | None:

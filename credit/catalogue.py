@@ -41,19 +41,23 @@ _POLARITIES = frozenset(pb.Polarity.values()) - {pb.POLARITY_UNSPECIFIED}
 _EFFECTS = tuple(sorted(pb.Effect.values()))[1:]
 
 
+CLASSES_PREFIX: Final = b"credit/class/"
+SOURCES_PREFIX: Final = b"credit/source/"
+
+
 def class_head_key(number: int) -> bytes:
     """State key of a class's present version."""
-    return b"credit/class/%d" % number
+    return CLASSES_PREFIX + b"%d" % number
 
 
 def class_key(number: int, version: int) -> bytes:
     """State key of one version of a class."""
-    return b"credit/class/%d/%d" % (number, version)
+    return CLASSES_PREFIX + b"%d/%d" % (number, version)
 
 
 def source_key(organisation: str) -> bytes:
     """State key of what an organisation may attest."""
-    return b"credit/source/" + organisation.encode()
+    return SOURCES_PREFIX + organisation.encode()
 
 
 def load_class(read: ReadState, number: int, version: int) -> pb.PutClass | None:
@@ -160,7 +164,7 @@ def signing_source(context: Context, number: int) -> Organisation:
     found = [
         organisation
         for organisation in signing_organisations(context, membership_pb2.PURPOSE_ATTEST)
-        if number in pb.SourceRecord.FromString(context.read(source_key(organisation.id)) or b"").classes
+        if number in _granted(context, organisation.id)
     ]
     if not found:
         raise Refused("no organisation signs that may attest this class", "credit.not-source")
@@ -169,6 +173,15 @@ def signing_source(context: Context, number: int) -> Organisation:
     if not found[0].is_active:
         raise Refused("the source is suspended", "credit.suspended")
     return found[0]
+
+
+def _granted(context: Context, organisation: str) -> frozenset[int]:
+    """Which classes an organisation may attest; read once in a transaction of many events."""
+
+    def read() -> frozenset[int]:
+        return frozenset(pb.SourceRecord.FromString(context.read(source_key(organisation)) or b"").classes)
+
+    return context.overlay.derive(SOURCES_PREFIX, organisation, read)
 
 
 def class_number(message: pb.PutClass | pb.RecordEvent | pb.EventRecord | pb.Decide | pb.DecisionRecord) -> int:

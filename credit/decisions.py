@@ -4,6 +4,8 @@
 A service may grant a benefit. Refusing one, or laying a burden on somebody, takes a human's own key (a passkey or a
 staff card) and, for a burden, a class that stands on the statutory list. Another key of the same organisation reviews;
 that two keys are two humans is the organisation's affair. Under `credit/decision/<id in hex>`.
+
+    refused, burden --Review n--> the same (upheld: n + 1 may follow), granted or no burden (lifted: for good)
 """
 
 from typing import Final
@@ -23,6 +25,11 @@ from membership.pb import membership_pb2
 BENEFIT_MAX: Final = 65_535
 _HUMAN: Final = (Scheme.P256, Scheme.WEBAUTHN_ES256)
 """Schemes of passkeys and cards; services sign with Ed25519."""
+_LIFTED: Final = {
+    pb.OUTCOME_BENEFIT_REFUSED: pb.OUTCOME_BENEFIT_GRANTED,
+    pb.OUTCOME_BURDEN: pb.OUTCOME_UNSPECIFIED,
+}
+"""What can be reviewed, and what it is once a review lifts it."""
 
 
 def decision_key(decision: bytes) -> bytes:
@@ -73,10 +80,10 @@ def decide(context: Context, message: pb.Decide) -> None:
 
 
 def review(context: Context, message: pb.Review) -> None:
-    """A second human looks at a refused benefit or a burden again. One write.
+    """Another human looks at a refused benefit or a burden again; what was upheld may be looked at again. One write.
 
     Raises:
-        Refused: There is nothing to review, it was reviewed, or whoever decided signs.
+        Refused: There is nothing to review, a review lifted it, whoever decided signs, or it is not the next review.
     """
     check_hash(message.id)
     record = load_decision(context.read, message.id)
@@ -88,15 +95,13 @@ def review(context: Context, message: pb.Review) -> None:
         raise Refused("another organisation decided this", "credit.unknown-decision")
     if officer == record.officer:
         raise Refused("whoever decided does not review", "credit.own-decision")
-    if record.reviewed:
-        raise Refused("the decision was reviewed already", "credit.reviewed")
-    if record.outcome == pb.OUTCOME_BURDEN:
-        is_known = message.outcome in (pb.OUTCOME_BURDEN, pb.OUTCOME_UNSPECIFIED)
-    else:
-        is_known = message.outcome in (pb.OUTCOME_BENEFIT_GRANTED, pb.OUTCOME_BENEFIT_REFUSED)
-    if not is_known:
+    if record.outcome not in _LIFTED:
+        raise Refused("nothing is refused or laid on by this decision any more", "credit.reviewed")
+    if message.outcome not in (record.outcome, _LIFTED[record.outcome]):
         raise Refused("a review upholds the decision or lifts it", "credit.unknown-outcome")
-    record.outcome, record.reviewed = message.outcome, True
+    if message.number != record.reviews + 1:
+        raise Refused(f"this decision's next review is number {record.reviews + 1}", "credit.wrong-review")
+    record.outcome, record.reviews = message.outcome, message.number
     context.write(decision_key(message.id), encode(record))
 
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random inspections (双随机): which companies are inspected and by whom, drawn so that anybody can draw it again.
 
-The candidates and their weights are announced first, with a height that the ledger has not reached. The block of that
-height, whose id nobody knew, is the seed. Who is weighed more heavily is drawn more often; nobody is exempt. Pure
-functions of the announcement's bytes and the block's id.
+The candidates and their weights are announced first, with a height that the ledger has not reached; the announcement's
+digest is anchored on the ledger before that height. The block of that height, whose id nobody knew, is the seed. Who is
+weighed more heavily is drawn more often; nobody is exempt. Pure functions of the announcement's bytes, the proof of its
+anchor and the block's id.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +13,15 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Final
 
-from chain.errors import InvalidMessage
+from chain import receipt
+from chain.checkpoint import Checkpoint
+from chain.errors import InvalidMessage, InvalidReceipt
+from chain.genesis import Genesis
+from chain.light_client import TrustAnchor
 from chain.strict_json import Json, canonical, parse
 from chain.types import HASH_BYTES, sha256
+from membership.anchors import anchor_key
+from membership.pb import membership_pb2
 
 ANNOUNCEMENT_BYTES_MAX: Final = 4 * 1024 * 1024
 CANDIDATES_MAX: Final = 20_000
@@ -24,7 +31,11 @@ NAME_CHARACTERS_MAX: Final = 64
 WEIGHTS: Final[Mapping[str, int]] = MappingProxyType({"A": 1, "B": 2, "C": 4, "D": 8})
 """By grade: who is trusted is disturbed less often, and never never."""
 
+STREAM: Final = sha256(b"zhixin/credit/draws/1")[:16]
+"""The one stream of anchors of a service's announcements: it only grows."""
+
 _DOMAIN: Final = b"zhixin/credit/draw/1\x00"
+_ANNOUNCED: Final = b"zhixin/credit/draw-announced/1\x00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,48 @@ class Announcement:
         if made.encode() != raw:
             raise InvalidMessage("not the canonical spelling of an announcement")
         return made
+
+
+def announcement_digest(announcement: bytes) -> bytes:
+    """What is anchored of an announcement; 32 bytes. It names every company, so nobody guesses it from its digest."""
+    return sha256(_ANNOUNCED + announcement)
+
+
+def announced_key(keeper: str) -> bytes:
+    """State key of the newest announcement that an organisation's service anchored."""
+    return anchor_key(keeper, membership_pb2.ANCHOR_KIND_AUDIT, STREAM)
+
+
+def verify_announced(
+    announcement: bytes, proof: bytes, genesis: Genesis | TrustAnchor | bytes, keeper: str, number: int
+) -> Checkpoint:
+    """Verify that an announcement stood on the ledger before its seed was known, and that it is just this one.
+
+    Args:
+        announcement: Its bytes, as published.
+        proof: A receipt of the state under `announced_key`, made before the announced height.
+        genesis: Of the network.
+        keeper: Id of the organisation whose service announced it.
+        number: Of the draw: announcements are numbered without a gap, so that one that was never drawn is missed.
+
+    Returns:
+        The certified checkpoint that had it; its height is below the announced one.
+
+    Raises:
+        LedgerError: The announcement was changed, is another number's, or was not there in time.
+    """
+    announced = Announcement.decode(announcement)
+    proven = receipt.verify(proof, genesis)
+    key = announced_key(keeper)
+    values = [state.value for state in proven.states if state.key == key]
+    if len(values) != 1 or values[0] is None:
+        raise InvalidReceipt("the receipt does not show what this organisation announced", "receipt.invalid")
+    record = membership_pb2.AnchorRecord.FromString(values[0])
+    if (record.digest, record.size) != (announcement_digest(announcement), number):
+        raise InvalidReceipt("another announcement stands on the ledger under this number", "receipt.altered")
+    if proven.checkpoint.height >= announced.height:
+        raise InvalidReceipt("the announcement is not proven from before its seed was known", "receipt.too-old")
+    return proven.checkpoint
 
 
 def draw(announcement: bytes, block_id: bytes) -> tuple[tuple[str, str], ...]:

@@ -2,8 +2,8 @@
 """Events in one-time slots: recorded once, objected to, answered by their source.
 
     absent --RecordEvent--> active (a pledge: open)
-    any of active, corrected, open, kept, broken --Object--> disputed
-    disputed --AnswerEvent--> as before (upheld), corrected, withdrawn
+    any of active, corrected, open, kept, broken, unless upheld --Object--> disputed
+    disputed --AnswerEvent--> as before (upheld until its source says something new of it), corrected, withdrawn
     active, corrected --AnswerEvent--> corrected, repaired, expired, withdrawn
     open --AnswerEvent--> kept, broken, withdrawn;  kept, broken --AnswerEvent--> withdrawn
     repaired, expired, withdrawn: for good
@@ -17,7 +17,14 @@ from chain.codec import encode
 from chain.errors import Refused
 from chain.module import Context
 from chain.overlay import ReadState
-from credit.catalogue import AUTHORITY_ROLE, class_number, load_class, present_version, signing_source
+from credit.catalogue import (
+    AUTHORITY_ROLE,
+    CLASSES_PREFIX,
+    class_number,
+    load_class,
+    present_version,
+    signing_source,
+)
 from credit.logs import check_hash, keeping_registrar
 from credit.pb import credit_pb2 as pb
 from identity.commitments import anchor_of
@@ -72,9 +79,9 @@ def record_event(context: Context, message: pb.RecordEvent) -> None:
     registrar = keeping_registrar(context)
     for value in (message.slot, message.content, message.next, message.objection):
         check_hash(value)
-    if message.class_version != present_version(context.read, number):
+    present, catalogued = context.overlay.derive(CLASSES_PREFIX, number, lambda: _present(context.read, number))
+    if message.class_version != present:
         raise Refused("an event names the present version of its class", "credit.wrong-version")
-    catalogued = load_class(context.read, number, message.class_version)
     if catalogued is None:
         raise Refused(f"there is no class {number}", "credit.unknown-class")
     if catalogued.retired:
@@ -125,6 +132,8 @@ def answer_event(context: Context, message: pb.AnswerEvent) -> None:
             raise Refused("a correction brings other content than before", "credit.correction-content")
         record.content = message.content
         record.corrections += 1
+    # frozen again and again, an event would count for nothing though its source stands by it
+    record.upheld = record.status == pb.EVENT_STATUS_DISPUTED and status == record.before and not is_corrected
     record.status = status
     record.before = pb.EVENT_STATUS_UNSPECIFIED
     _save(context, message.slot, record)
@@ -133,12 +142,16 @@ def answer_event(context: Context, message: pb.AnswerEvent) -> None:
 def object_to(context: Context, message: pb.Object) -> None:
     """Whoever an event is about objects; what it counted for is frozen until its source answers. One write.
 
+    An event is frozen once for what it says: whoever wants more, once its source upheld it, turns to the authority.
+
     Raises:
-        Refused: It is final or disputed already, or the proof is wrong.
+        Refused: It is final, disputed already or upheld, or the proof is wrong.
     """
     record = _standing(context, message.slot)
     if record.status == pb.EVENT_STATUS_DISPUTED:
         raise Refused("the event is disputed already; its source has to answer", "credit.disputed")
+    if record.upheld:
+        raise Refused("its source upheld the event and has said nothing new since", "credit.upheld")
     check_hash(message.proof)
     check_hash(message.next_objection)
     if anchor_of(message.proof) != record.objection:
@@ -148,6 +161,12 @@ def object_to(context: Context, message: pb.Object) -> None:
     record.before, record.status = record.status, pb.EVENT_STATUS_DISPUTED
     record.objection = message.next_objection
     _save(context, message.slot, record)
+
+
+def _present(read: ReadState, number: int) -> tuple[int, pb.PutClass | None]:
+    """A class's present version, and what it says."""
+    version = present_version(read, number)
+    return version, load_class(read, number, version)
 
 
 def _check_answering(context: Context, source: str, status: pb.EventStatus.ValueType) -> None:

@@ -13,11 +13,21 @@ from typing import Final
 
 from credit.pb import credit_pb2 as pb
 from credit.report import EVENTS_MAX, Opened
-from credit.slots import SALT_BYTES, SLOT_BYTES, Content, content_commitment, link_commitment, log_commitment
+from credit.slots import (
+    SALT_BYTES,
+    SLOT_BYTES,
+    Content,
+    content_commitment,
+    encoded_commitment,
+    link_commitment,
+    log_commitment,
+)
 from identity.commitments import anchor_of
 
 Draw = Callable[[int], bytes]
 OBJECTION_BYTES: Final = 32
+DRAWN_BYTES: Final = SALT_BYTES + SLOT_BYTES + SALT_BYTES + OBJECTION_BYTES
+"""That `draft_at` draws for one event."""
 
 
 class LogFull(Exception):
@@ -37,6 +47,35 @@ class Draft:
     message: pb.RecordEvent
     opening: pb.Opening
     objection: bytes = field(repr=False)
+
+
+def draft_at(free: bytes, number: int, version: int, content: Content, draw: Draw = secrets.token_bytes) -> Draft:
+    """Draw what an event needs that stands in a free slot.
+
+    Args:
+        free: The slot; 32 bytes.
+        number: The event's class.
+        version: The class's present version.
+        content: What happened.
+        draw: Random bytes.
+
+    Raises:
+        InvalidMessage: The content contradicts itself.
+    """
+    encoded = content.encode()
+    content_salt, next_slot, next_salt = draw(SALT_BYTES), draw(SLOT_BYTES), draw(SALT_BYTES)
+    objection = draw(OBJECTION_BYTES)
+    assert len(objection) == OBJECTION_BYTES, "random bytes are as many as were asked for"
+    message = pb.RecordEvent(
+        slot=free,
+        class_version=version,
+        content=encoded_commitment(encoded, content_salt),
+        next=link_commitment(next_slot, next_salt),
+        objection=anchor_of(objection),
+    )
+    setattr(message, "class", number)
+    opening = pb.Opening(content=encoded, content_salt=content_salt, next_slot=next_slot, next_salt=next_salt)
+    return Draft(message, opening, objection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +104,7 @@ class Kept:
         return log_commitment(self.opened.first_slot, self.opened.log_salt)
 
     def draft(self, number: int, version: int, content: Content, draw: Draw = secrets.token_bytes) -> Draft:
-        """Draw what the next event needs. Nothing is kept of it before `took`.
-
-        Args:
-            number: Its class.
-            version: The class's present version.
-            content: What happened.
-            draw: Random bytes.
+        """Draw what the next event needs; see `draft_at`. Nothing is kept of it before `took`.
 
         Raises:
             InvalidMessage: The content contradicts itself.
@@ -79,20 +112,7 @@ class Kept:
         """
         if len(self.opened.openings) >= EVENTS_MAX:
             raise LogFull
-        content_salt, next_slot, next_salt = draw(SALT_BYTES), draw(SLOT_BYTES), draw(SALT_BYTES)
-        objection = draw(OBJECTION_BYTES)
-        message = pb.RecordEvent(
-            slot=self.free,
-            class_version=version,
-            content=content_commitment(content, content_salt),
-            next=link_commitment(next_slot, next_salt),
-            objection=anchor_of(objection),
-        )
-        setattr(message, "class", number)
-        opening = pb.Opening(
-            content=content.encode(), content_salt=content_salt, next_slot=next_slot, next_salt=next_salt
-        )
-        return Draft(message, opening, objection)
+        return draft_at(self.free, number, version, content, draw)
 
     def took(self, draft: Draft) -> "Kept":
         """The log once the ledger has taken an event."""

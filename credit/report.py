@@ -17,7 +17,7 @@ from chain.errors import InvalidMessage, InvalidReceipt
 from chain.genesis import Genesis
 from chain.light_client import TrustAnchor
 from chain.pb import ledger_pb2
-from chain.signing import Scheme, Signer, TransactionSigner
+from chain.signing import Signer, TransactionSigner
 from chain.types import Network
 from credit import slots
 from credit.catalogue import PUBLICATION_DAYS, class_key, class_number
@@ -246,18 +246,27 @@ def verify(
     )
 
 
-def show(report: bytes, network: Network, signer: TransactionSigner, audience: str, nonce: bytes, at_ms: int) -> bytes:
-    """Sign a report for whoever asked for it.
+def show(
+    report: bytes,
+    network: Network,
+    signer: TransactionSigner,
+    audience: str,
+    purpose: str,
+    nonce: bytes,
+    at_ms: int,
+) -> bytes:
+    """Sign a report for whoever asked for it, and for what they asked it for alone.
 
     Args:
         report: Bytes of `Report`.
         network: Of the ledger.
         signer: The holder's P-256 key.
         audience: Who asked.
+        purpose: For what, such as "tender".
         nonce: What they sent; 16 to 64 bytes.
         at_ms: Now, in Unix milliseconds.
     """
-    shown = pb.ShownReport(report=report, audience=audience, nonce=nonce, at_ms=at_ms)
+    shown = pb.ShownReport(report=report, audience=audience, purpose=purpose, nonce=nonce, at_ms=at_ms)
     shown.holder.CopyFrom(
         ledger_pb2.Signer(scheme=ledger_pb2.Scheme.ValueType(signer.signer.scheme), public_key=signer.signer.public_key)
     )
@@ -271,17 +280,19 @@ def verify_shown(
     *,
     holder: Signer,
     audience: str,
+    purpose: str,
     nonce: bytes,
     now_ms: int,
     age_ms_max: int,
 ) -> VerifiedReport:
-    """Verify a report that its holder signed for this audience and this request.
+    """Verify a report that its holder signed for this audience, this purpose and this request.
 
     Args:
         shown: Bytes of `ShownReport`.
         genesis: Of the network.
         holder: The key that the holder's credential confirms.
         audience: Who asked.
+        purpose: For what: what was signed for another purpose proves nothing for this one.
         nonce: What they sent.
         now_ms: The verifier's clock.
         age_ms_max: The oldest checkpoint that the purpose allows.
@@ -293,15 +304,29 @@ def verify_shown(
     assert NONCE_BYTES[0] <= len(nonce) <= NONCE_BYTES[1], "whoever asks draws a nonce that nobody guesses"
     if message.audience != audience or message.nonce != nonce:
         raise InvalidReceipt("the report was made for somebody else or for another request", "receipt.audience")
+    if not purpose or message.purpose != purpose:
+        raise InvalidReceipt("the report was signed for another purpose", "receipt.purpose")
     if abs(now_ms - message.at_ms) > SHOWN_MS_MAX:
         raise InvalidReceipt("the report was not signed just now", "receipt.shown-time")
     if int(message.holder.scheme) != int(holder.scheme) or message.holder.public_key != holder.public_key:
         raise InvalidReceipt("another key than the holder's signed the report", "receipt.holder")
-    if holder.scheme is not Scheme.P256:
-        raise InvalidReceipt("a holder's key is a P-256 key", "receipt.holder")
-    signature, message.signature = message.signature, b""
-    p256.verify(holder.public_key, _SHOWN + genesis.network + encode(message), signature)
+    check_signature(message, genesis.network)
     return verify(message.report, genesis, age_ms_max=age_ms_max, now_ms=now_ms)
+
+
+def check_signature(message: pb.ShownReport, network: Network) -> None:
+    """Check that the key that a shown report names signed all of it; whose key that is, and the report, are not judged.
+
+    Raises:
+        InvalidSignature: It did not.
+        InvalidReceipt: Holders' keys are of another kind.
+    """
+    if message.holder.scheme != ledger_pb2.SCHEME_P256:
+        raise InvalidReceipt("a holder's key is a P-256 key", "receipt.holder")
+    unsigned = pb.ShownReport()
+    unsigned.CopyFrom(message)
+    unsigned.ClearField("signature")
+    p256.verify(message.holder.public_key, _SHOWN + network + encode(unsigned), message.signature)
 
 
 def withhold(report: bytes, shown: Collection[bytes]) -> bytes:

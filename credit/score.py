@@ -13,15 +13,16 @@ decayed in steps by the age of its document; each dimension is kept within its b
 """
 
 import struct
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heapreplace
 from typing import Final, Literal, TypeAlias, get_args
 
 from chain.errors import InvalidMessage
 from chain.strict_json import Json, canonical
 from chain.types import sha256
-from credit.scorecard import DAYS_MAX, FOUND, ClassRule, Scorecard
+from credit.scorecard import DAYS_MAX, FOUND, Curve, Scorecard
 
 Status: TypeAlias = Literal[
     "active", "broken", "corrected", "disputed", "expired", "kept", "open", "repaired", "withdrawn"
@@ -82,39 +83,6 @@ class Score:
     raw: bytes
 
 
-class _Sums:
-    """Points of all events on one day, kept as events change; the sum of what is within bounds is kept beside."""
-
-    def __init__(self, scorecard: Scorecard, raw: dict[int, int], opened: int) -> None:
-        self._card = scorecard
-        self._raw = raw
-        self._open = opened
-        self._within = sum(points for _, points in self.dimensions())
-
-    def shift(self, rule: ClassRule, *, is_open: bool, points: int) -> None:
-        """One event counts so much more than it did."""
-        if is_open:
-            self._open += points
-            return
-        number = rule.dimension
-        least, most = self._card.dimensions[number]
-        before = self._raw[number]
-        after = self._raw[number] = before + points
-        self._within += max(least, min(after, most)) - max(least, min(before, most))
-
-    @property
-    def pledged(self) -> int:
-        return min(self._open, self._card.open_pledges_max)
-
-    def dimensions(self) -> tuple[tuple[int, int], ...]:
-        bounds = self._card.dimensions
-        return tuple((n, max(bounds[n][0], min(points, bounds[n][1]))) for n, points in self._raw.items())
-
-    def total(self) -> int:
-        card = self._card
-        return max(card.least, min(card.base + self.pledged + self._within, card.most))
-
-
 def score(events: Sequence[Event], scorecard: Scorecard, as_of: int) -> Score:
     """Compute a score.
 
@@ -129,31 +97,36 @@ def score(events: Sequence[Event], scorecard: Scorecard, as_of: int) -> Score:
     digest = events_digest(events)
     if not 0 <= as_of <= DAY_MAX:
         raise InvalidMessage(f"as_of: a day from 0 to {DAY_MAX}")
-    raw, opened, lost = dict.fromkeys(scorecard.dimensions, 0), 0, dict[int, int]()
-    counting: list[tuple[Event, ClassRule, str]] = []
+    raw, opened, frozen, lost = dict.fromkeys(scorecard.dimensions, 0), 0, 0, dict[int, int]()
+    counting: list[_Counting] = []
     changes: list[tuple[int, int]] = []
-    now: list[int] = []
+    curve_of = scorecard.curve
     for event in events:
-        rule = scorecard.classes.get(event.number)
-        if rule is None or event.status not in _COUNTING:
+        status = event.status
+        if status not in _COUNTING:
+            frozen += status == "disputed"
             continue
-        found = event.status if event.status in _PLEDGED else event.found
-        points, until = _worth(event, rule, found, as_of)
-        if found == "open":
+        what = status if status in _PLEDGED else event.found
+        curve = curve_of(event.number, what)
+        if curve is None:
+            continue
+        points, until = _worth(event, curve, as_of)
+        if what == "open":
             opened += points
         else:
-            raw[rule.dimension] += points
+            raw[curve.dimension] += points
         if points < 0:
             lost[event.number] = lost.get(event.number, 0) - points
         if until != _NEVER:
             changes.append((until, len(counting)))
-        counting.append((event, rule, found))
-        now.append(points)
-    sums = _Sums(scorecard, raw, opened)
-    points, dimensions, pledged = sums.total(), sums.dimensions(), sums.pledged
-    ahead = _ahead(sums, scorecard, counting, now, changes, points)
+            counting.append(_Counting(event, curve, points, what == "open"))
+    bounds = scorecard.dimensions
+    dimensions = tuple((n, max(bounds[n][0], min(summed, bounds[n][1]))) for n, summed in raw.items())
+    pledged = min(opened, scorecard.open_pledges_max)
+    within = sum(summed for _, summed in dimensions)
+    points = max(scorecard.least, min(scorecard.base + pledged + within, scorecard.most))
+    ahead = _ahead(scorecard, _Sums(raw, opened, within), counting, changes, points)
     worst = sorted(lost.items(), key=lambda item: (-item[1], item[0]))[:LOST_MAX]
-    frozen = sum(event.status == "disputed" for event in events)
     grade = _grade(scorecard, points)
     value: dict[str, Json] = {
         "as_of": as_of,
@@ -178,24 +151,16 @@ def events_digest(events: Sequence[Event]) -> bytes:
     """
     if len(events) > EVENTS_MAX:
         raise InvalidMessage(f"at most {EVENTS_MAX} events are scored together")
-    raw = bytearray()
+    parts: list[bytes] = []
+    pack, founds, statuses = _EVENT.pack, _FOUND, _STATUS
     for i, event in enumerate(events):
-        if (
-            not 1 <= event.number <= 65_535
-            or event.found not in _FOUND
-            or event.status not in _STATUS
-            or not 0 <= event.document_day <= DAY_MAX
-            or not 0 <= event.published_days_max <= DAYS_MAX
-        ):
+        number, day, days = event.number, event.document_day, event.published_days_max
+        found, status = founds.get(event.found), statuses.get(event.status)
+        is_bounded = 1 <= number <= 65_535 and 0 <= day <= DAY_MAX and 0 <= days <= DAYS_MAX
+        if found is None or status is None or not is_bounded:
             raise InvalidMessage(f"events[{i}]: a field is out of its bounds")
-        raw += _EVENT.pack(
-            event.number,
-            _FOUND[event.found],
-            _STATUS[event.status],
-            event.document_day,
-            event.published_days_max,
-        )
-    return sha256(bytes(raw))
+        parts.append(pack(number, found, status, day, days))
+    return sha256(b"".join(parts))
 
 
 _EVENT: Final = struct.Struct(">HBBII")
@@ -203,50 +168,81 @@ _FOUND: Final = {name: i for i, name in enumerate(FOUND)}
 _STATUS: Final = {name: i for i, name in enumerate(STATUSES)}
 
 
-def _worth(event: Event, rule: ClassRule, found: str, day: int) -> tuple[int, int]:
+@dataclass(slots=True)
+class _Counting:
+    """An event whose points will be otherwise one day, and what it counts for until then."""
+
+    event: Event
+    curve: Curve
+    points: int
+    is_open: bool
+
+
+def _worth(event: Event, curve: Curve, day: int) -> tuple[int, int]:
     """What an event counts for on a day, and from which day on that may be otherwise."""
-    full = rule.points.get(found, 0)
-    if not full:
-        return 0, _NEVER
-    age = day - event.document_day
+    document = event.document_day
+    age = day - document
     if age < 0:
-        return 0, event.document_day
-    ends = event.published_days_max + 1 if event.published_days_max else _NEVER
-    if age >= ends:
+        return 0, document
+    published, days = event.published_days_max, curve.days
+    if published and age > published:
         return 0, _NEVER
-    percent, until = 0, ends
-    for days, share in rule.decay:
-        if days > age:
-            until = min(days, ends)
-            break
-        percent = share
-    points = abs(full) * percent // 100
-    return points if full > 0 else -points, event.document_day + until if until != _NEVER else _NEVER
+    step = bisect_right(days, age)
+    points = curve.points[step - 1]
+    if step < len(days):
+        until = days[step]
+        return points, document + (published + 1 if 0 < published < until else until)
+    return points, document + published + 1 if published else _NEVER
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Points of all events on one day: by dimension, of open pledges, of all dimensions within their bounds."""
+
+    raw: dict[int, int]
+    opened: int
+    within: int
 
 
 def _ahead(
-    sums: _Sums,
-    scorecard: Scorecard,
-    counting: Sequence[tuple[Event, ClassRule, str]],
-    now: list[int],
-    changes: list[tuple[int, int]],
-    points: int,
+    scorecard: Scorecard, sums: _Sums, counting: Sequence[_Counting], changes: list[tuple[int, int]], points: int
 ) -> tuple[tuple[int, int, str], ...]:
-    """The next days on which the points change by themselves. Leaves `sums` as of the last of them."""
+    """The next days on which the points change by themselves.
+
+    Args:
+        scorecard: Which one.
+        sums: Of today; they are moved along.
+        counting: Events that will count for something else, as of today; they are moved along.
+        changes: Days on which they do, with the place of each in `counting`.
+        points: Today's.
+    """
+    raw, opened, within = sums.raw, sums.opened, sums.within
+    base, least, most, pledges_max = scorecard.base, scorecard.least, scorecard.most, scorecard.open_pledges_max
     heapify(changes)
     found: list[tuple[int, int, str]] = []
     while changes and len(found) < NEXT_MAX:
         day = changes[0][0]
         while changes and changes[0][0] == day:
-            _, i = heappop(changes)
-            event, rule, what = counting[i]
-            worth, until = _worth(event, rule, what, day)
-            if worth != now[i]:
-                sums.shift(rule, is_open=what == "open", points=worth - now[i])
-                now[i] = worth
-            if until != _NEVER:
-                heappush(changes, (until, i))
-        total = sums.total()
+            i = changes[0][1]
+            one = counting[i]
+            worth, until = _worth(one.event, one.curve, day)
+            if until == _NEVER:
+                heappop(changes)
+            else:
+                heapreplace(changes, (until, i))
+            if worth == one.points:
+                continue
+            more, one.points = worth - one.points, worth
+            if one.is_open:
+                opened += more
+                continue
+            number = one.curve.dimension
+            low, high = scorecard.dimensions[number]
+            before = raw[number]
+            after = raw[number] = before + more
+            # only what lies within the dimension's bounds counts
+            within += (low if after < low else min(after, high)) - (low if before < low else min(before, high))
+        total = max(least, min(base + min(opened, pledges_max) + within, most))
         if total != points:
             points = total
             found.append((day, points, _grade(scorecard, points)))

@@ -54,6 +54,20 @@ class ClassRule:
     decay: tuple[tuple[int, int], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """What events of one class that were found to be one thing count for as they age.
+
+    Attributes:
+        days: From which age on each step holds, ascending from 0.
+        points: What each step counts for; percentages round towards zero.
+    """
+
+    dimension: int
+    days: tuple[int, ...]
+    points: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Scorecard:
     """One version of a scorecard.
@@ -79,6 +93,37 @@ class Scorecard:
     def digest(self) -> bytes:
         """SHA-256 of the document."""
         return sha256(self.document)
+
+    def curve(self, number: int, found: str) -> Curve | None:
+        """What events of a class that were found to be this count for; None: never anything.
+
+        Args:
+            number: The class, whether the scorecard knows it or not.
+            found: One of `FOUND`.
+        """
+        key = (number, found)
+        try:
+            return self._curves[key]
+        except KeyError:
+            rule = self.classes.get(number)
+            if rule is None:
+                return None
+            made = self._curves[key] = _curve(rule, found)
+            return made
+
+    @cached_property
+    def _curves(self) -> dict[tuple[int, str], Curve | None]:
+        """Curves that were asked for: at most seven for each class of the scorecard."""
+        return {}
+
+
+def _curve(rule: ClassRule, found: str) -> Curve | None:
+    full = rule.points.get(found, 0)
+    if not full:
+        return None
+    shares = [abs(full) * percent // 100 for _, percent in rule.decay]
+    points = shares if full > 0 else [-share for share in shares]
+    return Curve(rule.dimension, tuple(days for days, _ in rule.decay), tuple(points))
 
 
 def parse(document: bytes) -> Scorecard:

@@ -20,6 +20,7 @@ __all__ = [
     "SLOT_BYTES",
     "Content",
     "content_commitment",
+    "encoded_commitment",
     "link_commitment",
     "log_commitment",
 ]
@@ -59,7 +60,7 @@ class Content:
             InvalidMessage: A field is out of its bounds, or the document is older than what it found.
         """
         days = (self.occurred_day, self.document_day, self.due_day)
-        if self.severity not in SEVERITIES or any(not 0 <= day < 2**31 for day in days):
+        if self.severity not in SEVERITIES or min(days) < 0 or max(days) >= 2**31:
             raise InvalidMessage("content: severity or a day is out of its bounds")
         if self.document_day < self.occurred_day:
             raise InvalidMessage("content: the event is dated after the document that found it")
@@ -98,7 +99,12 @@ def content_commitment(content: Content, salt: bytes) -> bytes:
     Raises:
         InvalidMessage: See `Content.encode`.
     """
-    return salted(_CONTENT, salt, content.encode())
+    return encoded_commitment(content.encode(), salt)
+
+
+def encoded_commitment(content: bytes, salt: bytes) -> bytes:
+    """The same of content that is encoded already; 32 bytes."""
+    return salted(_CONTENT, salt, content)
 
 
 def _commit(domain: bytes, slot: bytes, salt: bytes) -> bytes:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from identity import offline_qr, sd_jwt, status_list
+from identity.credentials import is_short_lived
 from identity.issuer_keys import Trust
 from identity.jose import InvalidToken, JsonObject
 from identity.sd_jwt import Binding, StatusReference
@@ -139,6 +140,8 @@ def check(
     findings.append(_bound(text, trust, now_s, binding))
     if findings[-1].outcome is Outcome.FAILED:
         return Report(tuple(findings), shown.claims, shown.expires_s, None)
+    if shown.status is None and is_short_lived(shown.claims):
+        return Report((*findings, Finding(Step.STATUS, Outcome.NOT_ASKED)), shown.claims, shown.expires_s, None)
     finding, found = _status(shown.status, shown.registrar, now_s, lists, policy)
     return Report((*findings, finding), shown.claims, shown.expires_s, found)
 

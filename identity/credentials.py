@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What credentials say: claims of natural persons, legal persons and mandates, and what the holder may keep back.
+"""What credentials say: claims of persons, legal persons, mandates and credit grades, and what may be kept back.
 
 Names follow OpenID Connect where it has them. The 18-digit number of a person is in no credential: who needs it asks
 for it. What a verifier need not know in full (`age_over_18` for the birth date, a district for the address) has a
@@ -20,10 +20,17 @@ from identity.jose import JsonObject
 NATURAL_PERSON: Final = "urn:imi:cn-gd-fs-chancheng:natural-person:1"
 LEGAL_PERSON: Final = "urn:imi:cn-gd-fs-chancheng:legal-person:1"
 MANDATE: Final = "urn:imi:cn-gd-fs-chancheng:mandate:1"
-TYPES: Final = (NATURAL_PERSON, LEGAL_PERSON, MANDATE)
+CREDIT_GRADE: Final = "urn:imi:cn-gd-fs-chancheng:credit-grade:1"
+TYPES: Final = (NATURAL_PERSON, LEGAL_PERSON, MANDATE, CREDIT_GRADE)
+OF_ONE_PERSON: Final = (NATURAL_PERSON, CREDIT_GRADE)
+"""Types that come alone: each says where its holder's list of accesses begins, and has the seed of their pseudonyms, by
+which two of them are seen to be the same person's."""
 
 ADULT_YEARS: Final = 18
 DAY_S: Final = 86_400
+SHORT_LIVED: Final[Mapping[str, int]] = {CREDIT_GRADE: DAY_S}
+"""Types that name no status list, with the longest that such a credential counts, in s: it ends before a revocation
+would be heard of everywhere."""
 DECOYS: Final = 3
 """Digests of nothing in each credential: whether somebody has a claim that others lack is not told by counting."""
 
@@ -208,6 +215,36 @@ def mandate(
     return Claims(MANDATE, claims, disclosable)
 
 
+def credit_grade(
+    *, grade_at_least: str, as_of: date, access_slot: str | None = None, pairwise_seed: str | None = None
+) -> Claims:
+    """Claims of a credit grade: that it is so good or better on a day, and neither points nor events.
+
+    Args:
+        grade_at_least: "A" to "C".
+        as_of: The day of the report behind it.
+        access_slot: As in the person's own credential; None: it can't be shown through a verifier.
+        pairwise_seed: Likewise.
+    """
+    claims: JsonObject = {"grade_at_least": grade_at_least, "as_of": as_of.isoformat()}
+    own = {"access_slot": access_slot, "pairwise_seed": pairwise_seed}
+    kept_back = {name: value for name, value in own.items() if value is not None}
+    return Claims(CREDIT_GRADE, {**claims, **kept_back}, tuple((name,) for name in kept_back))
+
+
+def is_short_lived(claims: JsonObject) -> bool:
+    """Whether a verified credential needs no status list: its type has none, and it counts no longer than that allows.
+
+    Args:
+        claims: All of the credential's.
+    """
+    vct, begins_s, ends_s = claims.get("vct"), claims.get("iat"), claims.get("exp")
+    longest_s = SHORT_LIVED.get(vct) if isinstance(vct, str) else None
+    if longest_s is None or not isinstance(begins_s, int) or not isinstance(ends_s, int):
+        return False
+    return ends_s - begins_s <= longest_s
+
+
 def refreshed(claims: Claims, as_of: date) -> Claims:
     """The same claims on another day: `age_over_18` holds for that day."""
     birthdate = claims.claims.get("birthdate")
@@ -299,6 +336,12 @@ _MANDATE: tuple[_Described, ...] = (
     (("may_delegate",), "never", "可否转委托", "May delegate"),
     (("amount_fen_max",), "never", "单笔限额（分）", "Largest amount (fen)"),
 )
+_CREDIT_GRADE: tuple[_Described, ...] = (
+    (("grade_at_least",), "never", "信用等级不低于", "Credit grade at least"),
+    (("as_of",), "never", "截至日期", "On the day"),
+    (("access_slot",), "always", "查询记录起点", "Start of the access record"),
+    (("pairwise_seed",), "always", "化名种子", "Seed of pseudonyms"),
+)
 _METADATA: Mapping[str, tuple[Mapping[str, str], Mapping[str, str], tuple[_Described, ...]]] = {
     NATURAL_PERSON: (
         {"zh-CN": "自然人身份", "en": "Natural person"},
@@ -314,5 +357,13 @@ _METADATA: Mapping[str, tuple[Mapping[str, str], Mapping[str, str], tuple[_Descr
         {"zh-CN": "委托授权", "en": "Mandate"},
         {"zh-CN": "受托人可以代委托人办理的事项。", "en": "In what an agent may act for a principal."},
         _MANDATE,
+    ),
+    CREDIT_GRADE: (
+        {"zh-CN": "信用等级", "en": "Credit grade"},
+        {
+            "zh-CN": "所示日期的信用等级不低于所示等级；不含分数和记录。",
+            "en": "That the credit grade was so good or better on that day; neither points nor records.",
+        },
+        _CREDIT_GRADE,
     ),
 }

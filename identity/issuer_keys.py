@@ -13,6 +13,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from cryptography import x509
@@ -36,6 +37,9 @@ CERTIFICATE_BYTES_MAX: Final = 4096
 KEYS_MAX: Final = 64
 """Of one registrar at once: one in use and those whose tokens still count; six a year for ten years."""
 DAY_S: Final = 86_400
+_READ_MAX: Final = 4 * KEYS_MAX
+"""Certificates that are read once, and paths that are checked once; some kilobytes each. Whether they count now is
+looked at each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class IssuingKey:
     @property
     def kid(self) -> str:
         """Its name: the thumbprint of RFC 7638."""
-        return thumbprint(self.public_key)
+        return _named_once(self.public_key)
 
     @property
     def key_id(self) -> bytes:
@@ -195,6 +199,12 @@ class Trust:
         raise InvalidToken("nobody who is trusted has certified the issuer's key", "identity.issuer-untrusted")
 
 
+@lru_cache(maxsize=KEYS_MAX)
+def _named_once(public_key: bytes) -> str:
+    """The thumbprint of a key that signs again and again: to find its point costs as much as a signature."""
+    return thumbprint(public_key)
+
+
 def key_id_of(public_key: bytes) -> bytes:
     """A key's name in offline codes; 8 bytes."""
     return sha256(compressed(public_key))[:KEY_ID_BYTES]
@@ -286,6 +296,7 @@ def check_issued_by(certificate: bytes, registrar: bytes) -> None:
         raise InvalidToken("the registrar's certificate here did not certify this issuing key", "identity.issuer-key")
 
 
+@lru_cache(maxsize=_READ_MAX)
 def load_certificate(der: bytes) -> x509.Certificate:
     """Read a certificate of a P-256 key.
 
@@ -320,12 +331,14 @@ def _leaf_of(header: JsonObject) -> x509.Certificate:
     return load_certificate(der)
 
 
+@lru_cache(maxsize=_READ_MAX)
 def _public_key(certificate: x509.Certificate) -> bytes:
     key = certificate.public_key()
     assert isinstance(key, EllipticCurvePublicKey), "it was loaded here"
     return p256.compress(key)
 
 
+@lru_cache(maxsize=_READ_MAX)
 def _is_issued_by(leaf: x509.Certificate, anchor: x509.Certificate) -> bool:
     try:
         leaf.verify_directly_issued_by(anchor)

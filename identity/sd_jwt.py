@@ -228,6 +228,24 @@ def verify(
     return _verified(jws, unpacked, holder_key, bound)
 
 
+def verify_binding(token: str, verified: Verified, binding: Binding, now_s: int) -> JsonObject:
+    """Check the key binding of a credential that `verify` took, where the two are told apart.
+
+    Args:
+        token: As presented; the very one.
+        verified: What `verify` said of it.
+        binding: What the verifier asked for.
+        now_s: Unix time in s.
+
+    Returns:
+        The claims of the key binding.
+
+    Raises:
+        InvalidToken: It is not bound as asked; the code says how.
+    """
+    return _verify_binding(_split(token), verified.holder_key, binding, now_s)
+
+
 def check_times(claims: JsonObject, now_s: int, what: str) -> None:
     """Check `exp`, `nbf` and `iat` as far as they are there.
 

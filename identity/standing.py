@@ -3,8 +3,12 @@
 
 Status lists, the certificate revocation list and OCSP answers are all made from one `Standing`, so that no two of them
 contradict each other: what one says of a height, all say.
+
+A credential speaks of records by their state keys. A key may be pinned to what the record said when the credential was
+made: once two officers change the data, it speaks of something that counts no longer, and is invalid.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,6 +21,7 @@ AGE_S_MAX: Final = 60
 """How far apart what is published may be, and how old: a suspension by phone counts everywhere within a minute."""
 
 _PERSON, _LEGAL_PERSON, _MANDATE = b"identity/person/", b"identity/legal-person/", b"identity/mandate/"
+_PIN = b"#"
 _SEVERITY = {Status.VALID: 0, Status.SUSPENDED: 1, Status.INVALID: 2}
 _STATUSES: Mapping[int, Status] = {
     pb.PERSON_STATUS_ACTIVE: Status.VALID,
@@ -40,9 +45,9 @@ class Reading:
 
     def standing(self, keys: Iterable[bytes], *, is_key_ended: bool = False) -> "Standing":
         """How the records under these keys stand."""
-        statuses = {key: status_of(key, self.values[key], self.time_ms) for key in keys}
+        statuses = {key: status_of(key, self.values[record_key(key)], self.time_ms) for key in keys}
         stopped = [key for key, status in statuses.items() if status is not Status.VALID]
-        since_ms = {key: since_of(key, self.values[key], self.time_ms) for key in stopped}
+        since_ms = {key: since_of(key, self.values[record_key(key)], self.time_ms) for key in stopped}
         return Standing(self.height, self.time_ms, statuses, since_ms, is_key_ended)
 
 
@@ -120,15 +125,41 @@ def worst(statuses: Iterable[Status]) -> Status:
     return max(statuses, key=_SEVERITY.__getitem__, default=Status.VALID)
 
 
+def pinned(key: bytes, value: bytes) -> bytes:
+    """A state key with what its record says now; a credential with it ends when that changes.
+
+    Args:
+        key: Of a natural or legal person's registration.
+        value: The record, as it was proven when the credential was made.
+    """
+    return key + _PIN + _said(key, value)
+
+
+def record_key(subject: bytes) -> bytes:
+    """The state key of a subject, pinned or not."""
+    return subject.partition(_PIN)[0]
+
+
+def _said(key: bytes, value: bytes) -> bytes:
+    """What a record says of a person, in short; keys, levels and statuses come and go without it."""
+    if key.startswith(_PERSON):
+        return pb.PersonRecord.FromString(value).commitment.hex().encode()
+    assert key.startswith(_LEGAL_PERSON), "mandates never change"
+    record = pb.LegalPersonRecord.FromString(value)
+    parts = (record.name_zh.encode(), record.name_en.encode(), record.commitment)
+    return hashlib.sha256(b"".join(len(part).to_bytes(4) + part for part in parts)).hexdigest().encode()
+
+
 def status_of(key: bytes, value: bytes | None, time_ms: int) -> Status:
     """What a state key's value, or its proven absence, says of credentials about it.
 
     Args:
-        key: Of a natural or legal person's registration, or of a mandate.
+        key: Of a natural or legal person's registration, pinned or not, or of a mandate.
         value: As it stands at the height; None: it is not there.
         time_ms: That height's time.
     """
-    if value is None:
+    key, is_pinned, said = key.partition(_PIN)
+    if value is None or (is_pinned and said != _said(key, value)):
         return Status.INVALID
     if key.startswith(_PERSON):
         return _STATUSES.get(pb.PersonRecord.FromString(value).status, Status.INVALID)

@@ -8,7 +8,7 @@ from chain.module import Context
 from chain.overlay import ReadState
 from chain.signing import Scheme, Signer
 from membership.pb import membership_pb2 as pb
-from membership.state import Key, Organisation, load_key, load_organisation
+from membership.state import STATE_PREFIX, Key, Organisation, load_key, load_organisation
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,17 @@ def resolve_key(read: ReadState, scheme: Scheme, public_key: bytes, time_ms: int
 
 def signing_organisations(context: Context, purpose: pb.Purpose.ValueType) -> tuple[Organisation, ...]:
     """The organisations that signed with a key of this purpose, suspended ones too; by id, each once."""
-    found: dict[str, Organisation] = {}
-    for signer in context.signers:
-        member = resolve_key(context.read, signer.scheme, signer.public_key, context.block.time_ms)
-        if member is not None and purpose in member.key.purposes:
-            found[member.organisation.id] = member.organisation
-    return tuple(found[organisation] for organisation in sorted(found))
+
+    def resolve() -> tuple[Organisation, ...]:
+        found: dict[str, Organisation] = {}
+        for signer in context.signers:
+            member = resolve_key(context.read, signer.scheme, signer.public_key, context.block.time_ms)
+            if member is not None and purpose in member.key.purposes:
+                found[member.organisation.id] = member.organisation
+        return tuple(found[organisation] for organisation in sorted(found))
+
+    # signers and time are the transaction's, as the overlay is: the same for each of its operations
+    return context.overlay.derive(STATE_PREFIX, ("signing", context.signers, context.block.time_ms, purpose), resolve)
 
 
 def is_known(read: ReadState, signer: Signer, time_ms: int) -> bool:

@@ -18,6 +18,8 @@ from chain.signing import Scheme, Signer
 from chain.types import BlsKey, Epoch
 from membership.pb import membership_pb2 as pb
 
+STATE_PREFIX = b"membership/"
+"""Under which all of it stands."""
 VALIDATORS_KEY = b"membership/validators"
 PARAMETERS_KEY = b"membership/parameters"
 PROPOSALS_KEY = b"membership/proposals"

@@ -158,6 +158,10 @@ class Admission:
         """Whether a transaction is here and waits for its signature check."""
         return digest in self._checking
 
+    def holds(self, digest: Digest) -> bool:
+        """Whether a transaction is in the mempool: admitted, and without an entry so far."""
+        return self._mempool.holds(digest)
+
     def hurry(self, digests: Collection[Digest]) -> None:
         """A vote waits for these: check those of them that wait before all others."""
         wanted = self._checking.intersection(digests)

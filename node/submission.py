@@ -129,13 +129,16 @@ class SubmitStream:
         for raw, outcome in zip(raws, outcomes, strict=True):
             if isinstance(outcome, SignedTransaction):
                 waiting.append((outcome.id, outcome.expires_at_ms))
+                if not self._admission.holds(outcome.digest):
+                    known.append(outcome.id)
             elif outcome.code in {PENDING, REPEATED}:
                 facts = _facts(raw)
                 if facts is not None:
                     waiting.append(facts)
                     known.append(facts[0])
         self._waiters.wait(self._sink, waiting)
-        # An entry may have been made between admission and this line; then nobody would tell.
+        # An entry may have been made between admission and this line, also of what was checked first of a request whose
+        # last is checked only now; then nobody would tell.
         if known:
             found = await self._ledger.run(self._answers.find, known, 2**63)
             for executed in found.values():

@@ -62,6 +62,7 @@ class Part:
         machine_paths: Path prefixes for callers that are no browsers: no origin, no form token, and no cookie.
         open_paths: Path prefixes that pages of any origin may ask and read; no cookie is read there.
         uri_paths: Path prefixes below which one segment may be a whole URI, escaped; their text is the part's to check.
+        socket_paths: Path prefixes that take WebSocket connections, from programs alone: no cookie is read there.
         permissions: Browser features that its pages use, such as "camera".
         error_page: Shows a problem to a person; one part of a service at most has it.
     """
@@ -76,6 +77,7 @@ class Part:
     machine_paths: Sequence[str] = ()
     open_paths: Sequence[str] = ()
     uri_paths: Sequence[str] = ()
+    socket_paths: Sequence[str] = ()
     permissions: frozenset[str] = frozenset()
     error_page: ErrorPage | None = None
 
@@ -99,7 +101,8 @@ def create_app(
         replays: Keeps idempotency keys; None where nothing is changed.
 
     Returns:
-        The application; `app.state.forms`, `.address`, `.settings`, `.metrics` and `.stopping` are there for parts.
+        The application; `app.state.forms`, `.address`, `.settings`, `.metrics` and `.stopping` are there for parts, and
+        `.socket_paths` for whoever serves it.
     """
     assert len({part.name for part in parts}) == len(parts), "parts have different names"
     pages = [part.error_page for part in parts if part.error_page is not None]
@@ -118,6 +121,7 @@ def create_app(
     state = app.state
     state.forms, state.address, state.settings = forms, address, settings
     state.metrics, state.stopping = metrics, False
+    state.socket_paths = tuple(path for part in parts for path in part.socket_paths)
     app.add_middleware(Idempotency, address=address, key=secret, replays=replays)  # the one added last is the outermost
     app.add_middleware(
         Gate,
@@ -138,6 +142,7 @@ def create_app(
         permissions=frozenset().union(*(part.permissions for part in parts)),
         error_page=pages[0] if pages else None,
         logs=settings.logging.access,
+        socket_paths=state.socket_paths,
     )
     _handle_errors(app)
     kinds = {kind.code: kind for part in parts for kind in part.problems} | {kind.code: kind for kind in problems.KINDS}

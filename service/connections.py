@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service.rates import caller_of
@@ -86,6 +87,7 @@ class Connection(H11Protocol):
         self._closing: asyncio.TimerHandle | None = None
         self._reading: asyncio.TimerHandle | None = None
         self._left_bytes = 0
+        self._is_handed_over = False
         self._caller: str | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the server has it
@@ -115,10 +117,18 @@ class Connection(H11Protocol):
         if self._caller is None:
             return
         super().data_received(data)
+        if self._is_handed_over:
+            return
         if self.cycle is None or self.cycle.response_complete:
             self._wait()
         else:
             self._stop_waiting()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand the connection over to the protocol of WebSockets, with its place; `service.sockets` gives that back."""
+        self._is_handed_over = True
+        self._stop_waiting()
+        super().handle_websocket_upgrade(event)
 
     def pause_writing(self) -> None:
         """The other end is slower than the answer: begin to look whether it reads at all."""

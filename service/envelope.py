@@ -9,15 +9,16 @@ Source: CSP Level 3; RFC 6797 (HSTS); Fetch Standard (cross-origin resource poli
 import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeAlias
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from service import problems
 from service.forgery import Forms, LazyToken
@@ -81,6 +82,7 @@ class Metrics:
             registry=self.registry,
         )
         self.under_way = Gauge("zhixin_http_requests_under_way", "Requests under way", registry=self.registry)
+        self.sockets = Gauge("zhixin_http_sockets", "WebSocket connections open", registry=self.registry)
 
 
 def request_id_of(scope: Scope) -> str:
@@ -94,6 +96,13 @@ async def refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -
     """Answer with a problem: a page for a browser, a document for a program."""
     response = answer(problem, Request(scope, receive))
     await response(scope, receive, send)
+
+
+async def refuse_socket(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer the handshake of a WebSocket with a problem document."""
+    response = problems.document(problem, language_of(HTTPConnection(scope)), request_id_of(scope))
+    response.headers[REQUEST_ID_HEADER] = request_id_of(scope)
+    await WebSocket(scope, receive, send).send_denial_response(response)
 
 
 def answer(problem: Problem, request: Request) -> Response:
@@ -121,6 +130,7 @@ class Envelope:
         permissions: Features that this service's pages may use.
         error_page: Shows a problem to a person; None: a document.
         logs: Whether each request has a line in the log.
+        socket_paths: Path prefixes that take WebSocket connections.
     """
 
     def __init__(
@@ -134,6 +144,7 @@ class Envelope:
         error_page: ErrorPage | None,
         *,
         logs: bool,
+        socket_paths: tuple[str, ...] = (),
     ) -> None:
         self._app = app
         self._forms = forms
@@ -141,6 +152,7 @@ class Envelope:
         self._requests_max = requests_max
         self._error_page = error_page
         self._logs = logs
+        self._socket_paths = socket_paths
         self._under_way = 0
         self._headers = security_headers(address, permissions)
         self._scheme = "https" if address.is_https else "http"
@@ -151,7 +163,7 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         if scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1008})  # no service speaks it
+            await self._listen(scope, receive, send)
             return
         scope[_REQUEST_ID] = _given_id(Headers(scope=scope)) or secrets.token_hex(16)
         scope[_ERROR_PAGE] = self._error_page
@@ -185,6 +197,22 @@ class Envelope:
             self._metrics.under_way.dec()
             self._record(scope, status, time.perf_counter() - started)
 
+    async def _listen(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a WebSocket through where a part takes any; what is wrong on the way ends that one alone."""
+        if not scope["path"].startswith(self._socket_paths):
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        scope[_REQUEST_ID] = secrets.token_hex(16)
+        self._metrics.sockets.inc()
+        try:
+            await self._app(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - the outermost loop of a connection: others go on
+            log.error(  # noqa: TRY400 - a traceback shows values, and a value may be personal
+                "socket.failed", request=request_id_of(scope), error=type(error).__name__, where=_where(error)
+            )
+        finally:
+            self._metrics.sockets.dec()
+
     def _complete(self, scope: Scope, headers: MutableHeaders) -> None:
         """The headers that each answer has; a part may say stricter or wider things of its own about caching."""
         headers[REQUEST_ID_HEADER] = request_id_of(scope)
@@ -214,16 +242,23 @@ class Envelope:
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+def permissions_policy(allowed: Collection[str]) -> str:
+    """The Permissions-Policy of an answer.
+
+    Args:
+        allowed: Of `PERMISSIONS`, what its page may use: for one page that needs it, not for a service.
+    """
+    denied = [f"{name}=()" for name in PERMISSIONS if name not in allowed]
+    return ", ".join(denied + [f"{name}=(self)" for name in PERMISSIONS if name in allowed])
+
+
 def security_headers(address: Address, permissions: frozenset[str]) -> list[tuple[str, str]]:
     """What each answer tells browsers not to do."""
-    denied = [name for name in PERMISSIONS if name not in permissions]
-    allowed = [name for name in PERMISSIONS if name in permissions]
-    features = [f"{name}=()" for name in denied] + [f"{name}=(self)" for name in allowed]
     headers = [
         ("Content-Security-Policy", content_policy()),
         ("Cross-Origin-Opener-Policy", "same-origin"),
         ("Cross-Origin-Resource-Policy", "same-origin"),
-        ("Permissions-Policy", ", ".join(features)),
+        ("Permissions-Policy", permissions_policy(permissions)),
         ("Referrer-Policy", "same-origin"),  # no-referrer would blank the Origin of our own forms
         ("X-Content-Type-Options", "nosniff"),
         ("X-Frame-Options", "DENY"),

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import problems
-from service.envelope import refuse
+from service.envelope import refuse, refuse_socket
 from service.forgery import FORM_TYPES, SAFE_METHODS, Forms, form_token, is_own_origin, media_type
 from service.problems import Problem
 from service.rates import Buckets, caller_of
@@ -85,6 +85,12 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it with a problem."""
+        if scope["type"] == "websocket":
+            try:
+                self._admit_socket(scope)
+            except Problem as problem:
+                await refuse_socket(problem, scope, receive, send)
+                return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -108,6 +114,23 @@ class Gate:
             self._under_way[caller] -= 1
             if not self._under_way[caller]:
                 del self._under_way[caller]  # so that the table never holds more than requests are under way
+
+    def _admit_socket(self, scope: Scope) -> None:
+        """Check the handshake of a WebSocket as if it changed something, and take its cookies away.
+
+        Browsers send it to any site with cookies and let pages read what comes: so it acts in no session's name, and a
+        page of another site is refused.
+        """
+        self._check_path(scope)
+        headers = Headers(scope=scope)
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
+            raise Problem(problems.HOST)
+        client = scope.get("client")
+        self._check_rate(caller_of(client[0] if client else ""), {})
+        if not is_own_origin(headers, self._origins):
+            raise Problem(problems.CROSS_SITE)
+        scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"cookie"]
 
     async def _admit(self, scope: Scope, receive: Receive, caller: str) -> Receive:
         """Check everything; what comes after reads the body from what is returned."""

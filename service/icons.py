@@ -41,6 +41,7 @@ ICONS = MappingProxyType(
         "M17 17l1.7 1.7M5.3 18.7 7 17M17 7l1.7-1.7",
         "minus": "M5.5 12h13",
         "pause": "M8.5 6v12M15.5 6v12",
+        "phone": "M7 2.5h10v19H7zM10.8 18.4h2.4",
         "print": "M7 9V3.5h10V9M7 17H3.5V9h17v8H17M7 14h10v6.5H7z",
         "question": _CIRCLE + "M9.5 9.5a2.5 2.5 0 1 1 3.7 2.2c-.8.5-1.2 1-1.2 2M12 16.5v.1",
         "search": "M10.5 4a6.5 6.5 0 1 0 0 13 6.5 6.5 0 1 0 0-13zM15.5 15.5l5 5",

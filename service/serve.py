@@ -22,6 +22,7 @@ from service.app import Part, create_app
 from service.connections import Admission, connections
 from service.errors import ConfigError, ListenError
 from service.settings import Address, Settings, split_address
+from service.sockets import MESSAGE_BYTES_MAX, PING_SECONDS, sockets
 from service.store import Store
 from service.store.anchoring import Anchoring
 
@@ -169,7 +170,11 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=connections(admission),
-        ws="none",
+        ws=sockets(admission) if app.state.socket_paths else "none",
+        ws_max_size=MESSAGE_BYTES_MAX,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PING_SECONDS,
+        ws_per_message_deflate=False,
         lifespan="off",  # run by us, so that what a part's start raises reaches the command
         log_config=None,
         access_log=False,

@@ -15,7 +15,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from service.document_settings import DocumentSettings
 from service.errors import ConfigError
+from service.kiosk_settings import KioskSettings
+from service.notice_settings import NoticeSettings
 
 ENVIRONMENT_PREFIX = "ZHIXIN_SERVE_"
 SETTINGS_BYTES_MAX = 256 * 1024
@@ -98,6 +101,9 @@ class SigningSettings:
     governing_key: str = field(
         default="",
         metadata={"why": "only for demonstration and development; empty: the governing key is kept offline"},
+    )
+    sealing_key: str = field(
+        default="", metadata={"why": "issuer: seals looks that the law delays; role sealing-authority; empty: none is"}
     )
     passphrase_file: str = field(default="", metadata={"why": "else ZHIXIN_PASSPHRASE; opens the key files above"})
     allow_plain: bool = field(default=False, metadata={"why": "only a test network may keep keys unencrypted"})
@@ -307,6 +313,9 @@ class Settings:
     index: IndexSettings = field(default_factory=IndexSettings)
     trace: TraceSettings = field(default_factory=TraceSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    notices: NoticeSettings = field(default_factory=NoticeSettings)
+    kiosk: KioskSettings = field(default_factory=KioskSettings)
+    documents: DocumentSettings = field(default_factory=DocumentSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
     addresses: Mapping[str, Address] = field(default_factory=dict)
 

@@ -20,6 +20,7 @@ from identity.api.desk.batch_problems import BATCH_KINDS  # noqa: E402 - after t
 from identity.api.desk.cards_problems import CARD_KINDS  # noqa: E402 - likewise
 from identity.api.desk.legal_problems import LEGAL_KINDS  # noqa: E402 - likewise
 from identity.api.desk.problems import KINDS as DESK_KINDS  # noqa: E402 - after the path is set
+from identity.api.kiosk.problems import KIOSK_KINDS, OFFICE_KINDS  # noqa: E402 - likewise
 from identity.api.tagging.problems import KINDS as TAGGING_KINDS  # noqa: E402 - likewise
 from identity.api.verifier.problems import KINDS as VERIFIER_KINDS  # noqa: E402 - likewise
 from service.explorer.problems import KINDS as EXPLORER_KINDS  # noqa: E402 - after the path is set
@@ -57,6 +58,8 @@ def codes() -> str:
             *CREDIT_KINDS,
             *DESK_KINDS,
             *LEGAL_KINDS,
+            *KIOSK_KINDS,
+            *OFFICE_KINDS,
             *EXPLORER_KINDS,
             *FOOD_KINDS,
             *FOOD_OFFICE_KINDS,

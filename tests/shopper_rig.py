@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import prepared
+
 from chain.checkpoint import Checkpoint, ClosingCheckpoint
 from chain.codec import encode
 from chain.errors import LedgerError
@@ -120,7 +122,7 @@ class FoodLedger:
         self.kept_events: dict[bytes, tuple[bytes, bytes]] = {}
         self.secrets = 0
         settings = StoreSettings(
-            url=f"sqlite:///{folder / 'store.sqlite'}", keys=str(folder / "keys"), allow_plain=True
+            url=prepared.sqlite_url(folder / "store.sqlite"), keys=str(folder / "keys"), allow_plain=True
         )
         self.store: Store = open_store(settings, {})
         self.engine = make_engine(StoreSettings(url=f"sqlite:///{folder / 'index.sqlite'}"))

@@ -247,7 +247,10 @@ def _key_index(pieces: Sequence[tuple[int, str]], convenience_names: bool) -> in
             break
         if ai in gs1.primary_keys():
             return index
-    raise InvalidCode("there is no GS1 key, such as /01/ with a GTIN, at the end of the path", pieces[0][0])
+    raise InvalidCode(
+        "there is no GS1 key, such as /01/ with a GTIN, at the end of the path (compressed links are not understood)",
+        pieces[0][0],
+    )
 
 
 def _element(uri: str, ai: str, text: str, position: int, options: _Options, *, query: bool = False) -> tuple[str, str]:

@@ -8,11 +8,17 @@ Source: EPC Tag Data Standard 2.0, section 6.3; CBV 2.0, section 8.9.2, rules 17
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from traceability.digital_link import CANONICAL_STEM, CONVENIENCE_NAMES
 from traceability.gs1 import check_digit
+
+REMEMBERED_MAX = 4096
+"""Identifiers whose canonical form is remembered: an event names a lot several times, and a lot stands in several."""
+REMEMBERED_CHARACTERS_MAX = 256
+"""Longer texts are worked out each time, so that what is remembered stays below a few MiB."""
 
 _LITERAL = "';="
 """Beside letters, digits and `-._~`, what a canonical link leaves unescaped in a value."""
@@ -60,6 +66,11 @@ def canonical_identifier(text: str) -> str | None:
     Returns:
         `https://id.gs1.org/…`, or None when the text is no GS1 identifier of a form known here.
     """
+    return _remembered(text) if len(text) <= REMEMBERED_CHARACTERS_MAX else _canonical(text)
+
+
+def _canonical(text: str) -> str | None:
+    """The same, worked out."""
     if not text.isascii():
         return None
     if text.startswith("urn:epc:"):
@@ -67,6 +78,9 @@ def canonical_identifier(text: str) -> str | None:
     if text.startswith(("https://", "http://")):
         return _from_link(text)
     return None
+
+
+_remembered = lru_cache(REMEMBERED_MAX)(_canonical)
 
 
 def is_urn(text: str) -> bool:
@@ -77,6 +91,15 @@ def is_urn(text: str) -> bool:
 def is_link(text: str) -> bool:
     """Whether the text is a web address that has the form of a Digital Link URI."""
     return text.startswith(("https://", "http://")) and canonical_identifier(text) is not None
+
+
+def path_of(elements: Iterable[tuple[str, str]]) -> str:
+    """Keys and values as the ledger names items by them: the path of a canonical link, without a slash before it.
+
+    Args:
+        elements: (AI, value), decoded, in their order.
+    """
+    return "/".join(f"{ai}/{quote(value, safe=_LITERAL)}" for ai, value in elements)
 
 
 def _escape(text: str) -> str:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from traceability import epcis_rules as rules
+from traceability import epcis_values as values
 from traceability.epcis_context import Context
 from traceability.epcis_hash import Order, event_hash, pre_hash
 from traceability.epcis_json import DEPTH_MAX, InvalidDocument, Problem, is_too_deep, parse, pointer
 from traceability.epcis_query import check_query, is_query
-from traceability.epcis_rules import Check, Findings
+from traceability.epcis_values import Check, Findings
 
 __all__ = [
     "EVENT_TYPES",
@@ -31,20 +32,20 @@ __all__ = [
 ]
 
 _OBJECT: Mapping[str, Check] = {
-    "action": rules.check_action,
+    "action": values.check_action,
     "epcList": rules.EPCS,
     "quantityList": rules.QUANTITIES,
     "ilmd": rules.check_master_data,
 }
 _CONTAINER: Mapping[str, Check] = {
-    "action": rules.check_action,
-    "parentID": rules.check_object_id,
+    "action": values.check_action,
+    "parentID": values.check_object_id,
     "childEPCs": rules.EPCS,
     "childQuantityList": rules.QUANTITIES,
 }
 _TRANSACTION: Mapping[str, Check] = {
-    "action": rules.check_action,
-    "parentID": rules.check_object_id,
+    "action": values.check_action,
+    "parentID": values.check_object_id,
     "epcList": rules.EPCS,
     "quantityList": rules.QUANTITIES,
 }
@@ -53,7 +54,7 @@ _TRANSFORMATION: Mapping[str, Check] = {
     "inputQuantityList": rules.QUANTITIES,
     "outputEPCList": rules.EPCS,
     "outputQuantityList": rules.QUANTITIES,
-    "transformationID": rules.check_uri,
+    "transformationID": values.check_uri,
     "ilmd": rules.check_master_data,
 }
 _ANY_TYPE: Mapping[str, Check] = {**_OBJECT, **_CONTAINER, **_TRANSACTION, **_TRANSFORMATION}
@@ -143,7 +144,7 @@ def _check_context(findings: Findings, path: str, value: Any) -> None:
                 if not isinstance(definition, str | Mapping | bool) and definition is not None:
                     findings.add(pointer(at, name), "must be an address or a definition")
         elif isinstance(part, str):
-            rules.check_uri(findings, at, part)
+            values.check_uri(findings, at, part)
         else:
             findings.add(at, "must be an address or an object of definitions")
 
@@ -161,12 +162,12 @@ def _event_list(body: Mapping[str, Any]) -> tuple[str, Any]:
 
 
 _DOCUMENT: Mapping[str, Check] = {
-    "id": rules.check_uri,
-    "type": rules.check_text,
-    "creationDate": rules.check_time,
-    "sender": rules.check_uri,
-    "receiver": rules.check_uri,
-    "instanceIdentifier": rules.check_text,
+    "id": values.check_uri,
+    "type": values.check_text,
+    "creationDate": values.check_time,
+    "sender": values.check_uri,
+    "receiver": values.check_uri,
+    "instanceIdentifier": values.check_text,
 }
 _BODY_MEMBERS: Final = {
     "EPCISDocument": ("eventList", "event"),

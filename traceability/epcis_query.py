@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from traceability import epcis_rules as rules
+from traceability import epcis_values as values
 from traceability import epcis_vocabulary as cbv
 from traceability.epcis_context import Context
 from traceability.epcis_json import Problem, pointer
-from traceability.epcis_rules import ACTIONS, Check, Findings
+from traceability.epcis_values import ACTIONS, Check, Findings
 
 EVENT_TYPE_NAMES: Final = (
     "ObjectEvent",
@@ -23,12 +24,12 @@ EVENT_TYPE_NAMES: Final = (
 )
 
 
-def _one_of(*values: str) -> Check:
+def _one_of(*words: str) -> Check:
     """A check for one of a few words."""
 
     def check(findings: Findings, path: str, value: Any) -> None:
-        if value not in values:
-            findings.add(path, f"must be one of {', '.join(values)}, and is {value!r:.60}")
+        if value not in words:
+            findings.add(path, f"must be one of {', '.join(words)}, and is {value!r:.60}")
 
     return check
 
@@ -48,9 +49,9 @@ def _check_exists(findings: Findings, path: str, value: Any) -> None:
 def _check_comparable(findings: Findings, path: str, value: Any) -> None:
     """A number or a time."""
     if isinstance(value, str):
-        rules.check_time(findings, path, value)
+        values.check_time(findings, path, value)
     else:
-        rules.check_number(findings, path, value)
+        values.check_number(findings, path, value)
 
 
 def _check_equal(findings: Findings, path: str, value: Any) -> None:
@@ -63,15 +64,15 @@ def _check_equal(findings: Findings, path: str, value: Any) -> None:
 
 def _check_numbers(findings: Findings, path: str, value: Any) -> None:
     """One number or several."""
-    rules.each(rules.check_number)(findings, path, value if isinstance(value, list) else [value])
+    rules.each(values.check_number)(findings, path, value if isinstance(value, list) else [value])
 
 
-_TEXTS = rules.each(rules.check_text, size_min=1)
-_URIS = rules.each(rules.check_uri, size_min=1)
+_TEXTS = rules.each(values.check_text, size_min=1)
+_URIS = rules.each(values.check_uri, size_min=1)
 
 _PARAMETERS: Final[tuple[tuple[str, Check], ...]] = (
     (r"eventType", rules.each(_one_of(*EVENT_TYPE_NAMES), size_min=1)),
-    (r"(?:GE|LT|GT|LE)_(?:eventTime|recordTime|time|startTime|endTime|errorDeclaration_?Time)", rules.check_time),
+    (r"(?:GE|LT|GT|LE)_(?:eventTime|recordTime|time|startTime|endTime|errorDeclaration_?Time)", values.check_time),
     (r"EQ_action", rules.each(_one_of(*ACTIONS), size_min=1)),
     (r"EQ_bizStep", rules.each(rules.word(cbv.BIZ_STEP), size_min=1)),
     (r"EQ_(?:disposition|persistentDisposition_(?:set|unset))", rules.each(rules.word(cbv.DISPOSITION), size_min=1)),
@@ -94,7 +95,7 @@ _PARAMETERS: Final[tuple[tuple[str, Check], ...]] = (
     (r"orderBy", _one_of("eventTime", "recordTime")),
     (r"orderDirection", _one_of("ASC", "DESC")),
     (r"eventCountLimit|maxEventCount|perPage", _check_count),
-    (r"nextPageToken", rules.check_text),
+    (r"nextPageToken", values.check_text),
 )
 _COMPILED: Final = tuple((re.compile(pattern), check) for pattern, check in _PARAMETERS)
 _LOOKS_LIKE_QUERY = re.compile(r"(?:EQ|GE|LT|GT|LE|MATCH|WD|EXISTS|HASATTR)_.*|eventType|query", re.DOTALL)
@@ -111,7 +112,7 @@ def check_query(document: Mapping[str, Any]) -> list[Problem]:
     query, path = document, ""
     if "query" in document:
         query, path = document["query"], "/query"
-        rules.check_text(findings, "/name", document.get("name", "unnamed"))
+        values.check_text(findings, "/name", document.get("name", "unnamed"))
         if not isinstance(query, Mapping):
             findings.add(path, "must be an object of parameters")
             return findings.problems

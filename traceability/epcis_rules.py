@@ -1,140 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an EPCIS 2.0 event must have and may say, as tables of fields and checks of values.
+"""What an EPCIS 2.0 event must have and may say, as tables of fields.
 
-Nothing is raised here: a `Findings` collects every problem with its JSON pointer. Who may say it, and whether it agrees
-with earlier events, is decided elsewhere.  Source: EPCIS 2.0, section 7; CBV 2.0, sections 7 and 8; the schema.
+Checks of single values stand in `traceability.epcis_values`. Who may say it, and whether it agrees with earlier events,
+is decided elsewhere.  Source: EPCIS 2.0, section 7; CBV 2.0, sections 7 and 8; the schema.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any, Final
 
-from traceability import digital_link, epc
 from traceability import epcis_vocabulary as cbv
-from traceability.epcis_context import Context
 from traceability.epcis_hash import timestamp
-from traceability.epcis_json import PROBLEMS_MAX, Problem, pointer
-from traceability.gs1 import InvalidCode
+from traceability.epcis_json import pointer
+from traceability.epcis_values import (
+    Check,
+    Findings,
+    check_boolean,
+    check_class_id,
+    check_event_id,
+    check_hex,
+    check_not_negative,
+    check_number,
+    check_object_id,
+    check_offset,
+    check_rank,
+    check_text,
+    check_time,
+    check_unit,
+    check_uri,
+)
 
-ACTIONS: Final = ("ADD", "OBSERVE", "DELETE")
-
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_OFFSET = re.compile(r"[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00)")
-_UNIT = re.compile(r"[A-Z0-9]{2,3}")
-_HEX = re.compile(r"[0-9A-Fa-f]+")
 _MEASUREMENT_WORD = re.compile(r"[A-Z][A-Za-z]*(?:_[A-Za-z]+)*")
 _DATE_NAME = re.compile(r".*Date(?:Time)?")
-_NAMES_GOODS = re.compile(r"/(?:00|01|414|417)/")
-"""Products, shipments and places: checked under every domain. Other keys only under GS1's own, since published events
-have addresses elsewhere that merely look like links."""
-
-_EVENT_HASH = re.compile(r"ni:///sha-256;[0-9a-f]{64}\?ver=CBV[0-9]+(?:\.[0-9]+)+")
-
-Check = Callable[["Findings", str, Any], None]
-
-
-class Findings:
-    """Problems found so far, and the context in force where one looks."""
-
-    def __init__(self, context: Context) -> None:
-        self.problems: list[Problem] = []
-        self.context = context
-
-    def add(self, path: str, reason: str) -> None:
-        """Note a problem, up to the limit."""
-        if len(self.problems) < PROBLEMS_MAX:
-            self.problems.append(Problem(path, reason))
-
-    def is_full(self) -> bool:
-        """Whether the limit is reached, so that looking further is of no use."""
-        return len(self.problems) >= PROBLEMS_MAX
-
-
-def check_text(findings: Findings, path: str, value: Any) -> None:
-    """Some characters."""
-    if not isinstance(value, str) or not value.strip():
-        findings.add(path, "must be a text that is not empty")
-
-
-def check_uri(findings: Findings, path: str, value: Any) -> None:
-    """A URI; a GS1 identifier in it must be well formed, check digit included."""
-    if not isinstance(value, str) or not _URI.fullmatch(value) or _BAD_ESCAPE.search(value):
-        findings.add(path, "must be a URI: a scheme, a colon, and only characters that RFC 3986 allows")
-    elif epc.is_urn(value):
-        if epc.canonical_identifier(value) is None and epc.has_gs1_key(value):
-            findings.add(path, f"{value!r} is no EPC URN: digits or parts are missing or too many")
-    elif epc.is_link(value) and (value.startswith(f"{digital_link.CANONICAL_STEM}/") or _NAMES_GOODS.search(value)):
-        try:
-            digital_link.parse(value, zero_suppressed=True, convenience_names=True)
-        except InvalidCode as error:
-            findings.add(path, f"{value!r} is no valid GS1 Digital Link URI: {error.reason}")
-
-
-def check_time(findings: Findings, path: str, value: Any) -> None:
-    """Date and time with offset."""
-    try:
-        timestamp(value if isinstance(value, str) else "")
-    except ValueError as error:
-        findings.add(path, str(error))
-
-
-def check_number(findings: Findings, path: str, value: Any) -> None:
-    """A number, not a text that looks like one."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        findings.add(path, "must be a number, without quotation marks")
-
-
-def check_not_negative(findings: Findings, path: str, value: Any) -> None:
-    """A number from zero."""
-    check_number(findings, path, value)
-    if isinstance(value, int | float) and value < 0:
-        findings.add(path, f"must not be negative, and is {value}")
-
-
-def check_rank(findings: Findings, path: str, value: Any) -> None:
-    """A percentile."""
-    check_number(findings, path, value)
-    if isinstance(value, int | float) and not 0 <= value <= 100:
-        findings.add(path, f"must be from 0 to 100, and is {value}")
-
-
-def check_boolean(findings: Findings, path: str, value: Any) -> None:
-    """True or false."""
-    if not isinstance(value, bool):
-        findings.add(path, "must be true or false, without quotation marks")
-
-
-def check_unit(findings: Findings, path: str, value: Any) -> None:
-    """A unit of UN/ECE Recommendation 20."""
-    if not isinstance(value, str) or not _UNIT.fullmatch(value):
-        findings.add(path, "must be a unit code of UN/ECE Recommendation 20, such as KGM or CEL")
-
-
-def check_hex(findings: Findings, path: str, value: Any) -> None:
-    """Hexadecimal digits."""
-    if not isinstance(value, str) or not _HEX.fullmatch(value):
-        findings.add(path, "must be hexadecimal digits")
-
-
-def check_offset(findings: Findings, path: str, value: Any) -> None:
-    """A time zone."""
-    if not isinstance(value, str) or not _OFFSET.fullmatch(value):
-        findings.add(path, "must be a time zone offset from -14:00 to +14:00, such as +08:00")
-
-
-def check_action(findings: Findings, path: str, value: Any) -> None:
-    """What happened to the objects."""
-    if value not in ACTIONS:
-        findings.add(path, f"must be ADD, OBSERVE or DELETE, and is {value!r:.60}")
-
-
-def check_event_id(findings: Findings, path: str, value: Any) -> None:
-    """A URI; when it is an event hash, of the right form."""
-    check_uri(findings, path, value)
-    if isinstance(value, str) and value.startswith("ni:") and not _EVENT_HASH.fullmatch(value):
-        findings.add(path, "an event hash is ni:///sha-256;, 64 lower-case hexadecimal digits, ?ver=CBV2.0")
 
 
 def word(vocabulary: cbv.Vocabulary, *, is_open: bool = False) -> Check:
@@ -278,20 +176,6 @@ def _is_date(value: Any) -> bool:
     except ValueError:
         return False
     return True
-
-
-def check_object_id(findings: Findings, path: str, value: Any) -> None:
-    """One object, not a class of objects."""
-    check_uri(findings, path, value)
-    if isinstance(value, str) and value.startswith(("urn:epc:class:", "urn:epc:idpat:")):
-        findings.add(path, f"{value!r:.80} names a class of objects, which belongs in a quantity list")
-
-
-def check_class_id(findings: Findings, path: str, value: Any) -> None:
-    """A class of objects, not one of them."""
-    check_uri(findings, path, value)
-    if isinstance(value, str) and value.startswith("urn:epc:id:"):
-        findings.add(path, f"{value!r:.80} names one object, which belongs in a list of identifiers")
 
 
 def _check_quantity(findings: Findings, path: str, value: dict[str, Any]) -> None:

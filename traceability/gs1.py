@@ -55,7 +55,7 @@ def check_digit(digits: str) -> str:
     """
     if not digits or not codes.DIGITS.issuperset(digits):
         raise InvalidCode("only digits have a check digit")
-    total = sum(int(digit) * (3 if index % 2 == 0 else 1) for index, digit in enumerate(reversed(digits)))
+    total = 3 * sum(map(int, digits[::-2])) + sum(map(int, digits[-2::-2]))
     return str(-total % 10)
 
 

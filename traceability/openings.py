@@ -8,7 +8,6 @@ Invariant: what `open_field` and `open_event` return verifies against what stand
 Source: RFC 9162, 2.1.3 for the fields' paths; RFC 5869 is not needed, for the secret is uniform.
 """
 
-import hashlib
 import hmac
 import json
 from collections.abc import Mapping, Sequence
@@ -31,6 +30,7 @@ _FIELD = b"zhixin/traceability/field\x00"
 _DIVIDED = frozenset({"ilmd", "sensorElementList", "bizTransactionList", "sourceList", "destinationList"})
 """Fields whose members or elements are opened one by one."""
 _ENVELOPE = frozenset({"@context", "type"})
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 class InvalidOpening(LedgerError):
@@ -81,12 +81,12 @@ def salt_of(secret: bytes, label: str) -> bytes:
         label: "id", "event", or "field " and a JSON pointer.
     """
     assert len(secret) == SECRET_BYTES, "an event's secret has 32 bytes"
-    return hmac.new(secret, label.encode(), hashlib.sha256).digest()
+    return hmac.digest(secret, label.encode(), "sha256")
 
 
 def canonical(value: object) -> bytes:
     """A JSON value as one text: members sorted by name, no blanks, all of it ASCII."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return _CANONICAL.encode(value).encode()
 
 
 def event_bytes(event: Mapping[str, Any], context: object) -> bytes:

@@ -2,7 +2,7 @@
 """What a GS1 resolver answers: from a request's address and headers to a redirect, a linkset, a choice, or a refusal.
 
 Pure; which links there are, a `Links` says, and HTTP is put around it by a service. An error never has status 200, and
-a redirect goes only where a link of ours leads.  Not done: compressed links, which the standard wants understood.
+a redirect goes only where a link of ours leads.  Not done: compressed links, which have a standard of their own.
 Source: GS1-Conformant Resolver Standard 1.2.0; RFC 9264 (linksets); RFC 9110, 12.5 and 15.4.
 """
 
@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import quote, unquote
 
 from traceability import digital_link
+from traceability.epc import path_of
 from traceability.gs1 import InvalidCode
 
 VOC: Final = "https://ref.gs1.org/voc/"
@@ -183,7 +184,7 @@ class PageLinks:
         """See `Links`."""
         if path[0][0] not in PRIMARY_KEYS:
             return None
-        item = _path(path)[1:]
+        item = path_of(path)
         description = self._describe(item)
         if description is None:
             return None

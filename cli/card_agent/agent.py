@@ -4,7 +4,8 @@
 A page only asks; nothing is signed until the person has seen in the agent's own window what it is, and has entered the
 PIN there. Slot 9A signs statements that are worded here (`service.sign_in.card_message`), never bytes of a page's
 making. Slot 9C signs transactions: header and operations come whole, are checked against each other, and the digest is
-made here. A PIN goes to the card and nowhere else; it is not kept, and the card loses its power after each use.
+made here. Acts in the holder's own data space (`identity.space_card`) are worded here with all that is done. A PIN goes
+to the card and nowhere else; it is not kept, and the card loses its power after each use.
 """
 
 import threading
@@ -19,6 +20,7 @@ from chain.codec import encode, signed_bytes
 from chain.errors import InvalidMessage, InvalidSignature
 from chain.pb import ledger_pb2 as pb
 from chain.signing import Scheme, Signer
+from chain.strict_json import Json
 from chain.transaction import Operation
 from chain.types import TRANSACTION_LIFETIME_MS_MAX, Network, sha256
 from cli.card_agent import kinds
@@ -27,6 +29,7 @@ from identity.cards.card import Card, CardError
 from identity.cards.emulator import EMULATED_ATR
 from identity.cards.objects import Slot
 from identity.cards.piv import Piv
+from identity.space_card import SpaceMessage, parse_act
 from service.problems import Problem
 from service.sign_in.card_message import CardMessage, CardPurpose
 from service.sign_in.office import new_token
@@ -127,6 +130,35 @@ class Act:
         return signed_bytes("transaction", self.network, self.header)
 
 
+@dataclass(frozen=True, slots=True)
+class OwnAct:
+    """Asked: an act in the data space of the card's holder. Made by `OwnAct.read` alone.
+
+    Attributes:
+        audience: Origin of the registrar's service.
+        nonce: That service's.
+        text: The act, as it is sent.
+        act: The same, read.
+    """
+
+    audience: str
+    nonce: str
+    text: str
+    act: Mapping[str, Json]
+
+    @classmethod
+    def read(cls, audience: str, nonce: str, text: str) -> "OwnAct":
+        """Take what a page sent apart.
+
+        Raises:
+            Problem: It is no act.
+        """
+        try:
+            return cls(audience, nonce, text, parse_act(text))
+        except InvalidMessage:
+            raise Problem(kinds.ACT_UNFIT) from None
+
+
 class State(StrEnum):
     """What became of a question."""
 
@@ -150,7 +182,7 @@ class Question:
 
     id: str
     origin: str
-    asked: Login | Act
+    asked: Login | Act | OwnAct
     made_ms: int
     state: State = State.WAITING
     answer: Answer | None = None
@@ -180,7 +212,7 @@ class CardAgent:
         with self._piv() as piv:
             return _look(piv)
 
-    def ask(self, origin: str, asked: Login | Act) -> Question:
+    def ask(self, origin: str, asked: Login | Act | OwnAct) -> Question:
         """Take a question in; nothing happens until somebody decides in the window."""
         question = Question(new_token(), origin, asked, self.now())
         with self._questions_lock:
@@ -240,6 +272,8 @@ class CardAgent:
                 raise Problem(kinds.LAST_TRY)
             if isinstance(question.asked, Act):
                 answer = _sign_act(piv, seen, question.asked, pin)
+            elif isinstance(question.asked, OwnAct):
+                answer = _sign_own(piv, seen, question.asked, question.origin, pin, self.now())
             else:
                 answer = _sign_login(piv, seen, question, pin, self.now())
             question.answer, question.state = answer, State.SIGNED
@@ -314,6 +348,15 @@ def _sign_act(piv: Piv, seen: Seen, act: Act, pin: str) -> Answer:
     message = act.message()
     signature = _signature(piv, Slot.SIGN, act.key, message, pin)
     return {"challenge": sha256(message).hex(), "key": act.key.hex(), "signature": signature.hex()}
+
+
+def _sign_own(piv: Piv, seen: Seen, asked: OwnAct, origin: str, pin: str, now_ms: int) -> Answer:
+    message = SpaceMessage(asked.audience, origin, asked.nonce, asked.text, bytes.fromhex(seen.guid), now_ms)
+    authenticate, sign = seen.keys()
+    slot = message.slot
+    key = authenticate if slot is Slot.AUTHENTICATE else sign
+    signature = _signature(piv, slot, key, message.encode(), pin)
+    return {"guid": seen.guid, "origin": origin, "time_ms": now_ms, "signature": signature.hex()}
 
 
 def _signature(piv: Piv, slot: Slot, public_key: bytes, message: bytes, pin: str) -> bytes:

@@ -22,10 +22,11 @@ from starlette.responses import Response
 from chain.transaction import Operation
 from chain.types import OPERATIONS_MAX
 from cli.card_agent import kinds
-from cli.card_agent.agent import Act, CardAgent, Login, Question, State
+from cli.card_agent.agent import Act, CardAgent, Login, OwnAct, Question, State
 from cli.card_agent.code import is_code
 from cli.explorer.build import DESCRIBERS
 from cli.records import show_operation
+from identity.space_card import ACT_BYTES_MAX, lines_of
 from service import problems
 from service.app import Part
 from service.envelope import answer, request_id_of
@@ -46,6 +47,16 @@ BODY_BYTES_MAX = 160 * 1024
 FORM_BYTES_MAX = 4096
 """A PIN and a form's token."""
 PREFLIGHT_SECONDS = 600
+OWN_ACT_KEYS = {
+    "overview": "agent.own-overview",
+    "export": "agent.own-export",
+    "consent.give": "agent.own-consent-give",
+    "consent.end": "agent.own-consent-end",
+    "lock": "agent.own-lock",
+    "request.make": "agent.own-request-make",
+    "request.withdraw": "agent.own-request-withdraw",
+}
+"""Acts of the data space in words; of any other its own name is shown."""
 _ASKED_HEADERS = f"content-type, {CODE_HEADER.lower()}"
 
 add_templates(Path(__file__).parent / "templates")
@@ -69,6 +80,15 @@ class ActBody(BaseModel):
     header: _Hex
     operations: Annotated[list[_Hex], Field(min_length=1, max_length=OPERATIONS_MAX)]
     key: Annotated[str, StringConstraints(pattern=r"^0[23][0-9a-f]{64}$")]
+
+
+class OwnActBody(BaseModel):
+    """Asked: an act in the data space of the card's holder."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    audience: Annotated[str, StringConstraints(pattern=r"^https?://[a-z0-9.:-]{1,300}$")]
+    nonce: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,512}$")]
+    act: Annotated[str, StringConstraints(min_length=2, max_length=ACT_BYTES_MAX)]
 
 
 class CrossOriginRoute(APIRoute):
@@ -158,10 +178,12 @@ def _api_router(agent: CardAgent, code: str) -> APIRouter:
         }
 
     @router.post("/requests", status_code=201, dependencies=needs_code)
-    def ask(body: LoginBody | ActBody, request: Request) -> dict[str, str]:
-        asked: Login | Act
+    def ask(body: LoginBody | ActBody | OwnActBody, request: Request) -> dict[str, str]:
+        asked: Login | Act | OwnAct
         if isinstance(body, LoginBody):
             asked = Login(body.purpose, bytes.fromhex(body.nonce))
+        elif isinstance(body, OwnActBody):
+            asked = OwnAct.read(body.audience, body.nonce, body.act)
         else:
             operations = [bytes.fromhex(one) for one in body.operations]
             asked = Act.read(
@@ -225,7 +247,7 @@ def _show(request: Request, agent: CardAgent, question: Question, problem: Probl
         except Problem as missing:
             problem = problem or missing
     language = language_of(request)
-    context: dict[str, Any] = {"question": question, "seen": seen, "act": None}
+    context: dict[str, Any] = {"question": question, "seen": seen, "act": None, "own": None}
     if isinstance(question.asked, Act):
         act = question.asked
         # all of them: what the window left out would be signed unseen; the body's limit bounds them
@@ -235,6 +257,10 @@ def _show(request: Request, agent: CardAgent, question: Question, problem: Probl
             "details": [_visible(_fields(one)) for one in act.operations],
             "until": moment(act.expires_at_ms),
         }
+    if isinstance(question.asked, OwnAct):
+        (_, do), *fields = lines_of(question.asked.act)
+        own = {"do": OWN_ACT_KEYS.get(do), "name": _visible(do)}
+        context["own"] = own | {"fields": [(_visible(name), _visible(value)) for name, value in fields]}
     view = None if problem is None else problems.view(problem, language, request_id_of(request.scope))
     status = 200 if problem is None else problem.kind.status
     response = render(request, "card-agent/window.html", site=SITE, status=status, problem=view, **context)

@@ -22,6 +22,8 @@ from cli.run import run_async, until_interrupted
 from cli.scenes.registry import Scene, scenes
 from cli.scenes.serving import end_services
 from cli.scenes.stage import Stage
+from cli.scenes.traces import search
+from service.logs import configure_logging
 
 app = group(t("help.demo"))
 
@@ -70,12 +72,14 @@ async def _demonstrate(root: Path, chosen: list[Scene], base_port: int | None, *
     assert task is not None
     loop.add_signal_handler(signal.SIGTERM, task.cancel)
     started = monotonic()
+    configure_logging("error")  # scenes run parts of services in this process; what they tell stands in its own words
     note(t("demo.starting", count=VALIDATORS, root=root))
     network = await bring_up(root, validators=VALIDATORS, base_port=base_port)
     try:
         note(t("demo.up", seconds=f"{monotonic() - started:.1f}"))
         results: list[dict[str, output.Json]] = []
         words: list[str] = []
+        personal: set[str] = set()
         for scene in chosen:
             folder = root / scene.name
             folder.mkdir()
@@ -83,6 +87,9 @@ async def _demonstrate(root: Path, chosen: list[Scene], base_port: int | None, *
             await scene.play(stage)
             results.append({"scene": scene.name, "held": True, "claims": stage.held, **stage.facts})
             words += scene.summary(stage)
+            personal |= stage.personal
+        if personal:
+            results.append(_nothing_personal(Stage(network, root), personal))
         seconds = round(monotonic() - started, 1)
         claims = sum(int(str(result["claims"])) for result in results)
         emit({"held": True, "seconds": seconds, "scenes": results, "home": str(root), "kept": not once}, *words)
@@ -97,6 +104,20 @@ async def _demonstrate(root: Path, chosen: list[Scene], base_port: int | None, *
     finally:
         end_services(root)
         network.stop(network.names)
+
+
+def _nothing_personal(stage: Stage, personal: set[str]) -> dict[str, output.Json]:
+    """Search all that the validators keep, and every log, for what the scenes' made-up people are known by.
+
+    Raises:
+        NotHeldError: Something is there.
+    """
+    network = stage.network
+    with stage.step(t("demo.private")):
+        kept = {path for name in network.names for path in (network.root / name).rglob("*") if path.is_file()}
+        done = search(sorted(kept | set(network.root.rglob("*.log"))), personal)
+        stage.hold(t("demo.private-held", people=len(personal), files=done.files), done.files and not done.found)
+    return {"scene": "private", "held": True, "claims": stage.held, "files": done.files, "bytes": done.size_bytes}
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from cli.errors import InputError, UsageError, WorldError
 from cli.language import t
 from cli.output import emit
 from cli.services import SERVICES, explained
+from node.collector import tune_collector
 from service.logs import configure_logging
 from service.serve import Ground, Service, run
 from service.settings import Address, load_settings
@@ -46,6 +47,7 @@ def _serve(services: Sequence[Service], settings_file: Path | None) -> None:
             store = open_store(settings.store, os.environ)
             stack.callback(store.close)
             anchoring = anchoring_of(settings, store)
+        tune_collector()  # a batch of 300 events makes thousands of objects beside all that was imported
         run(services, Ground(settings, store, anchoring), _say)
 
 
@@ -84,6 +86,7 @@ _ABOUT = {
     "trace": t("serve.about.trace"),
     "verifier": t("serve.about.verifier"),
     "citizen": t("serve.about.citizen"),
+    "kiosk": t("serve.about.kiosk"),
     "credit": t("serve.about.credit"),
 }
 for _service in SERVICES:

@@ -21,6 +21,7 @@ from service.nodes import Network, read_network
 from service.settings import LedgerSettings, Settings
 from service.shell import shell_part
 from traceability.acts import Act, act_of
+from traceability.api.shopper.code import code_part
 from traceability.pb import traceability_pb2
 
 add_messages(Path(__file__).parent / "messages")
@@ -53,7 +54,8 @@ def explorer_parts(settings: Settings) -> Sequence[Part]:
         ConfigError: See `explored_network`.
     """
     explorer = Explorer(explored_network(settings.ledger), settings.index, DESCRIBERS)
-    return [shell_part(SITE), explorer_part(explorer, [pages_router(explorer), api_router(explorer)])]
+    routers = [pages_router(explorer), api_router(explorer)]
+    return [shell_part(SITE), explorer_part(explorer, routers), code_part()]
 
 
 def drop_explorer_index(settings: Settings) -> str:

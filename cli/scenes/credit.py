@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scene `credit`: sources attest, a person is scored, objects, is corrected, repaired; a report leaves nothing out.
 
-The scene plays the registrar that keeps the log, two sources and the person. What a reader of the report sees is
-computed from the report's bytes and the genesis file alone.
+The scene plays the registrar that keeps the log, two sources and the person; then the registrar's service with its
+store (`credit_service`). What a reader of the report sees is computed from its bytes and the genesis file alone.
 """
 
 import secrets
@@ -13,9 +13,9 @@ from chain.codec import encode
 from chain.errors import LedgerError
 from chain.receipt import make
 from chain.strict_json import Json, canonical
-from chain.types import sha256
 from cli import acting
 from cli.language import LANGUAGES, catalogue, t
+from cli.scenes import credit_service
 from cli.scenes.admitting import Office, admit, code_of, office
 from cli.scenes.identity_desk import SceneDesk, open_desk
 from cli.scenes.stage import Stage
@@ -28,10 +28,6 @@ from credit.pb import credit_pb2 as pb
 from credit.report import DAY_MS, VerifiedReport
 from credit.scorecards import scorecard_head_key
 from credit.slots import Content
-from identity.commitments import SALT_BYTES, holder_commitment
-from identity.officers import registrar_digest
-from identity.pb import identity_pb2
-from identity.registrations import load_person, person_key, proposal_digest
 
 PENALTY, PLEDGE, HONOUR = 101, 201, 301
 RECORD_EVENT: Final = "credit.RecordEvent"
@@ -130,6 +126,8 @@ async def play(stage: Stage) -> None:
                 await _dispute(played, first)
             with stage.step(t("scene.credit.repair")):
                 await _repair(played)
+            with stage.step(t("scene.credit.service")):
+                await credit_service.play(stage, session, desk, played.market, played.charity, PENALTY, HONOUR)
             with stage.step(t("scene.credit.apart")):
                 await _apart(played)
         finally:
@@ -205,28 +203,7 @@ def _good(number: int, kind: pb.Kind.ValueType, name: str) -> pb.PutClass:
 async def _open(played: Play) -> None:
     """A person is enrolled by two officers, which gives the registrar the right to one log."""
     stage, desk = played.stage, played.desk
-    registration = secrets.token_bytes(16)
-    tag = identity_pb2.RegisterTag(
-        key_version=1,
-        tag=secrets.token_bytes(32),
-        registrar=registrar_digest(desk.organisation),
-        holder=holder_commitment(registration, secrets.token_bytes(SALT_BYTES)),
-    )
-    enrol = identity_pb2.Enrol(
-        id=registration,
-        change=identity_pb2.Change(
-            commitment=sha256(secrets.token_bytes(32)),
-            assurance_level=identity_pb2.ASSURANCE_LEVEL_HIGH,
-            proofing_method=identity_pb2.PROOFING_METHOD_DOCUMENT_INSPECTED,
-        ),
-    )
-    steps = [await desk.code(desk.uniqueness, tag), await desk.code(desk.clerk.signer, enrol)]
-    key = person_key(registration)
-    record = load_person({key: (await played.session.read(key)).value}.get, registration)
-    assert record is not None, "it was just proposed"
-    confirm = identity_pb2.Confirm(id=registration, digest=proposal_digest(record.proposal))
-    steps.append(await desk.code(desk.approver.signer, confirm))
-    stage.hold(t("scene.credit.enrolled"), steps == ["", "", ""])
+    stage.hold(t("scene.credit.enrolled"), await credit_service.enrol(desk, played.session) == ["", "", ""])
     opened = await desk.code(desk.service, pb.OpenLog(log=played.log.log))
     stage.hold(t("scene.credit.opened"), opened == "")
     refused = ""

@@ -14,7 +14,8 @@ from chain.receipt import verify as verify_receipt
 from chain.types import sha256
 from cli.language import LANGUAGES, catalogue, t
 from cli.scenes import residents
-from cli.scenes.identity_desk import SceneDesk, open_desk
+from cli.scenes.identity_desk import PHONE, SceneDesk, open_desk
+from cli.scenes.sealing import look_that_waits
 from cli.scenes.stage import Stage
 from client.session import Session
 from identity.api.desk import cards, cards_binding, cards_handover, cards_making, cards_phone, stock
@@ -58,6 +59,7 @@ async def play(stage: Stage) -> None:
             stage.hold(t("scene.identity.officers"), await desk.are_appointed())
         try:
             person = next(residents.residents(1, randbelow(2**32)))
+            stage.personal |= {person.name, person.id_number, PHONE}
             with stage.step(t("scene.identity.enrol")):
                 person_id, secrets = await _enrol(stage, desk, person)
             with stage.step(t("scene.identity.make")):
@@ -72,6 +74,8 @@ async def play(stage: Stage) -> None:
                 await _reinstate(stage, session, desk, card_id, shown)
             with stage.step(t("scene.identity.revoke")):
                 await _revoke(stage, session, desk, card_id, shown)
+            with stage.step(t("scene.identity.sealing")):
+                await look_that_waits(stage, session, desk, person_id)
             with stage.step(t("scene.identity.private")):
                 await _nothing_personal(stage, session, person)
         finally:
@@ -205,7 +209,7 @@ async def _suspend(
     stage.hold(t("scene.identity.stopped"), desk.card(card_id).state is CardState.SUSPENDED)
     counting, _ = await _counting(stage, session, shown)
     stage.hold(t("scene.identity.counts-no-more"), counting is None)
-    stage.hold(t("scene.identity.told"), desk.notices() == ["card-suspended"])
+    stage.hold(t("scene.identity.told"), desk.notices() == ["card-handed-over", "card-suspended", "looked-at"])
 
 
 async def _reinstate(stage: Stage, session: Session, desk: SceneDesk, card_id: str, shown: Presented) -> None:

@@ -27,7 +27,7 @@ from identity.api.desk.cards_shop import Shop, trial_shop
 from identity.api.desk.part import DESK_SITE
 from identity.api.desk.persons import Secrets
 from identity.api.desk.states import PersonState
-from identity.api.desk.tables import DeskNotice, DeskPerson
+from identity.api.desk.tables import DeskPerson
 from identity.cards.card import WrongPin
 from identity.cards.emulator import EmulatedCard
 from identity.cards.objects import FACTORY_MANAGEMENT_KEY, FACTORY_PIN, Slot
@@ -39,6 +39,7 @@ from identity.uniqueness import TAG_KEY_KEY, UNIQUENESS_ROLE, load_tag_key
 from membership.pb import membership_pb2
 from membership.state import signer_pb
 from node.testnet import REGISTRAR
+from service.notices.tables import Notice
 from service.settings import RetentionSettings, StoreSettings
 from service.sign_in.roles import Role
 from service.sign_in.sessions import Officer
@@ -194,7 +195,7 @@ class SceneDesk:
     def notices(self) -> list[str]:
         """What the holder is to be told."""
         with self.store.read() as session:
-            return list(session.scalars(select(DeskNotice.kind)))
+            return sorted(session.scalars(select(Notice.kind)))
 
     def steps(self, card_id: str) -> int:
         """How many steps stand in a card's history."""

@@ -49,6 +49,7 @@ async def play(stage: Stage) -> None:
     async with home.session() as session:
         with stage.step(t("scene.ledger.people")):
             people = list(residents.residents(RESIDENTS + NEWCOMERS, SEED))
+            stage.personal |= {word for one in people for word in (one.name, one.id_number)}
             table, newcomers = stage.folder / "residents.csv", stage.folder / "newcomers.csv"
             residents.write_table(table, people[:RESIDENTS])
             residents.write_table(newcomers, people[RESIDENTS:])

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from cli.language import t
-from cli.scenes import credit, identity, ledger, services, trace
+from cli.scenes import credit, identity, kiosk, ledger, services, trace
 from cli.scenes.stage import Stage
 
 
@@ -35,6 +35,7 @@ def scenes() -> dict[str, Scene]:
     return {
         "ledger": Scene("ledger", t("scene.ledger.title"), ledger.play, ledger.summary),
         "identity": Scene("identity", t("scene.identity.title"), identity.play, identity.summary),
+        "kiosk": Scene("kiosk", t("scene.kiosk.title"), kiosk.play, kiosk.summary),
         "credit": Scene("credit", t("scene.credit.title"), credit.play, credit.summary),
         "trace": Scene("trace", t("scene.trace.title"), trace.play, trace.summary, check=services.check_built),
         "services": Scene(

@@ -23,12 +23,14 @@ class Stage:
         folder: For the scene's files; empty at first.
         is_kept: Whether network and folder stay when the scenes are over.
         facts: What the scene found out, for the summary and --json.
+        personal: What the scene's made-up people are known by; searched for on the validators when all is over.
     """
 
     network: Devnet
     folder: Path
     is_kept: bool = True
     facts: dict[str, Json] = field(default_factory=dict)
+    personal: set[str] = field(default_factory=set)
     held: int = 0
 
     @contextmanager

@@ -23,11 +23,15 @@ from credit.api.events import Event
 from credit.api.problems import CORRECTION, DATES, NOT_NOW, SEVERITY
 from credit.api.reading import BENEFITS
 from credit.api.requests import (
+    APPEAL,
     BENEFIT,
     DISPUTE,
+    ESCALATED,
     LIVING,
     REPAIR,
+    WORDS_CHARACTERS_MAX,
     event_of,
+    follow_requests,
     load_request,
     note_answer,
     read_request,
@@ -113,7 +117,7 @@ def attest(signing: Signing, wanted: Sequence[Wanted], names: Sequence[str], req
             take_duty(session, event_id, Duty.ENROL, officer.person_id)
         if request_id:
             row = load_request(session, officer.organisation, request_id, hold=True)
-            note_answer(context, session, row, act_id, "")
+            note_answer(context, session, row, act_id, {})
     return act_id
 
 
@@ -219,15 +223,16 @@ def check_pledge(signing: Signing, event_id: str, *, kept: bool) -> str:
 
 
 def withdraw_event(signing: Signing, request_id: str, answer: str) -> str:
-    """Have the authority withdraw an event whose source did not answer in time; the act's id.
+    """Have the authority withdraw an event whose source did not answer in time or upheld it; the act's id.
 
     Raises:
-        Problem: The dispute was not escalated.
+        Problem: The dispute was not escalated, and no further objection waits.
     """
     context = signing.context
     with context.store.read() as session:
         row = session.get(CreditRequest, request_id)
-        if row is None or row.kind != DISPUTE or row.state != "escalated":
+        is_late = row is not None and row.kind == DISPUTE and row.state == ESCALATED
+        if row is None or not (is_late or (row.kind == APPEAL and row.state in LIVING)):
             raise Problem(NOT_NOW)
         event = event_of(context, session, row.subject_id, row.event_id)[1]
     standing(context, event)
@@ -239,31 +244,35 @@ def decide_benefit(signing: Signing, request_id: str, *, grant: bool, why: str) 
     """Have an officer grant or refuse a benefit; the act's id. What was decided and why is committed.
 
     Raises:
-        Problem: It was decided, or a refusal without a reason.
+        Problem: It was decided, a refusal without a reason, or too many acts about it wait for a signature.
     """
     context = signing.context
     if not grant and not why.strip():
         raise Problem(NOT_NOW)
-    decision, salt = secrets.token_bytes(_ID_BYTES), secrets.token_bytes(_ID_BYTES)
+    follow_requests(context, request_id)  # what was just signed is what holds
+    salt = secrets.token_bytes(_ID_BYTES)
     with context.store.write() as session:
         row = load_request(session, signing.officer.organisation, request_id, hold=True)
         if row.kind != BENEFIT or row.state not in LIVING:
             raise Problem(NOT_NOW)
         words = read_request(context, session, row).words
-        words |= {"why": why, "granted": grant, "decision": decision.hex(), "salt": salt.hex()}
-        context.store.people.seal(session, row, CreditRequest.content, json.dumps(words))
-        commitment = sha256(salt + f"{row.id}|{words['purpose']}|{words['grade']}|{why}".encode())
+        if not words["decision"]:
+            # one id for the request, whoever prepares what: the ledger takes one decision of it and refuses a second
+            words["decision"] = secrets.token_bytes(_ID_BYTES).hex()
+            context.store.people.seal(session, row, CreditRequest.content, json.dumps(words))
         message = pb.Decide(
-            id=decision,
+            id=bytes.fromhex(words["decision"]),
             outcome=pb.OUTCOME_BENEFIT_GRANTED if grant else pb.OUTCOME_BENEFIT_REFUSED,
             benefit=BENEFITS[words["purpose"]],
-            commitment=commitment,
+            commitment=sha256(salt + f"{row.id}|{words['purpose']}|{words['grade']}|{why}".encode()),
         )
     key = "credit-page.act-grant" if grant else "credit-page.act-refuse"
     said = {language: [translate(language, key, grade=words["grade"])] for language in LANGUAGES}
     act_id = signing.prepare([operation(message)], said)
+    # a crash here leaves an act that its officer was not shown, and whose reason is nowhere
     with context.store.write() as session:
-        load_request(session, signing.officer.organisation, request_id, hold=True).act_id = act_id
+        row = load_request(session, signing.officer.organisation, request_id, hold=True)
+        note_answer(context, session, row, act_id, {"why": why, "granted": grant, "salt": salt.hex()})
     return act_id
 
 
@@ -314,7 +323,7 @@ def _sign_answer(
     with context.store.write() as session:
         row = session.get(CreditRequest, request_id, with_for_update=True)
         if row is not None:
-            note_answer(context, session, row, act_id, answer)
+            note_answer(context, session, row, act_id, {"answer": answer[:WORDS_CHARACTERS_MAX]})
     return act_id
 
 

@@ -19,10 +19,12 @@ from chain.signing import Signer, TransactionSigner
 from chain.transaction import Operation, SignedTransaction
 from chain.types import Network
 from client.answers import ProvenTransaction
+from credit.api.drafts import Drafts
 from credit.api.notices import NoticeProvider
 from credit.api.problems import NO_SERVICE_KEY, UNKNOWN_SUBJECT
 from credit.api.slot_index import SlotIndex
 from credit.api.tables import CreditSubject
+from credit.api.ticks import TICK_MS, Tick
 from credit.repair import Calendar
 from identity.issuer_keys import KeySet
 from service.problems import Problem
@@ -104,6 +106,10 @@ class CreditContext:
         notices: How earlier readers of a report are told.
         now: Unix time in ms.
         calendar: Which days are worked, for clocks of the procedures.
+        tick_ms: How often accesses and signed batches go out; 0: at once.
+        access_tick: Rounds of the entries of accesses.
+        batch_tick: When signed batches are sent.
+        drafts: Batches of this process that are not settled yet.
         turn: Taken by whoever writes a whole batch: a database that lets one write at a time gives no turns by itself.
     """
 
@@ -116,7 +122,16 @@ class CreditContext:
     notices: NoticeProvider
     now: Callable[[], int]
     calendar: Calendar = field(default_factory=Calendar)
+    drafts: Drafts = field(default_factory=Drafts, repr=False, compare=False)
     turn: AbstractContextManager[bool] = field(default_factory=Lock, repr=False, compare=False)
+    tick_ms: int = TICK_MS
+    access_tick: Tick = field(init=False, repr=False, compare=False)
+    batch_tick: Tick = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Give each service its own rounds."""
+        for name in ("access_tick", "batch_tick"):
+            object.__setattr__(self, name, Tick(self.now, self.tick_ms))
 
     @property
     def today(self) -> int:

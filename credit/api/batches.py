@@ -9,22 +9,23 @@ durable before it goes anywhere, and one that was sent may be sent again: it exe
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
-from chain.codec import signed_bytes
-from chain.errors import InvalidMessage, InvalidSignature, LedgerError, Refused
+from chain.codec import encode, signed_bytes
+from chain.errors import InvalidSignature, LedgerError, Refused
+from chain.pb import ledger_pb2
 from chain.signing import Signer, TransactionSigner
-from chain.transaction import Header, Operation, SignedTransaction, build, decode, verify_signatures
-from chain.types import SALT_BYTES, Millis
+from chain.transaction import Operation, SignedTransaction, build, decode, verify_signatures
+from chain.types import SALT_BYTES, Digest, Millis, sha256
 from client.errors import TransportError
 from credit.api.base import MINUTE_MS, CreditContext
 from credit.api.drawing import PREPARED, SIGNED, Drawn, Wanted, draw
 from credit.api.problems import BATCH_OVER, RIGHTS, SIGNATURE, UNKNOWN_BATCH
-from credit.api.settling import settle
+from credit.api.settling import Outcome, settle
 from credit.api.tables import CreditBatch
 from service.problems import Problem
 from service.sign_in.acts import State
@@ -83,20 +84,16 @@ async def prepare(
     own = context.own_key
     if signer == own.signer or await context.ledger.organisation_of(signer) != source:
         raise Problem(RIGHTS)
-    expires_ms = context.now() + LIFETIME_MS
-    drawn = await run_in_threadpool(draw, context, actor, source, wanted, expires_ms)
+    expires_ms, network = context.now() + LIFETIME_MS, context.ledger.network
     blank: list[TransactionSigner] = [_Blank(signer), _Blank(own.signer)]
-    made = build(drawn.operations, blank, Millis(expires_ms), secrets.token_bytes(SALT_BYTES), context.ledger.network)
-    await run_in_threadpool(_keep_header, context, drawn.batch_id, made)
-    message = signed_bytes("transaction", context.ledger.network, made.header)
-    return Prepared(drawn, made.header, message, expires_ms)
 
+    def make(operations: Sequence[Operation]) -> SignedTransaction:
+        return build(operations, blank, Millis(expires_ms), secrets.token_bytes(SALT_BYTES), network)
 
-def _keep_header(context: CreditContext, batch_id: str, made: SignedTransaction) -> None:
-    with context.store.write() as session:
-        batch = session.get(CreditBatch, batch_id)
-        assert batch is not None, "it was just drawn"
-        batch.header, batch.transaction = made.header, made.raw
+    drawn = await run_in_threadpool(draw, context, actor, source, wanted, expires_ms, make)
+    assert drawn.transaction is not None, "it was asked for"
+    header = drawn.transaction.header
+    return Prepared(drawn, header, signed_bytes("transaction", network, header), expires_ms)
 
 
 def load_batch(context: CreditContext, source: str, batch_id: str) -> CreditBatch:
@@ -122,26 +119,29 @@ async def send(context: CreditContext, source: str, batch_id: str, signature: by
         Problem: Unknown, over, signed before, or the signature does not hold.
     """
     transaction = await run_in_threadpool(_sign, context, source, batch_id, signature)
+    await context.batch_tick.pass_by()  # with all that others sign meanwhile; the next round goes on after a crash here
     await _send(context, batch_id, transaction)
     return await run_in_threadpool(load_batch, context, source, batch_id)
 
 
 def _sign(context: CreditContext, source: str, batch_id: str, signature: bytes) -> SignedTransaction:
-    own = context.own_key
+    own, network = context.own_key, context.ledger.network
     batch = load_batch(context, source, batch_id)
     if batch.state != PREPARED or batch.act_id or batch.dies_ms <= context.now() or not batch.header:
         raise Problem(BATCH_OVER)
-    draft = decode(batch.transaction)
-    others = [signer for signer in draft.signers if signer != own.signer]
-    signers: list[TransactionSigner] = [_Blank(others[0], signature), own]
-    operations: Sequence[Operation] = draft.operations
+    draft = context.drafts.transaction(batch_id) or decode(batch.transaction)  # what `draw` kept
+    made = _signed(
+        draft,
+        [
+            own.sign(signed_bytes("transaction", network, draft.header)) if signer == own.signer else signature
+            for signer in draft.signers
+        ],
+    )
     try:
-        made = build(operations, signers, draft.expires_at_ms, Header.decode(draft.header).salt, context.ledger.network)
-        verify_signatures(made, context.ledger.network)
-    except (InvalidMessage, InvalidSignature):
+        verify_signatures(made, network)
+    except InvalidSignature:
         raise Problem(SIGNATURE) from None
-    assert made.header == batch.header, "the same operations, signers, salt and time make the same header"
-    with context.store.write() as session:
+    with context.turn, context.store.write() as session:
         row = session.get(CreditBatch, batch_id, with_for_update=True)
         if row is None or row.state != PREPARED:
             raise Problem(BATCH_OVER)
@@ -150,26 +150,26 @@ def _sign(context: CreditContext, source: str, batch_id: str, signature: bytes) 
     return made
 
 
+def _signed(draft: SignedTransaction, signatures: Sequence[bytes]) -> SignedTransaction:
+    """The same transaction with other signatures, one of each signer in their order; they are not verified."""
+    operations = [one.raw for one in draft.operations]
+    raw = encode(ledger_pb2.Transaction(header=draft.header, operations=operations, signatures=signatures))
+    return replace(draft, raw=raw, digest=Digest(sha256(raw)), signatures=tuple(signatures))
+
+
 async def _send(context: CreditContext, batch_id: str, transaction: SignedTransaction) -> None:
     """Send a batch and take in what became of it; nothing happens where nothing is known."""
     try:
         proven = await context.ledger.submit_one(transaction)
     except Refused as refused:
-        await run_in_threadpool(_note, context, batch_id, refused.code, b"")
+        outcome = Outcome(refused.code, b"")
     except (TransportError, LedgerError):
         return
     else:
-        code = "" if proven.failed is None else proven.failed.code
-        await run_in_threadpool(_note, context, batch_id, code, proven.receipt())
+        outcome = Outcome("" if proven.failed is None else proven.failed.code, proven.receipt())
         await context.ledger.follow(proven.inclusion.height)
-    await run_in_threadpool(settle, context, batch_id)
-
-
-def _note(context: CreditContext, batch_id: str, code: str, receipt: bytes) -> None:
-    with context.store.write() as session:
-        batch = session.get(CreditBatch, batch_id, with_for_update=True)
-        if batch is not None:
-            batch.code, batch.receipt = code[:64], receipt
+    # a crash here leaves the batch signed: it is sent again, and the ledger gives the same answer
+    await run_in_threadpool(settle, context, batch_id, outcome)
 
 
 async def send_again(context: CreditContext) -> int:

@@ -75,6 +75,7 @@ def ask_benefit(
             context.ledger.genesis,
             holder=Signer(Scheme.P256, begun.key),
             audience=organisation,
+            purpose=purpose,
             nonce=nonce,
             now_ms=context.now(),
             age_ms_max=PURPOSES[purpose].age_ms_max,

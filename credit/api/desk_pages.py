@@ -8,6 +8,7 @@ person reads it.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Form, Request, UploadFile
@@ -15,7 +16,7 @@ from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
-from credit.api import answering, clients, requests, subjects
+from credit.api import answering, clients, relinking, requests, subjects, telling
 from credit.api.answering import Signing, class_name
 from credit.api.base import CreditContext, credit_of, date_of, day_of
 from credit.api.drawing import PREPARED, REFERENCE_CHARACTERS_MAX, Wanted
@@ -34,6 +35,7 @@ from credit.api.words import (
     REQUEST_STATE_KEYS,
     SEVERITY_KEYS,
     STATUS_KEYS,
+    day_text,
 )
 from credit.pb import credit_pb2 as pb
 from credit.slots import SEVERITIES, Content
@@ -67,6 +69,8 @@ PLACES: Final[Sequence[tuple[str, str, Permission]]] = (
     ("credit-page.place-logs", "/logs", Permission.READ_RECORDS),
     ("credit-page.place-companies", "/companies", Permission.ADJUDICATE),
     ("credit-page.place-draws", "/draws", Permission.ADJUDICATE),
+    ("credit-list.place-office", "/statutory", Permission.ADJUDICATE),
+    ("credit-monitor.place", "/monitor", Permission.ADJUDICATE),
     ("credit-page.place-clients", "/clients", Permission.ADJUDICATE),
 )
 
@@ -83,6 +87,7 @@ def show(request: Request, officer: Officer, name: str, *, status: int = 200, **
         "batch_keys": BATCH_KEYS,
         "grade_looks": GRADE_LOOKS,
         "moment_of": moment,
+        "day_text": partial(day_text, language_of(request)),
         "words_max": requests.WORDS_CHARACTERS_MAX,
         "Permission": Permission,
     }
@@ -129,8 +134,7 @@ def _add_home(router: APIRouter) -> None:
         context = credit_of(request)
         settle(context)
         requests.follow_requests(context)
-        kinds = (requests.DISPUTE, requests.REPAIR, requests.PLEDGE, requests.BENEFIT)
-        waiting = requests.waiting_for(context, officer.organisation, kinds)
+        waiting = requests.waiting_for(context, officer.organisation, requests.KINDS)
         query = select(CreditBatch).where(CreditBatch.source == officer.organisation)
         with context.store.read() as session:
             batches = session.scalars(query.order_by(CreditBatch.created_ms.desc()).limit(20)).all()
@@ -180,13 +184,15 @@ def _add_logs(router: APIRouter) -> None:
         number: Annotated[str, Form(min_length=4, max_length=subjects.NUMBER_CHARACTERS_MAX)],
     ) -> Response:
         await needs_role(request, officer, REGISTRAR_ROLE)
-        context = credit_of(request)
+        await run_in_threadpool(relinking.ask_link, credit_of(request), officer, number)
+        # whoever has that link is that person here: no officer hands one out alone
+        return show(request, officer, "logs.html", link="", number=number, waits=True)
 
-        def find() -> str:
-            with context.store.read() as session:
-                return find_subject(context, session, number).id
-
-        return await _link_page(request, officer, await run_in_threadpool(find), number)
+    @router.post("/logs/link/{request_id}")
+    async def confirm(request_id: str, request: Request, officer: Approver) -> Response:
+        await needs_role(request, officer, REGISTRAR_ROLE)
+        subject_id = await run_in_threadpool(relinking.confirm_link, credit_of(request), officer, request_id)
+        return await _link_page(request, officer, subject_id, "")
 
     async def _link_page(request: Request, officer: Officer, subject_id: str, number: str) -> Response:
         context = credit_of(request)
@@ -262,7 +268,7 @@ def _look_up(context: CreditContext, officer: Officer, number: str) -> tuple[str
     """Whom an officer means, by number; that they looked is noted."""
     with context.store.write() as session:
         subject = find_subject(context, session, number)
-        StoredAccesses(context).note(session, subject.id, officer.organisation, "attest", "handle", {})
+        StoredAccesses(context).note_handle(session, subject.id, officer.organisation)
         context.record(session, officer.person_id, "credit.subject-found", subject.id)
         return subject.id, masked_name(context, session, subject)
 
@@ -270,21 +276,35 @@ def _look_up(context: CreditContext, officer: Officer, number: str) -> tuple[str
 def _add_clients(router: APIRouter) -> None:
     @router.get("/clients")
     def listed(request: Request, officer: Supervisor) -> Response:
-        found = clients.clients_of(credit_of(request), officer.organisation)
-        return show(request, officer, "clients.html", clients=found, key="")
+        return _clients_page(request, officer)
 
     @router.post("/clients")
     def add(request: Request, officer: Supervisor) -> Response:
         context = credit_of(request)
         key = clients.add_client(context, officer.person_id, officer.organisation)
-        return show(
-            request, officer, "clients.html", clients=clients.clients_of(context, officer.organisation), key=key
-        )
+        return _clients_page(request, officer, key)
+
+    @router.post("/clients/contact")
+    def contact(
+        request: Request,
+        officer: Supervisor,
+        channels: Annotated[str, Form(max_length=telling.CONTACT_CHARACTERS_MAX)] = "",
+    ) -> Response:
+        context = credit_of(request)
+        telling.set_channels(context, officer.person_id, officer.organisation, channels.split(","))
+        return RedirectResponse("/clients", 303)
 
     @router.post("/clients/{client_id}/end")
     def end(client_id: str, request: Request, officer: Supervisor) -> Response:
         clients.end_client(credit_of(request), officer.person_id, officer.organisation, client_id)
         return RedirectResponse("/clients", 303)
+
+
+def _clients_page(request: Request, officer: Officer, key: str = "") -> Response:
+    context = credit_of(request)
+    found = clients.clients_of(context, officer.organisation)
+    told = ", ".join(telling.channels_of(context, officer.organisation))
+    return show(request, officer, "clients.html", clients=found, key=key, told=told)
 
 
 def day_of_form(text: str) -> int:

@@ -7,16 +7,18 @@ Two batches may draw the same free slot: the ledger takes one, and the other's d
 
 import hashlib
 import hmac
+import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from io import BytesIO
+from typing import Any, Final, cast
 
-from sqlalchemy import func, select
+from sqlalchemy import Table, bindparam, case, func, insert, select
 from sqlalchemy.orm import Session
 
 from chain.errors import InvalidMessage
-from chain.transaction import Operation
+from chain.transaction import Operation, SignedTransaction
 from credit.api.base import DAY_MS, CreditContext, operation
 from credit.api.events import Event
 from credit.api.problems import (
@@ -32,13 +34,14 @@ from credit.api.problems import (
     SEVERITY,
     UNKNOWN_SUBJECT,
 )
-from credit.api.subjects import State, secrets_of
-from credit.api.tables import CreditBatch, CreditEvent, CreditSubject
-from credit.keeper import Kept
+from credit.api.subjects import State, ends
+from credit.api.tables import CreditBatch, CreditEvent
+from credit.keeper import DRAWN_BYTES, Draft, draft_at
 from credit.pb import credit_pb2 as pb
-from credit.report import EVENTS_MAX, Opened
+from credit.report import EVENTS_MAX
 from credit.slots import SEVERITIES, Content
 from service.problems import Problem, ProblemKind
+from service.store.engine import execute_many
 from service.store.models import new_id
 
 BATCH_EVENTS_MAX: Final = 300
@@ -54,6 +57,14 @@ NEGATIVES_ROOM: Final = 1_024
 UNSIGNED_MAX: Final = 400
 """Batches of one source that wait for a signature: twenty files' worth; the store looks after each until its end."""
 REFERENCE_CHARACTERS_MAX: Final = 64
+
+_TABLE: Final = cast("Table", CreditEvent.__table__)
+_EVENTS: Final = _TABLE.c
+
+_NEW_EVENTS: Final = insert(_TABLE)
+_TAKEN: Final = select(_EVENTS.reference_digest).where(
+    _EVENTS.source == bindparam("source"), _EVENTS.reference_digest.in_(bindparam("part", expanding=True))
+)
 
 PREPARED, SIGNED, DONE, REFUSED, EXPIRED = "prepared", "signed", "done", "refused", "expired"
 """States of a batch."""
@@ -78,17 +89,24 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A batch with its events, in the order asked."""
+    """A batch.
+
+    Attributes:
+        operations: By slot, an order that says nothing: the chain shows it.
+        events: In the order asked.
+        transaction: What `make` made of the operations; None: an act will carry them.
+    """
 
     batch_id: str
     operations: tuple[Operation, ...]
     events: tuple[Event, ...]
+    transaction: SignedTransaction | None
 
 
-def reference_digest(context: CreditContext, source: str, reference: str) -> bytes:
-    """What the store keeps of a source's own number."""
-    message = f"{source}|{reference}".encode()
-    return hmac.digest(context.store.secret("credit/reference"), message, hashlib.sha256)
+def reference_digests(context: CreditContext, source: str, references: Sequence[str]) -> list[bytes]:
+    """What the store keeps of a source's own numbers."""
+    key = context.store.secret("credit/reference")
+    return [hmac.digest(key, f"{source}|{reference}".encode(), hashlib.sha256) for reference in references]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,19 +154,27 @@ def check(wanted: Wanted, may: Allowed) -> ProblemKind | None:
 
 def known_references(context: CreditContext, source: str, references: Sequence[str]) -> set[str]:
     """Those of some references under which this source has recorded an event, or is about to."""
-    digests = {reference_digest(context, source, one): one for one in references}
-    found: set[str] = set()
+    digests = dict(zip(reference_digests(context, source, references), references, strict=True))
     with context.store.read() as session:
-        keys = list(digests)
-        for at in range(0, len(keys), BATCH_EVENTS_MAX):
-            query = select(CreditEvent.reference_digest).where(
-                CreditEvent.source == source, CreditEvent.reference_digest.in_(keys[at : at + BATCH_EVENTS_MAX])
-            )
-            found |= {digests[digest] for digest in session.scalars(query)}
+        return {digests[digest] for digest in _taken(session, source, list(digests))}
+
+
+def _taken(session: Session, source: str, digests: Sequence[bytes]) -> set[bytes]:
+    """Those of some references' digests that stand in the store."""
+    found: set[bytes] = set()
+    for at in range(0, len(digests), BATCH_EVENTS_MAX):
+        found.update(session.scalars(_TAKEN, {"source": source, "part": digests[at : at + BATCH_EVENTS_MAX]}))
     return found
 
 
-def draw(context: CreditContext, actor: str, source: str, wanted: Sequence[Wanted], dies_ms: int) -> Drawn:
+def draw(
+    context: CreditContext,
+    actor: str,
+    source: str,
+    wanted: Sequence[Wanted],
+    dies_ms: int,
+    make: Callable[[Sequence[Operation]], SignedTransaction] | None = None,
+) -> Drawn:
     """Keep drafts of events, each with its opening; the caller has them signed.
 
     Args:
@@ -157,47 +183,51 @@ def draw(context: CreditContext, actor: str, source: str, wanted: Sequence[Wante
         source: Which organisation attests.
         wanted: 1 to 300 events; several of one subject follow each other in its log.
         dies_ms: After which time no transaction with them can execute.
+        make: Makes the transaction that is kept with the batch, before anybody signs it; None: there is none yet.
 
     Raises:
         Problem: One of them may not be recorded; nothing was kept. `errors` says which, by its position.
     """
     assert 1 <= len(wanted) <= BATCH_EVENTS_MAX, "callers bound a batch"
-    faults: dict[int, ProblemKind] = {}
     may = allowed(context, source)
-    catalogue = may.catalogue
-    for i, one in enumerate(wanted):
-        kind = check(one, may)
-        if kind is not None:
-            faults[i] = kind
-    references = [one.reference for one in wanted]
-    taken = known_references(context, source, references)
-    for i, reference in enumerate(references):
-        if reference in taken or reference in references[:i]:
-            faults.setdefault(i, DUPLICATE)
-    if faults:
-        raise _refusal(faults)
-    batch = CreditBatch(
-        id=new_id(),
-        source=source,
-        state=PREPARED,
-        act_id="",
-        count=len(wanted),
-        created_ms=context.now(),
-        dies_ms=dies_ms,
-        header=b"",
-        transaction=b"",
-        code="",
-        receipt=b"",
-    )
+    faults = {i: kind for i, kind in enumerate(check(one, may) for one in wanted) if kind is not None}
+    digests = reference_digests(context, source, [one.reference for one in wanted])
     with context.turn, context.store.write() as session:
-        unsigned = (CreditBatch.source == source) & (CreditBatch.state == PREPARED)
-        if (session.scalar(select(func.count()).select_from(CreditBatch).where(unsigned)) or 0) >= UNSIGNED_MAX:
+        taken = _taken(session, source, digests)
+        for i, digest in enumerate(digests):
+            if digest in taken:
+                faults.setdefault(i, DUPLICATE)
+            taken.add(digest)
+        if faults:
+            raise _refusal(faults)
+        # by state, for the reason that `_recorded_today` gives
+        own = select(func.sum(case((CreditBatch.source == source, 1), else_=0)))
+        if (session.scalar(own.where(CreditBatch.state == PREPARED)) or 0) >= UNSIGNED_MAX:
             raise Problem(NOT_NOW)
-        session.add(batch)
-        drawn = _draw(context, session, source, wanted, batch.id, catalogue)
-        context.record(session, actor, "credit.events-drawn", batch.id)
-        batch_id = batch.id
-    return Drawn(batch_id, tuple(one for one, _ in drawn), tuple(event for _, event in drawn))
+        batch_id = new_id()
+        made = _draw(context, session, source, wanted, digests, batch_id, may.catalogue)
+        # neighbours in a transaction must not be one person's: slots are random, and so is their order
+        drafts = sorted((draft for _, _, draft in made), key=lambda draft: draft.message.slot)
+        operations = [operation(draft.message) for draft in drafts]
+        transaction = None if make is None else make(operations)
+        session.add(
+            CreditBatch(
+                id=batch_id,
+                source=source,
+                state=PREPARED,
+                act_id="",
+                count=len(wanted),
+                created_ms=context.now(),
+                dies_ms=dies_ms,
+                header=b"" if transaction is None else transaction.header,
+                transaction=b"" if transaction is None else transaction.raw,
+                code="",
+                receipt=b"",
+            )
+        )
+        context.record(session, actor, "credit.events-drawn", batch_id)
+    context.drafts.keep(batch_id, {row_id: event for row_id, event, _ in made}, transaction)
+    return Drawn(batch_id, tuple(operations), tuple(event for _, event, _ in made), transaction)
 
 
 def _refusal(faults: Mapping[int, ProblemKind]) -> Problem:
@@ -208,66 +238,65 @@ def _refusal(faults: Mapping[int, ProblemKind]) -> Problem:
     return Problem(kind, members={"errors": errors})
 
 
+@dataclass(slots=True)
+class _Log:
+    """Where a log goes on while a batch is drawn."""
+
+    free: bytes
+    person_id: str
+    length: int
+    is_open: bool
+
+
 def _draw(
     context: CreditContext,
     session: Session,
     source: str,
     wanted: Sequence[Wanted],
+    digests: Sequence[bytes],
     batch_id: str,
     catalogue: Mapping[int, pb.PutClass],
-) -> list[tuple[Operation, Event]]:
-    logs = _free_slots(context, session, {one.subject_id for one in wanted})
+) -> list[tuple[str, Event, Draft]]:
+    """Keep each event's opening; ids of rows, what they hold, and what goes to the ledger, in the order asked."""
+    logs = {
+        subject_id: _Log(end.free, end.person_id, end.count, end.state == State.OPEN)
+        for subject_id, end in ends(context, session, [one.subject_id for one in wanted], seals=True).items()
+    }
     _check_flood(context, session, source, wanted, catalogue)
-    made: list[tuple[Operation, Event]] = []
+    random = BytesIO(secrets.token_bytes(DRAWN_BYTES * len(wanted)))  # asked for once
+    made: list[tuple[str, Event, Draft]] = []
+    rows: list[dict[str, Any]] = []
+    now_ms = context.now()
     for i, one in enumerate(wanted):
-        if one.subject_id not in logs:
+        log = logs.get(one.subject_id)
+        if log is None:
             raise _refusal({i: UNKNOWN_SUBJECT})
-        log, person_id, length = logs[one.subject_id]
-        room = 0 if _is_negative(one.number, catalogue) else NEGATIVES_ROOM
-        if length >= EVENTS_MAX - room:
-            raise _refusal({i: LOG_FULL})
-        draft = log.draft(one.number, catalogue[one.number].version, one.content)
-        event = Event.of(draft, one.number)
-        logs[one.subject_id] = (_after(log, event), person_id, length + 1)
-        row = CreditEvent(
-            person_id=person_id,
-            subject_id=one.subject_id,
-            batch_id=batch_id,
-            source=source,
-            reference_digest=reference_digest(context, source, one.reference),
-            created_ms=context.now(),
-        )
-        context.store.people.seal(session, row, CreditEvent.content, event.encode())
-        made.append((operation(draft.message), event))
-    return made
-
-
-def _after(log: Kept, event: Event) -> Kept:
-    """The log whose next event follows this one."""
-    return Kept(log.opened, event.opening.next_slot)
-
-
-def _free_slots(context: CreditContext, session: Session, subject_ids: set[str]) -> dict[str, tuple[Kept, str, int]]:
-    """Where each subject's log goes on, with its person and its length."""
-    found: dict[str, tuple[Kept, str, int]] = {}
-    ids = sorted(subject_ids)
-    rows = {row.id: row for row in session.scalars(select(CreditSubject).where(CreditSubject.id.in_(ids)))}
-    last = (
-        select(CreditEvent)
-        .join(CreditSubject, CreditSubject.id == CreditEvent.subject_id)
-        .where(CreditEvent.subject_id.in_(ids), CreditEvent.position == CreditSubject.count - 1)
-    )
-    ends = {row.subject_id: row for row in session.scalars(last)}
-    for subject_id, row in rows.items():
-        if row.state != State.OPEN:
+        if not log.is_open:
             raise Problem(LOG_CLOSED)
-        begun = secrets_of(context, session, row)
-        free = begun.first_slot
-        if subject_id in ends:
-            text = context.store.people.open(session, ends[subject_id], CreditEvent.content)
-            free = Event.decode(text or "").opening.next_slot
-        found[subject_id] = (Kept(Opened(begun.first_slot, begun.log_salt), free), row.person_id, row.count)
-    return found
+        room = 0 if _is_negative(one.number, catalogue) else NEGATIVES_ROOM
+        if log.length >= EVENTS_MAX - room:
+            raise _refusal({i: LOG_FULL})
+        draft = draft_at(log.free, one.number, catalogue[one.number].version, one.content, random.read)
+        event = Event.of(draft, one.number)
+        log.free, log.length = event.opening.next_slot, log.length + 1
+        row_id = new_id()
+        sealed = context.store.people.sealed(session, CreditEvent.content, row_id, log.person_id, event.encode())
+        rows.append(
+            {
+                "id": row_id,
+                "person_id": log.person_id,
+                "subject_id": one.subject_id,
+                "batch_id": batch_id,
+                "source": source,
+                "position": None,
+                "reference_digest": digests[i],
+                "created_ms": now_ms,
+                "content": sealed,
+            }
+        )
+        made.append((row_id, event, draft))
+    execute_many(session.connection(), _NEW_EVENTS, rows)  # a row at a time costs as much as sealing it
+    return made
 
 
 def _check_flood(
@@ -302,23 +331,24 @@ def _recorded_today(
 ) -> Counter[tuple[str, bool]]:
     """How many events a source recorded within a day, by subject and whether they are negative.
 
-    Of which class an event is stands under its person's key: only logs that could come to a limit are opened.
+    Of which class an event is stands under its person's key: only logs that could come to a limit are opened, and
+    those of whom nothing negative is said come to the wider one alone.
     """
     asked = Counter(one.subject_id for one in wanted)
-    chosen = (
-        (CreditEvent.source == source)
-        & CreditEvent.subject_id.in_(sorted(asked))
-        & CreditEvent.position.is_not(None)
-        & (CreditEvent.created_ms > context.now() - DAY_MS)
-    )
-    recorded = session.execute(
-        select(CreditEvent.subject_id, func.count()).where(chosen).group_by(CreditEvent.subject_id)
-    )
-    near = [subject_id for subject_id, count in recorded if count + asked[subject_id] > FLOOD_MAX]
+    accused = {one.subject_id for one in wanted if _is_negative(one.number, catalogue)}
+    # by subject, never by source: SQLite would go through all that the source ever recorded
+    recent = _EVENTS.position.is_not(None) & (_EVENTS.created_ms > context.now() - DAY_MS)
+    own = func.sum(case((_EVENTS.source == source, 1), else_=0))
+    counted = select(_EVENTS.subject_id, own).where(_EVENTS.subject_id.in_(sorted(asked)), recent)
+    recorded = session.execute(counted.group_by(_EVENTS.subject_id))
+    near = [one for one, count in recorded if count + asked[one] > (FLOOD_MAX if one in accused else OTHERS_MAX)]
     found: Counter[tuple[str, bool]] = Counter()
-    for row in session.scalars(select(CreditEvent).where(chosen, CreditEvent.subject_id.in_(near))):
-        event = Event.decode(context.store.people.open(session, row, CreditEvent.content) or "")
-        found[row.subject_id, _is_negative(event.number, catalogue)] += 1
+    if near:
+        chosen = select(_EVENTS.source, _EVENTS.subject_id, _EVENTS.id, _EVENTS.person_id, _EVENTS.content)
+        for of, subject_id, *sealed in session.execute(chosen.where(_EVENTS.subject_id.in_(near), recent)):
+            if of == source:
+                event = Event.decode(context.store.people.opened(session, CreditEvent.content, *sealed) or "")
+                found[subject_id, _is_negative(event.number, catalogue)] += 1
     return found
 
 

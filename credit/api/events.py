@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from credit.keeper import Draft
 from credit.pb import credit_pb2 as pb
-from credit.slots import Content, content_commitment
+from credit.slots import Content, encoded_commitment
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Event:
     @property
     def commitment(self) -> bytes:
         """What its slot says of its content."""
-        return content_commitment(self.content, self.opening.content_salt)
+        return encoded_commitment(self.opening.content, self.opening.content_salt)
 
     def with_content(self, content: bytes, salt: bytes) -> "Event":
         """The event once a correction stands."""

@@ -5,23 +5,29 @@ Each page is made from a report that this service has just verified; the browser
 events and says whether it agrees.
 """
 
+from base64 import b64encode
+from contextlib import suppress
 from datetime import date
+from functools import partial
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from pydantic import BaseModel, ConfigDict, StringConstraints
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from credit.api import holders, requests
+from client.errors import TransportError
+from credit.api import accesses, appeals, consents, holders, requests
 from credit.api.answering import class_name
 from credit.api.base import CreditContext, credit_of, date_of, load_subject
 from credit.api.holder_print import report_pdf
 from credit.api.holders import Here, Holder
 from credit.api.problems import DATES, UNKNOWN_EVENT
-from credit.api.reading import PURPOSES, StoredAccesses, StoredConsents
+from credit.api.proof_pages import genesis_address
+from credit.api.reading import PAGES_MAX, PURPOSES, StoredAccesses
 from credit.api.reports import make_report
 from credit.api.subjects import name_of
+from credit.api.telling import CONTACT_CHARACTERS_MAX, channels_of, set_channels
 from credit.api.views import Line, lines_of, score_view, steps_of
 from credit.api.words import (
     CONDITION_KEYS,
@@ -32,6 +38,7 @@ from credit.api.words import (
     SEVERITY_KEYS,
     STATUS_KEYS,
     WHAT_KEYS,
+    day_text,
 )
 from credit.pb import credit_pb2 as pb
 from service.language import language_of
@@ -44,7 +51,9 @@ HOLDER_SITE: Final = Site(
     home="/me",
     places=(
         Place("credit-page.place-score", "/me"),
+        Place("credit-list.place-decisions", "/me/decisions"),
         Place("credit-page.place-pledge", "/me/pledge"),
+        Place("credit-show.place", "/me/show"),
         Place("credit-page.place-readers", "/me/readers"),
     ),
 )
@@ -81,7 +90,8 @@ def holder_router() -> APIRouter:
     return router
 
 
-def _show(request: Request, template: str, *, site: Site = HOLDER_SITE, **context: Any) -> Response:
+def show_holder(request: Request, template: str, *, site: Site = HOLDER_SITE, **context: Any) -> Response:
+    """A page for people and companies."""
     named: dict[str, Any] = {
         "status_keys": STATUS_KEYS,
         "severity_keys": SEVERITY_KEYS,
@@ -92,7 +102,10 @@ def _show(request: Request, template: str, *, site: Site = HOLDER_SITE, **contex
         "condition_keys": CONDITION_KEYS,
         "grade_looks": GRADE_LOOKS,
         "moment_of": moment,
+        "day_text": partial(day_text, language_of(request)),
         "words_max": requests.WORDS_CHARACTERS_MAX,
+        "network": credit_of(request).ledger.genesis.network.hex(),
+        "genesis": genesis_address(request),
     }
     response = render(request, f"credit/{template}", site=site, **(named | context))
     response.headers["cache-control"] = "no-store"
@@ -102,11 +115,11 @@ def _show(request: Request, template: str, *, site: Site = HOLDER_SITE, **contex
 def _add_sign_in(router: APIRouter) -> None:
     @router.get(holders.SIGN_IN_PATH)
     def sign_in_page(request: Request) -> Response:
-        return _show(request, "sign-in.html", site=OUTSIDE_SITE, origin=credit_of(request).origin, joins=False)
+        return show_holder(request, "sign-in.html", site=OUTSIDE_SITE, origin=credit_of(request).origin, joins=False)
 
     @router.get("/me/join")
     def join_page(request: Request) -> Response:
-        return _show(request, "sign-in.html", site=OUTSIDE_SITE, origin=credit_of(request).origin, joins=True)
+        return show_holder(request, "sign-in.html", site=OUTSIDE_SITE, origin=credit_of(request).origin, joins=True)
 
     @router.post("/me/nonce")
     def nonce(request: Request) -> dict[str, str]:
@@ -146,7 +159,7 @@ def _add_score(router: APIRouter) -> None:
         context, language = credit_of(request), language_of(request)
         report = await make_report(context, holder.subject_id)
         name, asked = await run_in_threadpool(_own, context, holder)
-        return _show(
+        return show_holder(
             request,
             "me.html",
             whose=name,
@@ -189,6 +202,11 @@ def _add_events(router: APIRouter) -> None:
         await requests.dispute(credit_of(request), holder.subject_id, event_id, words)
         return RedirectResponse(f"/me/events/{event_id}", 303)
 
+    @router.post("/me/events/{event_id}/appeal")
+    def appeal(event_id: str, request: Request, holder: Here, words: Text) -> Response:
+        appeals.ask_appeal(credit_of(request), holder.subject_id, event_id, words)
+        return RedirectResponse(f"/me/events/{event_id}", 303)
+
     @router.post("/me/events/{event_id}/repair")
     def repair(
         event_id: str,
@@ -218,7 +236,7 @@ async def _event_page(request: Request, holder: Holder, event_id: str) -> Respon
     own = [one for one in asked if one.row.event_id == event_id]
     waits = any(one.row.state in (requests.SENDING, *requests.LIVING) for one in own)
     is_final = line.status in ("repaired", "expired", "withdrawn")
-    return _show(
+    return show_holder(
         request,
         "event.html",
         line=line,
@@ -226,10 +244,17 @@ async def _event_page(request: Request, holder: Holder, event_id: str) -> Respon
         slot=entry.slot.hex(),
         requests=own,
         repair=standing,
-        may_dispute=not is_final and line.status != "disputed",
+        may_dispute=not is_final and line.status != "disputed" and not entry.record.upheld,
+        may_appeal=not is_final and await run_in_threadpool(_may_appeal, context, entry.slot, event_id),
         may_repair=standing is not None and not is_final and line.status != "disputed" and not waits,
         today=date_of(context.today).isoformat(),
     )
+
+
+def _may_appeal(context: CreditContext, slot: bytes, event_id: str) -> bool:
+    found = context.index.slots([slot]).get(slot)
+    with context.store.read() as session:
+        return found is not None and appeals.may_appeal(session, found, event_id)
 
 
 def _add_asking(router: APIRouter) -> None:
@@ -245,7 +270,9 @@ def _add_asking(router: APIRouter) -> None:
             if number in pledges
         ]
         own = [one for one in _own(context, holder)[1] if one.row.kind == requests.PLEDGE]
-        return _show(request, "pledge.html", options=options, requests=own, today=date_of(context.today).isoformat())
+        return show_holder(
+            request, "pledge.html", options=options, requests=own, today=date_of(context.today).isoformat()
+        )
 
     @router.post("/me/pledge")
     def pledge(
@@ -263,30 +290,51 @@ def _add_asking(router: APIRouter) -> None:
 
 def _add_readers(router: APIRouter) -> None:
     @router.get("/me/readers")
-    def readers(request: Request, holder: Here) -> Response:
+    async def readers(request: Request, holder: Here, page: Annotated[int, Query(ge=1, le=PAGES_MAX)] = 1) -> Response:
         context = credit_of(request)
+        with suppress(TransportError):  # without the ledger the page shows what was known last
+            await consents.refresh(context, holder.subject_id)
+        return await run_in_threadpool(shown, request, context, holder, page)
+
+    def shown(request: Request, context: CreditContext, holder: Holder, page: int) -> Response:
         now_ms = context.now()
-        consents = [
+        given = [
             (one, context.handle_of(one.organisation, holder.subject_id), not one.ended_ms and one.until_ms > now_ms)
-            for one in StoredConsents(context).of(holder.subject_id)
+            for one in consents.listed(context, holder.subject_id)
         ]
-        accesses = StoredAccesses(context).of(holder.subject_id)
-        return _show(request, "readers.html", consents=consents, accesses=accesses, purposes=list(PURPOSES))
+        looks, more = StoredAccesses(context).of(holder.subject_id, page)
+        paged: dict[str, Any] = {"accesses": looks, "page": page, "more": more}
+        told = ", ".join(channels_of(context, holder.subject_id))
+        return show_holder(request, "readers.html", consents=given, purposes=list(PURPOSES), told=told, **paged)
+
+    @router.post("/me/contact")
+    def contact(
+        request: Request, holder: Here, channels: Annotated[str, Form(max_length=CONTACT_CHARACTERS_MAX)] = ""
+    ) -> Response:
+        set_channels(credit_of(request), holder.person_id, holder.subject_id, channels.split(","))
+        return RedirectResponse("/me/readers", 303)
+
+    @router.get("/me/accesses.json")
+    async def proven(request: Request, holder: Here) -> Response:
+        """The person's lists of accesses with their proofs, for their own device to verify and keep."""
+        made = await accesses.reports(credit_of(request), holder.subject_id)
+        lists = [{"first_slot": one.first_slot.hex(), "report": b64encode(one.report).decode()} for one in made]
+        return JSONResponse({"lists": lists}, headers={"Cache-Control": "no-store"})
 
     @router.post("/me/consents")
-    def consent(
+    async def consent(
         request: Request,
         holder: Here,
         organisation: Annotated[str, Form(min_length=1, max_length=64, pattern=r"^[a-z0-9-]+$")],
         purpose: Annotated[str, Form(max_length=32)],
         days: Annotated[int, Form()],
     ) -> Response:
-        StoredConsents(credit_of(request)).give(holder.subject_id, organisation, purpose, days)
+        await consents.give(credit_of(request), holder.subject_id, organisation, purpose, days)
         return RedirectResponse("/me/readers", 303)
 
     @router.post("/me/consents/{consent_id}/end")
-    def end(consent_id: str, request: Request, holder: Here) -> Response:
-        StoredConsents(credit_of(request)).end(holder.subject_id, consent_id)
+    async def end(consent_id: str, request: Request, holder: Here) -> Response:
+        await consents.end(credit_of(request), holder.subject_id, consent_id)
         return RedirectResponse("/me/readers", 303)
 
 

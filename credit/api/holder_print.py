@@ -3,10 +3,9 @@
 
 from chain.types import sha256
 from credit.api.base import CreditContext
-from credit.api.interface import CLAIM_KEY
 from credit.api.reports import Report
 from credit.api.views import lines_of, score_view
-from credit.api.words import SEVERITY_KEYS, STATUS_KEYS
+from credit.api.words import SEVERITY_KEYS, STATUS_KEYS, day_text
 from service.language import Language, translate
 from service.pdf import Document
 from service.sign_in.pages import moment
@@ -39,7 +38,7 @@ def report_pdf(context: CreditContext, report: Report, name: str, language: Lang
             (translate(language, "credit-page.print-events"), str(len(lines))),
         ]
     )
-    made.paragraph(translate(language, CLAIM_KEY), bold=True)
+    made.paragraph(translate(language, "credit-page.claim-page"), bold=True)
     made.heading(translate(language, "credit-page.history"), 2)
     if lines:
         head = [
@@ -57,12 +56,12 @@ def report_pdf(context: CreditContext, report: Report, name: str, language: Lang
                 line.name,
                 line.source,
                 translate(language, SEVERITY_KEYS[line.severity]),
-                "-" if line.document is None else line.document.isoformat(),
+                "–" if line.document is None else day_text(language, line.document),
                 translate(language, STATUS_KEYS[line.status][1]),
             ]
             for line in lines
         ]
-        made.table(head, rows, [3, 2.2, 1.4, 1.6, 1.6])
+        made.table(head, rows, [2.6, 2, 1.3, 2.2, 1.7])
     else:
         made.paragraph(translate(language, "credit-page.no-events"))
     if score.lost:
@@ -75,7 +74,9 @@ def report_pdf(context: CreditContext, report: Report, name: str, language: Lang
     if score.ahead:
         made.heading(translate(language, "credit-page.ahead"), 2)
         for when, points, grade in score.ahead:
-            text = translate(language, "credit-page.ahead-line", day=when.isoformat(), points=points, grade=grade)
+            text = translate(
+                language, "credit-page.ahead-line", day=day_text(language, when), points=points, grade=grade
+            )
             made.paragraph(text)
     made.heading(translate(language, "credit-page.print-proof"), 2)
     checkpoint = verified.checkpoint

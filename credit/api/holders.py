@@ -27,6 +27,7 @@ from credit.api.problems import HOLDER_KEY, KEY_LINK, SIGNED_OUT
 from credit.api.reading import StoredAccesses
 from credit.api.subjects import secrets_of
 from credit.api.tables import CreditKeyLink, CreditNonce, CreditSubject, CreditVisit
+from credit.api.telling import LINK_FIRST, tell_subject
 from service.problems import Problem, wants_html
 from service.redirects import Elsewhere
 from service.store.engine import insert_new
@@ -84,7 +85,10 @@ def _nonce_mac(context: CreditContext, body: bytes) -> bytes:
 
 
 def make_link(context: CreditContext, actor: str, organisation: str, subject_id: str) -> str:
-    """A token that binds the next key to a subject's log; earlier ones end. The subject sees that it was handed out."""
+    """A token that binds the next key to a subject's log; earlier ones end.
+
+    The subject sees that it was handed out, and of the first one is told where officers confirmed, if they did.
+    """
     token = secrets.token_urlsafe(32)
     with context.store.write() as session:
         subject = load_subject(session, subject_id)
@@ -92,6 +96,8 @@ def make_link(context: CreditContext, actor: str, organisation: str, subject_id:
         StoredAccesses(context).note(session, subject_id, organisation, "attest", "link", {})
         expires_ms = context.now() + LINK_MS
         session.add(CreditKeyLink(person_id=subject.person_id, digest=_digest("link", token), expires_ms=expires_ms))
+        if subject.key_digest is None:
+            tell_subject(context, session, LINK_FIRST, subject.id)
         context.record(session, actor, "credit.key-link-made", subject.id)
     return token
 

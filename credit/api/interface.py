@@ -15,14 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from chain.signing import Scheme, Signer
-from credit.api import batches
+from credit.api import accesses, batches, consents
 from credit.api.base import HANDLE_CHARACTERS, SCORECARD, CreditContext, credit_of, day_of
 from credit.api.benefits import ask_benefit
 from credit.api.clients import Client, find_client
+from credit.api.consents import Proven
 from credit.api.drawing import BATCH_EVENTS_MAX, REFERENCE_CHARACTERS_MAX, Wanted
 from credit.api.grades import grade_credential, meets
 from credit.api.problems import BEARER, NO_SCORECARD, REPORT, UNKNOWN_SUBJECT
-from credit.api.reading import PURPOSES, StoredAccesses, StoredConsents, notices_for
+from credit.api.reading import PURPOSES, StoredAccesses, notices_for
 from credit.api.reports import make_report, report_for
 from credit.api.subjects import NUMBER_CHARACTERS_MAX, find_subject
 from credit.api.tables import CreditBatch
@@ -135,10 +136,23 @@ class ReadBody(_Body):
     purpose: PurposeName
 
 
+class ConsentShown(BaseModel):
+    """The consent by which something was read, in hex; `receipt` (base64) proves its state on the ledger.
+
+    `content` (`ConsentContent`) and `salt` open the commitment. Whoever reveals `party_proof` ends the consent.
+    """
+
+    content: str
+    salt: str
+    party_proof: str
+    receipt: str
+
+
 class ReportAnswer(BaseModel):
     """A report as bytes of `credit.pb.Report`, complete; events outside the purpose keep back their content."""
 
     access: str
+    consent: ConsentShown
     report: str
     events: int
     withheld: int
@@ -150,6 +164,7 @@ class CheckAnswer(BaseModel):
     """Whether the purpose's grade is met; the credential proves it and shows nothing else. It is empty if not met."""
 
     access: str
+    consent: ConsentShown
     met: bool
     at_least: str
     credential: str
@@ -217,18 +232,31 @@ def interface_router() -> APIRouter:
 def _add_attesting(router: APIRouter) -> None:
     @router.post("/subjects", operation_id="findSubject", summary="The caller's handle of a person or company")
     async def subject(asked: NumberBody, context: Context, client: Caller) -> SubjectAnswer:
-        def find() -> SubjectAnswer:
-            with context.store.write() as session:
-                row = find_subject(context, session, asked.number)
-                if not context.index.rights(client.organisation):
-                    try:
-                        StoredConsents(context).check(session, row.id, client.organisation)
-                    except Problem:  # the same answer as for somebody who has no log
-                        raise Problem(UNKNOWN_SUBJECT) from None
-                StoredAccesses(context).note(session, row.id, client.organisation, "attest", "handle", {})
-                return SubjectAnswer(subject=context.handle_of(client.organisation, row.id), kind=row.kind)
+        may_attest = bool(context.index.rights(client.organisation))
 
-        return await run_in_threadpool(find)
+        def find() -> tuple[str, str]:
+            with context.store.read() as session:
+                try:
+                    row = find_subject(context, session, asked.number)
+                except Problem:
+                    if may_attest:
+                        raise
+                    return "", ""  # the same answer in the same way as for somebody who did not consent
+                return row.id, row.kind
+
+        subject_id, kind = await run_in_threadpool(find)
+        if not may_attest:
+            try:
+                await consents.check(context, subject_id, client.organisation)
+            except Problem:
+                raise Problem(UNKNOWN_SUBJECT) from None
+
+        def note() -> None:
+            with context.store.write() as session:
+                StoredAccesses(context).note_handle(session, subject_id, client.organisation)
+
+        await run_in_threadpool(note)
+        return SubjectAnswer(subject=context.handle_of(client.organisation, subject_id), kind=kind)
 
     @router.post("/events", operation_id="prepareEvents", summary="Draw slots for events to be signed", status_code=201)
     async def events(body: BatchBody, context: Context, client: Caller) -> PreparedBatch:
@@ -283,10 +311,11 @@ def _add_reading(router: APIRouter) -> None:
     @router.post("/reports", operation_id="makeReport", summary="A report that its subject consented to")
     async def report(body: ReadBody, context: Context, client: Caller) -> ReportAnswer:
         subject_id = context.subject_of(client.organisation, body.subject)
-        made, access = await report_for(context, subject_id, client.organisation, body.purpose)
-        entries = made.verified.entries
+        found = await report_for(context, subject_id, client.organisation, body.purpose)
+        made, entries = found.report, found.report.verified.entries
         return ReportAnswer(
-            access=access,
+            access=found.access,
+            consent=_shown_consent(found.consent),
             report=b64encode(made.raw).decode(),
             events=len(entries),
             withheld=sum(entry.content is None for entry in entries),
@@ -298,17 +327,22 @@ def _add_reading(router: APIRouter) -> None:
     async def check(body: ReadBody, context: Context, client: Caller) -> CheckAnswer:
         subject_id = context.subject_of(client.organisation, body.subject)
 
+        organisation = client.organisation
+        await consents.check(context, subject_id, organisation, body.purpose, "grade")
+        made = await make_report(context, subject_id)
+
         def note() -> str:
             with context.store.write() as session:
-                StoredConsents(context).check(session, subject_id, client.organisation, body.purpose)
-                log = StoredAccesses(context)
-                return log.note(session, subject_id, client.organisation, body.purpose, "grade", {})
+                return StoredAccesses(context).note(session, subject_id, organisation, body.purpose, "grade", {})
 
         access = await run_in_threadpool(note)
-        made = await make_report(context, subject_id)
+        await accesses.entered(context, access)
+        consent = await consents.check(context, subject_id, organisation, body.purpose, "grade")  # it may have ended
         least, met = PURPOSES[body.purpose].least, meets(made, body.purpose)
         credential = grade_credential(context, made, least) if met else ""
-        return CheckAnswer(access=access, met=met, at_least=least, credential=credential)
+        return CheckAnswer(
+            access=access, consent=_shown_consent(consent), met=met, at_least=least, credential=credential
+        )
 
     @router.post(
         "/benefits", operation_id="askBenefit", summary="Ask for a benefit with a shown report", status_code=201
@@ -324,6 +358,16 @@ def _add_reading(router: APIRouter) -> None:
             ask_benefit, context, client.organisation, subject_id, body.purpose, shown, nonce
         )
         return BenefitAnswer(request=asked.request_id, grade=asked.grade, met=asked.met, lost=list(asked.lost))
+
+
+def _shown_consent(proven: Proven) -> ConsentShown:
+    kept = proven.kept
+    return ConsentShown(
+        content=kept.content.hex(),
+        salt=kept.salt.hex(),
+        party_proof=kept.party.hex(),
+        receipt=b64encode(proven.receipt).decode(),
+    )
 
 
 def _wanted(context: CreditContext, organisation: str, body: EventBody) -> Wanted:

@@ -4,46 +4,47 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-import structlog
 from fastapi import FastAPI
 from sqlalchemy import Engine
-from starlette.concurrency import run_in_threadpool
 
 from chain.signing import TransactionSigner
-from credit.api import interface
+from credit.api import interface, wallet_grades
 from credit.api.base import CreditContext, Ledger
-from credit.api.batches import send_again
 from credit.api.desk_pages import desk_router
 from credit.api.holder_pages import holder_router
 from credit.api.importing import FILE_BYTES_MAX
 from credit.api.interface import interface_router
 from credit.api.ledger import FollowedLedger
+from credit.api.monitor_job import Monitor
+from credit.api.monitor_pages import monitor_router
 from credit.api.notices import FetchedNotices, NoticeProvider
 from credit.api.problems import KINDS
-from credit.api.reading import send_notices
-from credit.api.regulator_pages import complete_draws, regulator_router
+from credit.api.regulator_pages import regulator_router
 from credit.api.request_pages import request_router
-from credit.api.requests import follow_requests
-from credit.api.settling import settle
+from credit.api.review_pages import review_router
+from credit.api.showing_pages import SHOWN_BODY_BYTES_MAX, SHOWN_PATH, showing_router
 from credit.api.slot_index import SlotIndex
-from credit.api.subjects import open_waiting
+from credit.api.statutory_pages import statutory_router
+from credit.api.ticks import TICK_MS
+from credit.api.upkeep import LOOPS, MONITOR, keep_lists, keep_telling, keep_up
+from credit.api.wallet_grades import wallet_router
+from credit.api.wallet_pages import wallet_page_router
+from identity.api.issuer.issuing import Issuer
+from identity.api.issuer.pages import MACHINE_PATH
 from identity.issuer_keys import KeySet
-from service.app import Part
+from service.app import Check, Part
 from service.pages import add_templates
 from service.store import Store
 from service.store.replays import unix_ms
 
 add_templates(Path(__file__).parent / "templates")
 
-ROUND_SECONDS: Final = 1.0
-"""How soon the store follows the ledger where nobody waits for it."""
 FORM_BYTES: Final = 64 * 1024
 """What a form has beside the file in it."""
-
-log = structlog.get_logger(__name__)
 
 
 def credit_part(
@@ -57,6 +58,7 @@ def credit_part(
     notices: NoticeProvider | None = None,
     now: Callable[[], int] = unix_ms,
     keeps_up: bool = True,
+    tick_ms: int = TICK_MS,
 ) -> Part:
     """Credit: desks, the pages of those whom it is about, the interface.
 
@@ -69,22 +71,40 @@ def credit_part(
         issuing: Signs grade credentials; None: none are issued.
         notices: Tells earlier readers of reports; None: they fetch their notices.
         now: Unix time in ms.
+        tick_ms: How often accesses and signed batches go out; 0: at once.
         keeps_up: Whether the service follows by itself; a test that takes each step itself says no.
 
     Returns:
         The part; `app.state.credit` is the `CreditContext`.
     """
     rounds: list[asyncio.Task[None]] = []
+    running: list[CreditContext] = []
+    broken: set[str] = set()
+    issuer = None if issuing is None else Issuer(store, issuing, origin, now)
 
     async def start(app: FastAPI) -> None:
         if isinstance(ledger, FollowedLedger):
             await ledger.start()
         own_origin = origin or app.state.address.public_origin
         app.state.credit = context = CreditContext(
-            store, SlotIndex(engine), ledger, service_key, issuing, own_origin, notices or FetchedNotices(), now
+            store,
+            SlotIndex(engine),
+            ledger,
+            service_key,
+            issuing,
+            own_origin,
+            notices or FetchedNotices(),
+            now,
+            tick_ms=tick_ms,
         )
+        running[:] = [context]
+        if issuer is not None:
+            issuer.origin = own_origin
+        app.state.credit_monitor = monitor = Monitor(context)
         if keeps_up:
-            rounds.append(asyncio.create_task(_keep_up(context)))
+            own = (keep_up(context, broken), keep_lists(context, broken), keep_telling(context, broken))
+            kept = (*own, monitor.run(broken, MONITOR))
+            rounds.extend(asyncio.create_task(one) for one in kept)
 
     async def stop(_app: FastAPI) -> None:
         for task in rounds:
@@ -94,29 +114,38 @@ def credit_part(
         if isinstance(ledger, FollowedLedger):
             await ledger.stop()
 
-    checks = {"index": ledger.is_ready} if isinstance(ledger, FollowedLedger) else {}
+    checks: dict[str, Check] = {name: partial(_is_whole, broken, name) for name in LOOPS}
+    if isinstance(ledger, FollowedLedger):
+        checks["index"] = ledger.is_ready
     return Part(
         "credit",
-        [interface_router(), holder_router(), desk_router(), request_router(), regulator_router()],
+        [
+            interface_router(),
+            holder_router(),
+            showing_router(),
+            review_router(),
+            desk_router(),
+            request_router(),
+            regulator_router(),
+            statutory_router(),
+            monitor_router(),
+            wallet_page_router(),
+            *([] if issuer is None else [wallet_router(issuer, lambda: running[0])]),
+        ],
         start=start,
         stop=stop,
         checks=checks,
         problems=KINDS,
-        body_limits={interface.SHOWN_PATH: interface.SHOWN_BODY_BYTES_MAX, "/import": FILE_BYTES_MAX + FORM_BYTES},
-        machine_paths=[interface.PREFIX],
+        body_limits={
+            interface.SHOWN_PATH: interface.SHOWN_BODY_BYTES_MAX,
+            SHOWN_PATH: SHOWN_BODY_BYTES_MAX,
+            "/import": FILE_BYTES_MAX + FORM_BYTES,
+            MACHINE_PATH: wallet_grades.BODY_BYTES_MAX,
+        },
+        machine_paths=[interface.PREFIX, MACHINE_PATH],
+        open_paths=[MACHINE_PATH, "/.well-known/"] if issuer else [],  # a wallet may be a page of another origin
     )
 
 
-async def _keep_up(context: CreditContext) -> None:
-    """Follow the ledger, go on with what broke off, bring notices; for as long as the service runs."""
-    while True:
-        try:
-            await run_in_threadpool(settle, context)
-            await run_in_threadpool(follow_requests, context)
-            await run_in_threadpool(complete_draws, context)
-            await open_waiting(context)
-            await send_again(context)
-            await send_notices(context)
-        except Exception as error:  # noqa: BLE001 - the outermost loop: one round that fails must not end the others
-            log.warning("credit.round-failed", reason=type(error).__name__)
-        await asyncio.sleep(ROUND_SECONDS)
+async def _is_whole(broken: set[str], name: str) -> bool:
+    return name not in broken

@@ -6,13 +6,18 @@ from pathlib import Path
 from service.language import add_messages
 from service.problems import ProblemKind
 
-add_messages(Path(__file__).parent / "messages")
+for _folder in ("", "lists", "monitor", "notices", "showing"):
+    add_messages(Path(__file__).parent / "messages" / _folder)
 
 BEARER = ProblemKind("credit.bearer", 401)
 SIGNED_OUT = ProblemKind("credit.signed-out", 401)
 HOLDER_KEY = ProblemKind("credit.holder-key", 401)
 KEY_LINK = ProblemKind("credit.key-link", 410)
 UNKNOWN_SUBJECT = ProblemKind("credit.unknown-subject", 404)
+READER = ProblemKind("credit.reader", 422)
+READER_TERMS = ProblemKind("credit.reader-terms", 422)
+CONTACT = ProblemKind("credit.contact", 422)
+SHOWN_GONE = ProblemKind("credit.shown-gone", 404)
 UNKNOWN_EVENT = ProblemKind("credit.unknown-event", 404)
 UNKNOWN_BATCH = ProblemKind("credit.unknown-batch", 404)
 UNKNOWN_REQUEST = ProblemKind("credit.unknown-request", 404)
@@ -35,6 +40,7 @@ NO_ISSUING_KEY = ProblemKind("credit.no-issuing-key", 503)
 UNSETTLED = ProblemKind("credit.unsettled", 503)
 FINAL = ProblemKind("credit.final", 409)
 DISPUTED = ProblemKind("credit.disputed", 409)
+UPHELD = ProblemKind("credit.upheld", 409)
 CORRECTION = ProblemKind("credit.correction", 422)
 CONDITIONS = ProblemKind("credit.conditions", 409)
 NOT_NOW = ProblemKind("credit.not-now", 409)
@@ -45,6 +51,13 @@ TOO_OLD = ProblemKind("credit.too-old", 409)
 USED_UP = ProblemKind("credit.used-up", 409)
 NO_SCORECARD = ProblemKind("credit.no-scorecard", 503)
 DRAW = ProblemKind("credit.draw", 422)
+DRAW_MANY = ProblemKind("credit.draw-many", 422)
+DRAW_OPEN = ProblemKind("credit.draw-open", 422)
+DRAW_VOID = ProblemKind("credit.draw-void", 422)
+LISTING = ProblemKind("credit.listing", 422)
+MEASURE = ProblemKind("credit.measure", 422)
+UNKNOWN_MONTH = ProblemKind("credit.unknown-month", 404)
+BASIS = ProblemKind("credit.basis", 422)
 
 KINDS: tuple[ProblemKind, ...] = (
     BEARER,
@@ -52,6 +65,10 @@ KINDS: tuple[ProblemKind, ...] = (
     HOLDER_KEY,
     KEY_LINK,
     UNKNOWN_SUBJECT,
+    READER,
+    READER_TERMS,
+    CONTACT,
+    SHOWN_GONE,
     UNKNOWN_EVENT,
     UNKNOWN_BATCH,
     UNKNOWN_REQUEST,
@@ -74,6 +91,7 @@ KINDS: tuple[ProblemKind, ...] = (
     UNSETTLED,
     FINAL,
     DISPUTED,
+    UPHELD,
     CORRECTION,
     CONDITIONS,
     NOT_NOW,
@@ -84,4 +102,11 @@ KINDS: tuple[ProblemKind, ...] = (
     USED_UP,
     NO_SCORECARD,
     DRAW,
+    DRAW_MANY,
+    DRAW_OPEN,
+    DRAW_VOID,
+    LISTING,
+    MEASURE,
+    UNKNOWN_MONTH,
+    BASIS,
 )

@@ -1,34 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may read what of a subject, that it was read, and who must be told when something in it changes.
+"""What may be read of a subject for which purpose, that it was read, and who must be told when something changes.
 
-Consents and accesses stand in the private store; `Consents` and `AccessLog` are what the rest of credit asks, so that
-their place can change to the identity module's on-chain records without touching it.
+Whether somebody consented, the ledger says (`consents`); that somebody looked, the person's list there says too
+(`accesses`). What stands here alone is what a reader was shown, so that they are told of changes.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final
 
-from sqlalchemy import Select, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from chain.types import sha256
 from client.errors import TransportError
-from credit.api.base import DAY_MS, CreditContext, load_subject
+from credit.api.base import DAY_MS, MINUTE_MS, CreditContext, load_subject
 from credit.api.events import Event
 from credit.api.notices import Notice
-from credit.api.problems import CONSENT, PURPOSE
 from credit.api.slot_index import Slot
-from credit.api.tables import CreditAccess, CreditConsent, CreditEvent, CreditNotice
+from credit.api.tables import CreditAccess, CreditEvent, CreditNotice
+from credit.api.telling import REPORT_CHANGED, tell_organisation
 from credit.pb import credit_pb2 as pb
 from credit.report import STATUS_NAMES
-from service.problems import Problem
 
-CONSENT_DAYS_MAX: Final = 365
-"""Who wants to read for longer asks again."""
-LISTED_MAX: Final = 200
+LISTED_MAX: Final = 50
+"""Looks of one page."""
+PAGES_MAX: Final = 10_000
+HANDLE_MS: Final = 60 * MINUTE_MS
+"""Within that, look-ups of somebody's handle by one organisation are one look: it learns nothing new from another."""
 NOTICES_MAX: Final = 100
 """Of one round, and of one answer to whoever fetches theirs."""
 REPORTS_TOLD_MAX: Final = 1_000
@@ -73,98 +74,8 @@ _TOLD: Final = (
 )
 
 
-class Consents(Protocol):
-    """Who consented to what."""
-
-    def check(self, session: Session, subject_id: str, organisation: str, purpose: str) -> None:
-        """Let an organisation read for a purpose.
-
-        Raises:
-            Problem: The subject did not consent, or no longer does.
-        """
-
-
-class AccessLog(Protocol):
-    """Who read what."""
-
-    def note(
-        self, session: Session, subject_id: str, organisation: str, purpose: str, what: str, shown: Mapping[str, str]
-    ) -> str:
-        """Note one look, in the transaction of what is shown; returns its id."""
-
-
-class StoredConsents:
-    """Consents in the private store.
-
-    Args:
-        context: Which service.
-    """
-
-    def __init__(self, context: CreditContext) -> None:
-        self._context = context
-
-    def give(self, subject_id: str, organisation: str, purpose: str, days: int) -> str:
-        """Let an organisation read for a purpose; replaces what it had for the same.
-
-        Raises:
-            Problem: No such purpose, or for too long.
-        """
-        if purpose not in PURPOSES or not 1 <= days <= CONSENT_DAYS_MAX:
-            raise Problem(PURPOSE)
-        now_ms = self._context.now()
-        with self._context.store.write() as session:
-            subject = load_subject(session, subject_id, hold=True)
-            for before in session.scalars(self._of(subject_id, organisation, purpose)):
-                before.ended_ms = now_ms
-            row = CreditConsent(
-                person_id=subject.person_id,
-                subject_id=subject_id,
-                organisation=organisation,
-                purpose=purpose,
-                given_ms=now_ms,
-                until_ms=now_ms + days * DAY_MS,
-                ended_ms=0,
-            )
-            session.add(row)
-            self._context.record(session, subject.person_id, "credit.consent-given", row.id)
-        return row.id
-
-    def end(self, subject_id: str, consent_id: str) -> None:
-        """Withdraw a consent; the same twice changes nothing."""
-        with self._context.store.write() as session:
-            row = session.get(CreditConsent, consent_id, with_for_update=True)
-            if row is not None and row.subject_id == subject_id and not row.ended_ms:
-                row.ended_ms = self._context.now()
-                self._context.record(session, row.person_id, "credit.consent-ended", row.id)
-
-    def of(self, subject_id: str) -> Sequence[CreditConsent]:
-        """A subject's consents, newest first."""
-        query = select(CreditConsent).where(CreditConsent.subject_id == subject_id)
-        with self._context.store.read() as session:
-            return session.scalars(query.order_by(CreditConsent.given_ms.desc()).limit(LISTED_MAX)).all()
-
-    def check(self, session: Session, subject_id: str, organisation: str, purpose: str = "") -> None:
-        """Let an organisation read for a purpose; "": for any.
-
-        Raises:
-            Problem: The subject did not consent, or no longer does.
-        """
-        if session.scalar(self._of(subject_id, organisation, purpose).limit(1)) is None:
-            raise Problem(CONSENT)
-
-    def _of(self, subject_id: str, organisation: str, purpose: str) -> Select[CreditConsent]:
-        table = CreditConsent
-        query = select(table).where(
-            table.subject_id == subject_id,
-            table.organisation == organisation,
-            table.ended_ms == 0,
-            table.until_ms > self._context.now(),
-        )
-        return query.where(table.purpose == purpose) if purpose else query
-
-
 class StoredAccesses:
-    """Accesses in the private store.
+    """Looks, noted here first; each becomes an entry of the person's list on the ledger (`accesses`).
 
     Args:
         context: Which service.
@@ -185,6 +96,7 @@ class StoredAccesses:
             purpose=purpose,
             what=what,
             at_ms=self._context.now(),
+            entered_ms=0,
         )
         if shown:
             self._context.store.people.seal(session, row, CreditAccess.shown, json.dumps(dict(shown)))
@@ -192,11 +104,26 @@ class StoredAccesses:
         session.flush()
         return row.id
 
-    def of(self, subject_id: str) -> Sequence[CreditAccess]:
-        """Who looked at a subject, newest first."""
+    def note_handle(self, session: Session, subject_id: str, organisation: str) -> None:
+        """Note that an organisation looked up whether somebody has a log; again within an hour adds nothing.
+
+        Else a source could push another one's look off the page on which the person reads it, and leave thousands of
+        entries in their list.
+        """
+        load_subject(session, subject_id, hold=True)  # of two at once, the second sees the first
+        mine = (CreditAccess.subject_id == subject_id) & (CreditAccess.organisation == organisation)
+        same = mine & (CreditAccess.purpose == "attest") & (CreditAccess.what == "handle")
+        recent = same & (CreditAccess.at_ms > self._context.now() - HANDLE_MS)
+        if session.scalar(select(CreditAccess.id).where(recent).limit(1)) is None:
+            self.note(session, subject_id, organisation, "attest", "handle", {})
+
+    def of(self, subject_id: str, page: int = 1) -> tuple[Sequence[CreditAccess], bool]:
+        """Who looked at a subject, newest first, a page of it; and whether there are more."""
         query = select(CreditAccess).where(CreditAccess.subject_id == subject_id)
+        query = query.order_by(CreditAccess.at_ms.desc(), CreditAccess.id)
         with self._context.store.read() as session:
-            return session.scalars(query.order_by(CreditAccess.at_ms.desc()).limit(LISTED_MAX)).all()
+            rows = session.scalars(query.offset((page - 1) * LISTED_MAX).limit(LISTED_MAX + 1)).all()
+        return rows[:LISTED_MAX], len(rows) > LISTED_MAX
 
 
 def told(status: int, content: bytes) -> str:
@@ -258,6 +185,7 @@ def _owe(
     )
     session.add(row)
     session.flush()
+    tell_organisation(context, session, REPORT_CHANGED, access.organisation)
     return True
 
 

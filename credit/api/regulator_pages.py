@@ -8,36 +8,33 @@ company is decided on its report.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
-from chain.errors import InvalidMessage
-from credit.api import answering, requests
+from credit.api import answering, appeals, draws, requests
 from credit.api.base import SCORECARD, CreditContext, credit_of
 from credit.api.desk_pages import Supervisor, needs_role, show, signing_of, to_act
-from credit.api.events import Event
-from credit.api.problems import DRAW, NO_SCORECARD, UNKNOWN_REQUEST
-from credit.api.requests import DISPUTE, ESCALATED, read_request
+from credit.api.draws import complete_draws, load_draw
+from credit.api.holder_pages import OUTSIDE_SITE, show_holder
+from credit.api.problems import DRAW_MANY, NO_SCORECARD
+from credit.api.request_pages import ShownRequest, shown_request
+from credit.api.requests import APPEAL, DISPUTE, ESCALATED, LIVING, REVIEW, read_request
+from credit.api.standings import ROWS_MAX, scored_events
 from credit.api.subjects import Kind, State, name_of
-from credit.api.tables import CreditDraw, CreditEvent, CreditRequest, CreditSubject
+from credit.api.tables import CreditDraw, CreditRequest, CreditSubject
 from credit.catalogue import AUTHORITY_ROLE
 from credit.draw import INSPECTORS_MAX, WEIGHTS, Announcement, draw
-from credit.report import STATUS_NAMES, published_days_max
-from credit.score import Event as ScoredEvent
 from credit.score import score
 from credit.scorecard import parse
 from service.problems import Problem
-from service.store.models import new_id
 
 COMPANIES_MAX: Final = 2_000
 """A list that is still computed within a second or two; more companies need a table that is kept."""
-DRAW_AHEAD: Final = 5
-"""Blocks until the seed: some seconds, and more than whoever announces can foresee."""
-DRAWS_SHOWN: Final = 50
+DrawsPage = Annotated[int, Query(ge=1, le=draws.PAGES_MAX)]
 LEVELS: Final[Mapping[str, str]] = MappingProxyType(
     {"A": "credit-page.level-a", "B": "credit-page.level-b", "C": "credit-page.level-c", "D": "credit-page.level-d"}
 )
@@ -55,8 +52,8 @@ class Company:
     disputed: int
 
 
-def companies(context: CreditContext) -> list[Company]:
-    """Companies with open logs, scored from the index; the least trusted first.
+def companies(context: CreditContext) -> tuple[list[Company], bool]:
+    """Companies with open logs, scored from the index, the least trusted first; and whether there are more.
 
     Raises:
         Problem: No scorecard is published.
@@ -69,33 +66,38 @@ def companies(context: CreditContext) -> list[Company]:
     listed: list[Company] = []
     with context.store.read() as session:
         wanted = (CreditSubject.kind == Kind.COMPANY) & (CreditSubject.state == State.OPEN)
-        rows = session.scalars(select(CreditSubject).where(wanted).order_by(CreditSubject.id).limit(COMPANIES_MAX))
-        for row in rows:
-            own = (CreditEvent.subject_id == row.id) & CreditEvent.position.is_not(None)
-            events = [
-                Event.decode(people.open(session, one, CreditEvent.content) or "")
-                for one in session.scalars(select(CreditEvent).where(own).order_by(CreditEvent.position))
-            ]
-            slots = context.index.slots(event.slot for event in events)
-            scored = [_scored(context, event, STATUS_NAMES[slots[event.slot].status]) for event in events]
-            result = score(scored, card, context.today)
-            number = people.open(session, row, CreditSubject.number) or ""
-            name = name_of(context, session, row)
-            listed.append(Company(name, number, result.points, result.grade, len(events), result.frozen))
-    return sorted(listed, key=lambda one: (one.points, one.number))
+        rows = session.scalars(select(CreditSubject).where(wanted).order_by(CreditSubject.id).limit(COMPANIES_MAX + 1))
+        all_rows = rows.all()
+        found_rows, more = all_rows[:COMPANIES_MAX], len(all_rows) > COMPANIES_MAX
+        for at in range(0, len(found_rows), ROWS_MAX):
+            some = found_rows[at : at + ROWS_MAX]
+            scored = scored_events(context, session, some)
+            for row in some:
+                events = scored.get(row.id, [])
+                result = score(events, card, context.today)
+                number = people.open(session, row, CreditSubject.number) or ""
+                name = name_of(context, session, row)
+                listed.append(Company(name, number, result.points, result.grade, len(events), result.frozen))
+    return sorted(listed, key=lambda one: (one.points, one.number)), more
 
 
-def _scored(context: CreditContext, event: Event, status: str) -> ScoredEvent:
-    catalogued = context.index.class_of(event.number, event.version)
-    content = event.content
-    days = 0 if catalogued is None else published_days_max(catalogued, content.severity)
-    return ScoredEvent(event.number, content.severity, status, content.document_day, days)  # type: ignore[arg-type]  # one of the names
+def candidates_of(context: CreditContext) -> tuple[tuple[str, int], ...]:
+    """All companies with their weights, as a draw takes them.
+
+    Raises:
+        Problem: There are more than are scored at once, or no scorecard is published.
+    """
+    found, more = companies(context)
+    if more:
+        raise Problem(DRAW_MANY, {"count": COMPANIES_MAX})
+    return tuple(sorted((one.number, WEIGHTS[one.grade]) for one in found))
 
 
 def regulator_router() -> APIRouter:
     """The routes."""
     router = APIRouter(include_in_schema=False)
     _add_lists(router)
+    _add_public(router)
     _add_draws(router)
     return router
 
@@ -105,11 +107,12 @@ def _add_lists(router: APIRouter) -> None:
     async def listed(request: Request, officer: Supervisor) -> Response:
         await needs_role(request, officer, AUTHORITY_ROLE)
         context = credit_of(request)
-        found = await run_in_threadpool(companies, context)
+        found, more = await run_in_threadpool(companies, context)
         await run_in_threadpool(requests.follow_requests, context)
-        overdue = await run_in_threadpool(_overdue, context)
+        overdue = await run_in_threadpool(_overdue, context, request)
         counts = [(grade, sum(one.grade == grade for one in found)) for grade in LEVELS]
-        return show(request, officer, "companies.html", companies=found, levels=LEVELS, counts=counts, overdue=overdue)
+        shown: dict[str, Any] = {"companies": found, "most": COMPANIES_MAX if more else 0, "levels": LEVELS}
+        return show(request, officer, "companies.html", **shown, counts=counts, overdue=overdue)
 
     @router.post("/escalated/{request_id}/withdraw")
     async def withdraw(
@@ -119,25 +122,45 @@ def _add_lists(router: APIRouter) -> None:
         signing = signing_of(request, officer)
         return to_act(await run_in_threadpool(answering.withdraw_event, signing, request_id, answer))
 
+    @router.post("/escalated/{request_id}/dismiss")
+    async def dismiss(
+        request_id: str, request: Request, officer: Supervisor, answer: Annotated[str, Form(max_length=1_000)]
+    ) -> Response:
+        await needs_role(request, officer, AUTHORITY_ROLE)
+        await run_in_threadpool(appeals.dismiss, credit_of(request), officer.person_id, request_id, answer)
+        return RedirectResponse("/companies", 303)
 
-def _overdue(context: CreditContext) -> list[requests.Asked]:
-    """Disputes that nobody answered in time."""
-    wanted = (CreditRequest.kind == DISPUTE) & (CreditRequest.state == ESCALATED)
+
+def _overdue(context: CreditContext, request: Request) -> list[ShownRequest]:
+    """Disputes and reviews that nobody answered in time, and objections to what was upheld."""
+    escalated = CreditRequest.kind.in_((DISPUTE, REVIEW)) & (CreditRequest.state == ESCALATED)
+    wanted = escalated | ((CreditRequest.kind == APPEAL) & CreditRequest.state.in_(LIVING))
     with context.store.read() as session:
         rows = session.scalars(select(CreditRequest).where(wanted).order_by(CreditRequest.due_day).limit(200))
-        return [read_request(context, session, row) for row in rows]
+        late = [read_request(context, session, row) for row in rows]
+    return [shown_request(context, request, one) for one in late]
+
+
+def _add_public(router: APIRouter) -> None:
+    summaries = draws.Summaries()
+
+    @router.get("/lists/draws")
+    def announced(request: Request, page: DrawsPage = 1) -> Response:
+        found, more = draws.listed(credit_of(request), summaries, page)
+        return show_holder(request, "public-draws.html", site=OUTSIDE_SITE, draws=found, page=page, more=more)
 
 
 def _add_draws(router: APIRouter) -> None:
     @router.get("/draws")
-    async def listed(request: Request, officer: Supervisor) -> Response:
+    async def listed(request: Request, officer: Supervisor, page: DrawsPage = 1) -> Response:
         await needs_role(request, officer, AUTHORITY_ROLE)
         context = credit_of(request)
         await run_in_threadpool(complete_draws, context)
         with context.store.read() as session:
-            query = select(CreditDraw).order_by(CreditDraw.made_ms.desc()).limit(DRAWS_SHOWN)
-            rows = session.scalars(query).all()
-        return show(request, officer, "draws.html", draws=rows, inspectors_max=INSPECTORS_MAX)
+            query = select(CreditDraw).order_by(CreditDraw.number.desc()).offset((page - 1) * draws.LISTED_MAX)
+            rows = session.scalars(query.limit(draws.LISTED_MAX + 1)).all()
+        paged: dict[str, Any] = {"draws": rows[: draws.LISTED_MAX], "page": page, "more": len(rows) > draws.LISTED_MAX}
+        return show(request, officer, "draws.html", inspectors_max=INSPECTORS_MAX, **paged)
 
     @router.post("/draws")
     async def announce(
@@ -148,10 +171,10 @@ def _add_draws(router: APIRouter) -> None:
     ) -> Response:
         await needs_role(request, officer, AUTHORITY_ROLE)
         context = credit_of(request)
-        height = (await context.ledger.newest()).height + DRAW_AHEAD
         names = sorted({name.strip() for name in inspectors.replace(",", "\n").splitlines() if name.strip()})
-        draw_id = await run_in_threadpool(
-            announce_draw, context, officer.person_id, officer.organisation, tuple(names), count, height
+        candidates = await run_in_threadpool(candidates_of, context)
+        draw_id = await draws.announce(
+            context, officer.person_id, officer.organisation, candidates, tuple(names), count
         )
         return RedirectResponse(f"/draws/{draw_id}", 303)
 
@@ -160,7 +183,7 @@ def _add_draws(router: APIRouter) -> None:
         await needs_role(request, officer, AUTHORITY_ROLE)
         context = credit_of(request)
         await run_in_threadpool(complete_draws, context)
-        row = _load(context, draw_id)
+        row = load_draw(context, draw_id)
         drawn = draw(row.announcement, row.seed) if row.seed else ()
         announced = Announcement.decode(row.announcement)
         return show(request, officer, "draw.html", row=row, announced=announced, drawn=drawn)
@@ -168,55 +191,13 @@ def _add_draws(router: APIRouter) -> None:
     @router.get("/draws/{draw_id}/announcement")
     async def published(draw_id: str, request: Request, officer: Supervisor) -> Response:
         await needs_role(request, officer, AUTHORITY_ROLE)
-        row = _load(credit_of(request), draw_id)
+        row = load_draw(credit_of(request), draw_id)
         headers = {"content-disposition": f'attachment; filename="draw-{row.height}.json"'}
         return Response(row.announcement, media_type="application/json", headers=headers)
 
-
-def _load(context: CreditContext, draw_id: str) -> CreditDraw:
-    with context.store.read() as session:
-        row = session.get(CreditDraw, draw_id)
-    if row is None:
-        raise Problem(UNKNOWN_REQUEST)
-    return row
-
-
-def announce_draw(
-    context: CreditContext, actor: str, organisation: str, inspectors: tuple[str, ...], count: int, height: int
-) -> str:
-    """Keep an announcement; its seed is a block that is not there yet.
-
-    Returns:
-        The draw's id.
-
-    Raises:
-        Problem: No companies, no inspectors, or more to draw than there are.
-    """
-    candidates = tuple(sorted((one.number, WEIGHTS[one.grade]) for one in companies(context)))
-    try:
-        raw = Announcement(candidates, inspectors, count, height).encode()
-    except InvalidMessage as error:
-        raise Problem(DRAW, {"reason": error.reason}) from None
-    row = CreditDraw(
-        id=new_id(), organisation=organisation, made_ms=context.now(), height=height, announcement=raw, seed=b""
-    )
-    with context.store.write() as session:
-        session.add(row)
-        context.record(session, actor, "credit.draw-announced", row.id)
-        return row.id
-
-
-def complete_draws(context: CreditContext) -> int:
-    """Write down the seeds that have come; how many there were."""
-    with context.store.read() as session:
-        query = select(CreditDraw.id, CreditDraw.height).where(CreditDraw.seed == b"")
-        waiting = [(draw_id, context.index.block_id(height)) for draw_id, height in session.execute(query.limit(100))]
-    done = 0
-    for draw_id, seed in waiting:
-        if seed is not None:
-            with context.store.write() as session:
-                row = session.get(CreditDraw, draw_id, with_for_update=True)
-                if row is not None and not row.seed:
-                    row.seed = seed
-                    done += 1
-    return done
+    @router.get("/draws/{draw_id}/proof")
+    async def proof(draw_id: str, request: Request, officer: Supervisor) -> Response:
+        await needs_role(request, officer, AUTHORITY_ROLE)
+        row = load_draw(credit_of(request), draw_id)
+        headers = {"content-disposition": f'attachment; filename="draw-{row.height}.receipt"'}
+        return Response(row.receipt, media_type="application/octet-stream", headers=headers)

@@ -12,10 +12,12 @@ from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
 from chain.errors import LedgerError
+from credit.api import accesses, consents
 from credit.api.base import SCORECARD, CreditContext, load_subject
+from credit.api.consents import Proven
 from credit.api.events import Event
 from credit.api.problems import NO_SCORECARD, PURPOSE, UNSETTLED
-from credit.api.reading import PURPOSES, StoredAccesses, StoredConsents, owe_notices, told
+from credit.api.reading import PURPOSES, StoredAccesses, owe_notices, told
 from credit.api.settling import settle
 from credit.api.subjects import Secrets, secrets_of
 from credit.api.tables import CreditEvent
@@ -91,40 +93,61 @@ async def make_report(context: CreditContext, subject_id: str) -> Report:
     raise Problem(UNSETTLED, headers={"Retry-After": "2"})
 
 
-async def report_for(context: CreditContext, subject_id: str, organisation: str, purpose: str) -> tuple[Report, str]:
-    """A report for an organisation that the subject consented to, limited to its purpose; the access is noted.
+@dataclass(frozen=True, slots=True)
+class ConsentedReport:
+    """A report for an organisation.
 
-    Returns:
-        The report, whose other events' content is withheld, and the access's id.
+    Attributes:
+        report: What its purpose does not open is withheld.
+        access: Id of the look, which stands in the person's list.
+        consent: By which it was read.
+    """
+
+    report: Report
+    access: str
+    consent: Proven
+
+
+async def report_for(context: CreditContext, subject_id: str, organisation: str, purpose: str) -> ConsentedReport:
+    """A report for an organisation that the subject consented to on the ledger, limited to its purpose.
+
+    The look stands in the person's list of accesses before anything is handed out.
 
     Raises:
         Problem: No consent, or see `make_report`.
-        TransportError: The ledger does not answer.
+        TransportError: The ledger does not answer: nothing is handed out.
     """
     if purpose not in PURPOSES:
         raise Problem(PURPOSE)
-    await run_in_threadpool(_check_consent, context, subject_id, organisation, purpose)
-    report = await make_report(context, subject_id)
-    dimensions = PURPOSES[purpose].dimensions
-    shown = [
-        entry for entry in report.verified.entries if dimensions is None or entry.catalogued.dimension in dimensions
-    ]
-    raw = withhold(report.raw, {entry.slot for entry in shown})
-    limited = verify(raw, context.ledger.genesis, allow_withheld=True)
-    noted = {entry.slot.hex(): told(entry.record.status, entry.record.content) for entry in limited.entries}
+    await consents.check(context, subject_id, organisation, purpose)
+    whole = await make_report(context, subject_id)
+    report = await run_in_threadpool(limited_to, context, whole, purpose)
+    noted = {entry.slot.hex(): told(entry.record.status, entry.record.content) for entry in report.verified.entries}
 
     def note() -> str:
         with context.store.write() as session:
-            StoredConsents(context).check(session, subject_id, organisation, purpose)  # it may have ended meanwhile
             return StoredAccesses(context).note(session, subject_id, organisation, purpose, "report", noted)
 
     access = await run_in_threadpool(note)
-    return replace(report, raw=raw, verified=limited), access
+    await accesses.entered(context, access)
+    consent = await consents.check(context, subject_id, organisation, purpose)  # it may have ended meanwhile
+    return ConsentedReport(report, access, consent)
 
 
-def _check_consent(context: CreditContext, subject_id: str, organisation: str, purpose: str) -> None:
-    with context.store.read() as session:
-        StoredConsents(context).check(session, subject_id, organisation, purpose)
+def limited_to(context: CreditContext, report: Report, purpose: str) -> Report:
+    """A whole report, with what its purpose does not open kept back.
+
+    Args:
+        context: Which service.
+        report: As `make_report` made it.
+        purpose: One of `reading.PURPOSES`.
+    """
+    dimensions = PURPOSES[purpose].dimensions
+    if dimensions is None:
+        return report
+    opened = {entry.slot for entry in report.verified.entries if entry.catalogued.dimension in dimensions}
+    raw = withhold(report.raw, opened)
+    return replace(report, raw=raw, verified=verify(raw, context.ledger.genesis, allow_withheld=True))
 
 
 def _read(context: CreditContext, subject_id: str) -> _Log:

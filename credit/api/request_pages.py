@@ -37,8 +37,8 @@ def request_router() -> APIRouter:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
-    """A request with what it is about."""
+class ShownRequest:
+    """A request with what it is about; dates are as forms send them."""
 
     asked: requests.Asked
     name: str
@@ -50,7 +50,14 @@ class _Shown:
     is_negative: bool
 
 
-def _shown(context: CreditContext, request: Request, asked: requests.Asked) -> _Shown:
+def shown_request(context: CreditContext, request: Request, asked: requests.Asked) -> ShownRequest:
+    """A request as an officer reads it.
+
+    Args:
+        context: Which service.
+        request: The page that is asked for: says the language.
+        asked: What somebody asked for.
+    """
     language, row = language_of(request), asked.row
     with context.store.read() as session:
         subject = session.get(CreditSubject, row.subject_id)
@@ -59,11 +66,11 @@ def _shown(context: CreditContext, request: Request, asked: requests.Asked) -> _
     if event is None:
         number = asked.words.get("class")
         catalogued = context.index.catalogue().get(number) if isinstance(number, int) else None
-        return _Shown(asked, name, class_name(catalogued, language), "", "none", "", "", is_negative=False)
+        return ShownRequest(asked, name, class_name(catalogued, language), "", "none", "", "", is_negative=False)
     slot = context.index.slots([event.slot])[event.slot]
     catalogued = context.index.class_of(event.number, event.version)
     content = event.content
-    return _Shown(
+    return ShownRequest(
         asked,
         name,
         class_name(catalogued, language),
@@ -81,8 +88,7 @@ def _add_requests(router: APIRouter) -> None:
         context = credit_of(request)
         settle(context)
         requests.follow_requests(context)
-        kinds = (requests.DISPUTE, requests.REPAIR, requests.PLEDGE, requests.BENEFIT)
-        waiting = requests.waiting_for(context, officer.organisation, kinds)
+        waiting = requests.waiting_for(context, officer.organisation, requests.KINDS)
         return show(request, officer, "requests.html", waiting=waiting, today=date_of(context.today))
 
     @router.get("/requests/{request_id}")
@@ -92,9 +98,13 @@ def _add_requests(router: APIRouter) -> None:
         requests.follow_requests(context, request_id)
         with context.store.write() as session:
             row = requests.load_request(session, officer.organisation, request_id)
+            if row.kind == requests.REVIEW:
+                return RedirectResponse(f"/requests/{row.id}/review", 303)
             asked = requests.read_request(context, session, row)
             context.record(session, officer.person_id, "credit.request-read", row.id)
-        return show(request, officer, "request.html", shown=_shown(context, request, asked), severities=SEVERITIES[1:])
+        return show(
+            request, officer, "request.html", shown=shown_request(context, request, asked), severities=SEVERITIES[1:]
+        )
 
     @router.post("/requests/{request_id}/answer")
     def answer(

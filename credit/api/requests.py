@@ -22,15 +22,17 @@ from chain.errors import Refused
 from chain.transaction import build
 from chain.types import SALT_BYTES, Millis
 from client.signing import LIFETIME_MS
-from credit.api.base import CreditContext, date_of, day_of, load_subject, operation
+from credit.api.answers import ANSWERS, answered, keep_answer
+from credit.api.base import DAY_MS, CreditContext, date_of, day_of, load_subject, operation
 from credit.api.drawing import DONE, allowed, check
 from credit.api.drawing import Wanted as WantedEvent
 from credit.api.events import Event
-from credit.api.problems import CLASS, CONDITIONS, DISPUTED, FINAL, NOT_NOW, UNKNOWN_EVENT, UNKNOWN_REQUEST
+from credit.api.problems import CLASS, CONDITIONS, DISPUTED, FINAL, NOT_NOW, UNKNOWN_EVENT, UNKNOWN_REQUEST, UPHELD
 from credit.api.reading import owe_notices
 from credit.api.settling import keep_objection, settle_changes
 from credit.api.slot_index import Slot
 from credit.api.tables import CreditBatch, CreditEvent, CreditRequest
+from credit.api.telling import tell_of_request
 from credit.events import FINAL as FINAL_STATUSES
 from credit.keeper import OBJECTION_BYTES
 from credit.pb import credit_pb2 as pb
@@ -39,19 +41,15 @@ from credit.report import STATUS_NAMES
 from credit.slots import Content
 from identity.commitments import anchor_of
 from service.problems import Problem
-from service.sign_in.acts import State
-from service.sign_in.tables import PreparedAct
 from service.store.audit import SYSTEM
 
-DISPUTE, REPAIR, PLEDGE, BENEFIT = "dispute", "repair", "pledge", "benefit"
-SENDING, OPEN, ESCALATED, ANSWERED, DECLINED, FAILED = (
-    "sending",
-    "open",
-    "escalated",
-    "answered",
-    "declined",
-    "failed",
-)
+DISPUTE, REPAIR, PLEDGE, BENEFIT, REVIEW = "dispute", "repair", "pledge", "benefit", "review"
+APPEAL: Final = "appeal"  # to the authority (`appeals`), in no organisation's list
+LINK: Final = "link"  # an officer's, for another device of the subject's (`relinking`)
+LINK_MS: Final = DAY_MS  # until then it is handed out: the holder stands at the desk, or comes back the next day
+KINDS: Final = (DISPUTE, REPAIR, PLEDGE, BENEFIT, REVIEW, LINK)
+SENDING, OPEN, ESCALATED = "sending", "open", "escalated"
+ANSWERED, DECLINED, FAILED = "answered", "declined", "failed"
 LIVING: Final = (OPEN, ESCALATED)
 ANSWER_WORKING_DAYS: Final = 10
 """An organisation's clock; what the network's members agree on, for the texts at hand leave the number open."""
@@ -155,7 +153,7 @@ def check_place(session: Session, subject_id: str, kind: str, event_id: str = ""
         raise Problem(NOT_NOW)
 
 
-def _add(
+def add_request(
     context: CreditContext,
     session: Session,
     subject_id: str,
@@ -187,6 +185,7 @@ def _add(
     )
     context.store.people.seal(session, row, CreditRequest.content, json.dumps(content))
     context.record(session, subject.person_id, f"credit.{kind}-asked", row.id)
+    tell_of_request(context, session, row)
     return row
 
 
@@ -200,7 +199,7 @@ async def dispute(context: CreditContext, subject_id: str, event_id: str, words:
         The request's id.
 
     Raises:
-        Problem: No such event, it is final, or disputed already.
+        Problem: No such event, it is final, disputed already or upheld.
         Refused: The ledger refuses the objection.
         TransportError: The ledger does not answer; what it took is found out later.
     """
@@ -221,10 +220,11 @@ def _keep_dispute(context: CreditContext, subject_id: str, event_id: str, words:
     following = secrets.token_bytes(OBJECTION_BYTES)
     with context.store.write() as session:
         row, event = event_of(context, session, subject_id, event_id)
-        if standing(context, event).status == pb.EVENT_STATUS_DISPUTED:
-            raise Problem(DISPUTED)
+        slot = standing(context, event)
+        if slot.upheld or slot.status == pb.EVENT_STATUS_DISPUTED:
+            raise Problem(UPHELD if slot.upheld else DISPUTED)
         content = {"words": words[:WORDS_CHARACTERS_MAX], "answer": "", "outcome": ""}
-        request = _add(context, session, subject_id, DISPUTE, row.source, event_id, SENDING, content)
+        request = add_request(context, session, subject_id, DISPUTE, row.source, event_id, SENDING, content)
         keep_objection(context, session, row, following, context.now() + 2 * LIFETIME_MS)
         message = pb.Object(slot=event.slot, proof=event.objection, next_objection=anchor_of(following))
         return request.id, message
@@ -261,7 +261,7 @@ def ask_repair(
             "answer": "",
             "outcome": "",
         }
-        return _add(context, session, subject_id, REPAIR, row.source, event_id, OPEN, content).id
+        return add_request(context, session, subject_id, REPAIR, row.source, event_id, OPEN, content).id
 
 
 def ask_pledge(context: CreditContext, subject_id: str, number: int, organisation: str, due: date, words: str) -> str:
@@ -286,24 +286,25 @@ def ask_pledge(context: CreditContext, subject_id: str, number: int, organisatio
         "outcome": "",
     }
     with context.store.write() as session:
-        return _add(context, session, subject_id, PLEDGE, organisation, "", OPEN, content).id
+        return add_request(context, session, subject_id, PLEDGE, organisation, "", OPEN, content).id
 
 
 # ---------------------------------------------------------------- what becomes of it
 
 
 def decline(context: CreditContext, actor: str, organisation: str, request_id: str, answer: str) -> None:
-    """Decline a repair, a pledge or a benefit's request, saying why. A dispute is answered on the ledger.
+    """Decline a repair or a pledge, saying why. Whatever else is asked has an answer of its own.
 
     Raises:
-        Problem: It has no such request that waits, or it is a dispute.
+        Problem: It has no such request that waits.
     """
     with context.store.write() as session:
         row = load_request(session, organisation, request_id, hold=True)
-        if row.state not in LIVING or row.kind in {DISPUTE, BENEFIT} or not answer.strip():
+        if row.state not in LIVING or row.kind in {DISPUTE, BENEFIT, REVIEW, APPEAL} or not answer.strip():
             raise Problem(NOT_NOW)
-        _close(context, session, row, DECLINED, {"answer": answer[:WORDS_CHARACTERS_MAX]})
+        close(context, session, row, DECLINED, {"answer": answer[:WORDS_CHARACTERS_MAX]})
         context.record(session, actor, f"credit.{row.kind}-declined", row.id)
+        tell_of_request(context, session, row)
 
 
 def follow_requests(context: CreditContext, request_id: str = "") -> int:
@@ -340,8 +341,11 @@ def _follow(context: CreditContext, request_id: str) -> bool:
         if state in LIVING:
             row.state = state
         else:
-            _close(context, session, row, state, {"outcome": outcome})
+            found = answered(session, read_request(context, session, row).words, is_on_ledger=True)
+            row.act_id, said = found or (row.act_id, {})
+            close(context, session, row, state, {**said, "outcome": outcome})
         context.record(session, SYSTEM, f"credit.{row.kind}-{state}", row.id)
+        tell_of_request(context, session, row)
         subject_id, event_id = row.subject_id, row.event_id
     if slot is not None:
         owe_notices(context, subject_id, {slot.slot: slot}, {slot.slot: event_id})
@@ -352,13 +356,14 @@ def _next(
     context: CreditContext, session: Session, row: CreditRequest, slot: Slot | None, indexed_ms: int
 ) -> tuple[str, str]:
     """The state that follows, with its outcome."""
+    if row.kind == LINK:
+        return (row.state if row.opened_ms > context.now() - LINK_MS else DECLINED), ""
     if row.kind == PLEDGE:
         batch = session.scalar(select(CreditBatch).where(CreditBatch.act_id == row.act_id)) if row.act_id else None
         if batch is not None and batch.state == DONE:
             return ANSWERED, "recorded"
     elif row.kind == BENEFIT:
-        act = session.get(PreparedAct, row.act_id) if row.act_id else None
-        if act is not None and act.state == State.DONE:
+        if answered(session, read_request(context, session, row).words) is not None:
             return ANSWERED, "decided"
     elif slot is not None:
         is_disputed = slot.status == pb.EVENT_STATUS_DISPUTED
@@ -368,6 +373,7 @@ def _next(
             if slot.changed_ms < row.opened_ms:
                 return (FAILED, "") if indexed_ms > row.opened_ms + 2 * LIFETIME_MS else (SENDING, "")
         is_over = not is_disputed if row.kind == DISPUTE else slot.status in FINAL_STATUSES
+        is_over |= row.kind == APPEAL and not slot.upheld
         if is_over:
             return ANSWERED, STATUS_NAMES[slot.status]
     if row.state == OPEN and row.due_day and row.due_day < context.today:
@@ -375,14 +381,25 @@ def _next(
     return row.state, ""
 
 
-def _close(context: CreditContext, session: Session, row: CreditRequest, state: str, more: dict[str, Any]) -> None:
+def close(context: CreditContext, session: Session, row: CreditRequest, state: str, more: dict[str, Any]) -> None:
+    """End a request, and keep what became of it; answers that were prepared and did not hold are forgotten."""
     content = read_request(context, session, row).words | more
+    content.pop(ANSWERS, None)
     row.state, row.closed_ms = state, context.now()
     context.store.people.seal(session, row, CreditRequest.content, json.dumps(content))
 
 
-def note_answer(context: CreditContext, session: Session, row: CreditRequest, act_id: str, answer: str) -> None:
-    """Keep what an officer answers beside the act that they are about to sign."""
-    content = read_request(context, session, row).words | {"answer": answer[:WORDS_CHARACTERS_MAX]}
+def note_answer(
+    context: CreditContext, session: Session, row: CreditRequest, act_id: str, said: dict[str, Any]
+) -> None:
+    """Keep what an officer says of a request under the act that they are about to sign.
+
+    Raises:
+        Problem: It was answered meanwhile, or too many answers wait for a signature.
+    """
+    if row.state not in LIVING:
+        raise Problem(NOT_NOW)
+    content = read_request(context, session, row).words
+    keep_answer(context, session, content, act_id, said)
     row.act_id = act_id
     context.store.people.seal(session, row, CreditRequest.content, json.dumps(content))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The index of credit: what stands in each slot and how it got there, the catalogue, sources' rights, scorecards.
+"""The index of credit: slots and how they came to be what they are, catalogue, sources, scorecards, reviews.
 
 Filled from certified blocks like every index, and rebuilt at any time. It knows no person: which slot is whose, the
 private store alone can tell. A report is proven from state, not from here.
@@ -21,6 +21,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    bindparam,
     delete,
     insert,
     select,
@@ -33,6 +34,7 @@ from client.answers import ProvenBlock
 from credit.catalogue import class_number
 from credit.pb import credit_pb2 as pb
 from service.index import Event, decode_event
+from service.store.engine import execute_many
 
 BLOCKS_KEPT: Final = 20_000
 """Ids of the newest blocks, for draws that wait for one: five hours of an idle network."""
@@ -56,6 +58,8 @@ slots_table = Table(
     Column("recorded_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
     Column("steps", Integer, nullable=False),
+    Column("upheld", Boolean, nullable=False),
+    sqlite_with_rowid=False,
 )
 steps_table = Table(
     "credit_slot_step",
@@ -66,6 +70,7 @@ steps_table = Table(
     Column("at_ms", BigInteger, nullable=False),
     Column("height", BigInteger, nullable=False),
     Column("transaction_id", LargeBinary(HASH_BYTES), nullable=False),
+    sqlite_with_rowid=False,
 )
 logs_table = Table(
     "credit_log",
@@ -93,6 +98,13 @@ scorecards_table = Table(
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("document", LargeBinary, nullable=False),
 )
+decisions_table = Table(
+    "credit_decision",
+    metadata,
+    Column("decision", LargeBinary(HASH_BYTES), primary_key=True),
+    Column("outcome", Integer, nullable=False),
+    Column("reviews", Integer, nullable=False),
+)
 blocks_table = Table(
     "credit_block",
     metadata,
@@ -101,11 +113,18 @@ blocks_table = Table(
 )
 
 
+_NEW_SLOTS: Final = insert(slots_table)
+_NEW_STEPS: Final = insert(steps_table)
+_STANDING: Final = select(slots_table.c.slot, slots_table.c.number, slots_table.c.content).where(
+    slots_table.c.slot.in_(bindparam("part", expanding=True))
+)
+
+
 class SlotSubscriber:
     """Fills the tables from certified blocks."""
 
     name = "credit"
-    version = 1
+    version = 3
     metadata = metadata
 
     def apply(self, connection: Connection, blocks: Sequence[ProvenBlock], events: Sequence[Event]) -> None:
@@ -127,6 +146,14 @@ class SlotSubscriber:
                 case "CloseLog":
                     log = _decoded(event, pb.CloseLog).log
                     connection.execute(update(logs_table).where(logs_table.c.log == log).values(closed=True))
+                case "Decide":
+                    decided = _decoded(event, pb.Decide)
+                    row = {"decision": decided.id, "outcome": decided.outcome, "reviews": 0}
+                    connection.execute(insert(decisions_table).values(**row))
+                case "Review":
+                    review = _decoded(event, pb.Review)
+                    held = update(decisions_table).where(decisions_table.c.decision == review.id)
+                    connection.execute(held.values(outcome=review.outcome, reviews=review.number))
                 case "PutClass" | "GrantSource" | "PutScorecard":
                     _publish(connection, event)
         recorded.write()
@@ -147,7 +174,7 @@ class _Recorded:
         self._steps: list[dict[str, Any]] = []
 
     def add(self, event: Event) -> None:
-        message = _decoded(event, pb.RecordEvent)
+        message = pb.RecordEvent.FromString(event.body)  # it took effect: the rules have decoded it
         number, version = class_number(message), message.class_version
         status = pb.EVENT_STATUS_OPEN if self._is_pledge(number, version) else pb.EVENT_STATUS_ACTIVE
         self._slots.append(
@@ -163,14 +190,15 @@ class _Recorded:
                 "recorded_ms": event.time_ms,
                 "changed_ms": event.time_ms,
                 "steps": 1,
+                "upheld": False,
             }
         )
         self._steps.append(_step(event, message.slot, 0, status))
 
     def write(self) -> None:
         if self._slots:
-            self._connection.execute(insert(slots_table), self._slots)
-            self._connection.execute(insert(steps_table), self._steps)
+            execute_many(self._connection, _NEW_SLOTS, self._slots)
+            execute_many(self._connection, _NEW_STEPS, self._steps)
             self._slots, self._steps = [], []
 
     def _is_pledge(self, number: int, version: int) -> bool:
@@ -190,6 +218,7 @@ class Slot:
     Attributes:
         before: While disputed: the status that the source may uphold; else 0.
         content: The commitment that counts now.
+        upheld: Whether its source upheld it and has said nothing new since: nobody objects to it.
     """
 
     slot: bytes
@@ -202,6 +231,7 @@ class Slot:
     objection: bytes
     recorded_ms: int
     changed_ms: int
+    upheld: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +252,8 @@ class SlotIndex:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        # who reads takes no writer's turn, or each look would wait for the indexer and for every other look
+        self._engine = engine.execution_options(zhixin_writes=False)
 
     def slots(self, wanted: Iterable[bytes]) -> dict[bytes, Slot]:
         """Those of some slots that are taken."""
@@ -233,6 +264,16 @@ class SlotIndex:
             for at in range(0, len(keys), CHUNK):
                 query = select(*columns).where(slots_table.c.slot.in_(keys[at : at + CHUNK]))
                 found |= {row.slot: Slot(*row) for row in connection.execute(query)}
+        return found
+
+    def standing(self, wanted: Iterable[bytes]) -> dict[bytes, tuple[int, bytes]]:
+        """The class and the content that counts of those of some slots that are taken."""
+        keys = list(wanted)
+        found: dict[bytes, tuple[int, bytes]] = {}
+        with self._engine.connect() as connection:
+            for at in range(0, len(keys), CHUNK):
+                rows = connection.execute(_STANDING, {"part": keys[at : at + CHUNK]})
+                found |= {slot: (number, content) for slot, number, content in rows}
         return found
 
     def steps(self, slot: bytes) -> list[Step]:
@@ -246,6 +287,12 @@ class SlotIndex:
         """Whether a log was opened."""
         with self._engine.connect() as connection:
             return connection.scalar(select(logs_table.c.log).where(logs_table.c.log == log)) is not None
+
+    def next_review(self, decision: bytes) -> int:
+        """Which review of a decision would be the next, from 1 on: what `Review` has to name."""
+        table = decisions_table.c
+        with self._engine.connect() as connection:
+            return (connection.scalar(select(table.reviews).where(table.decision == decision)) or 0) + 1
 
     def catalogue(self) -> dict[int, pb.PutClass]:
         """The present version of each class, by number."""
@@ -298,10 +345,11 @@ def _change(connection: Connection, event: Event) -> None:
     values: dict[str, Any] = {"changed_ms": event.time_ms, "steps": row.steps + 1}
     if isinstance(message, pb.Object):
         status = pb.EVENT_STATUS_DISPUTED
-        values |= {"before": row.status, "objection": message.next_objection}
+        values |= {"before": row.status, "objection": message.next_objection, "upheld": False}
     else:
         status = message.status
-        values |= {"before": 0}
+        is_upheld = row.status == pb.EVENT_STATUS_DISPUTED and status == row.before and not message.content
+        values |= {"before": 0, "upheld": is_upheld}
         if message.content:
             values["content"] = message.content
     connection.execute(update(slots_table).where(slots_table.c.slot == message.slot).values(status=status, **values))

@@ -7,11 +7,12 @@ says. A crash between leaves a row in the state `opening`, which `open_waiting` 
 
 import json
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, cast
 
-from sqlalchemy import select
+from sqlalchemy import Table, bindparam, select
 from sqlalchemy.orm import Session
 
 from chain.errors import Refused
@@ -19,8 +20,9 @@ from chain.transaction import build
 from chain.types import SALT_BYTES, Millis
 from client.signing import LIFETIME_MS
 from credit.api.base import CreditContext, load_subject, operation
+from credit.api.events import Event
 from credit.api.problems import SECOND_LOG, UNKNOWN_SUBJECT
-from credit.api.tables import CreditSubject
+from credit.api.tables import CreditEvent, CreditSubject
 from credit.pb import credit_pb2 as pb
 from credit.slots import SALT_BYTES as SLOT_SALT_BYTES
 from credit.slots import SLOT_BYTES, log_commitment
@@ -31,6 +33,20 @@ NUMBER_CHARACTERS_MAX: Final = 40
 NAME_CHARACTERS_MAX: Final = 120
 OPENING_MAX: Final = 50
 """Logs that one round of upkeep goes on with."""
+_SUBJECTS: Final = cast("Table", CreditSubject.__table__).c
+_EVENTS: Final = cast("Table", CreditEvent.__table__).c
+_ENDS: Final = (
+    select(_SUBJECTS.id, _SUBJECTS.person_id, _SUBJECTS.state, _SUBJECTS.count, _SUBJECTS.secrets)
+    .where(_SUBJECTS.id.in_(bindparam("part", expanding=True)))
+    .order_by(_SUBJECTS.id)
+)
+_ENDS_HELD: Final = _ENDS.with_for_update()
+_LAST: Final = (
+    select(_EVENTS.subject_id, _EVENTS.id, _EVENTS.content)
+    .join_from(CreditSubject.__table__, CreditEvent.__table__, _SUBJECTS.id == _EVENTS.subject_id)
+    .where(_EVENTS.subject_id.in_(bindparam("part", expanding=True)), _EVENTS.position == _SUBJECTS.count - 1)
+)
+"""The last event of each log."""
 
 
 class Kind(StrEnum):
@@ -89,6 +105,53 @@ def masked_name(context: CreditContext, session: Session, row: CreditSubject) ->
     """What an act calls a subject: acts are an officer's, and outlive the erasure of whom they are about."""
     name = name_of(context, session, row)
     return name if row.kind == Kind.COMPANY else name[:1] + "＊" * min(2, max(0, len(name) - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Where a subject's log goes on.
+
+    Attributes:
+        person_id: Under whose key it is sealed.
+        state: See `State`.
+        count: How many events it has.
+        free: The slot after its last event.
+    """
+
+    person_id: str
+    state: str
+    count: int
+    free: bytes = field(repr=False)
+
+
+def ends(
+    context: CreditContext, session: Session, subject_ids: Iterable[str], *, hold: bool = False, seals: bool = False
+) -> dict[str, End]:
+    """Where some subjects' logs go on, in three questions for all of them.
+
+    Args:
+        context: Which service.
+        session: A transaction.
+        subject_ids: Whose; those that are nobody's are left out. At most one batch's.
+        hold: Whether their rows are held until the transaction ends.
+        seals: Whether something of theirs is about to be sealed, for which their persons are held.
+    """
+    part = {"part": sorted(set(subject_ids))}
+    rows = session.execute(_ENDS_HELD if hold else _ENDS, part).all()
+    people = context.store.people
+    people.fetch(session, [row.person_id for row in rows], hold=seals)
+    events = {subject_id: (row_id, sealed) for subject_id, row_id, sealed in session.execute(_LAST, part)}
+    found: dict[str, End] = {}
+    for subject_id, person_id, state, count, begins in rows:
+        if subject_id in events:
+            row_id, sealed = events[subject_id]
+            text = people.opened(session, CreditEvent.content, row_id, person_id, sealed)
+            free = Event.decode(text or "").opening.next_slot
+        else:
+            text = people.opened(session, CreditSubject.secrets, subject_id, person_id, begins)
+            free = Secrets.decode(text or "").first_slot
+        found[subject_id] = End(person_id, state, count, free)
+    return found
 
 
 def find_subject(context: CreditContext, session: Session, number: str) -> CreditSubject:

@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import BigInteger, Index, Integer, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from service.api_keys import ApiKeyRow
 from service.store import Base, Normal, PersonalRow, sealed
 from service.store.migrate import add_migrations
 from service.store.models import ID_CHARACTERS
@@ -112,7 +113,11 @@ class CreditRequest(PersonalRow):
 
 
 class CreditConsent(PersonalRow):
-    """What a person lets an organisation read, for which purpose and until when."""
+    """What a person lets an organisation read, for which purpose and until when, and what ends it.
+
+    Whether it counts, the ledger says, under `commitment`. `content` is `consents.Kept`. `given_ms` is 0 until the
+    ledger is known to have it.
+    """
 
     __tablename__ = "credit_consent"
 
@@ -122,10 +127,17 @@ class CreditConsent(PersonalRow):
     given_ms: Mapped[int] = mapped_column(BigInteger)
     until_ms: Mapped[int] = mapped_column(BigInteger)
     ended_ms: Mapped[int] = mapped_column(BigInteger)
+    made_ms: Mapped[int] = mapped_column(BigInteger)
+    commitment: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    content: Mapped[bytes | None] = sealed()
 
 
 class CreditAccess(PersonalRow):
-    """One look at a person's credit: who, what for, what was shown. Reports keep what they showed, sealed."""
+    """One look at a person's credit: who, what for, what was shown. Reports keep what they showed, sealed.
+
+    Each look is an entry of the person's list on the ledger too: `entered_ms` says since when, and `entry`
+    (`accesses`) is what makes it while it is on its way there.
+    """
 
     __tablename__ = "credit_access"
 
@@ -135,6 +147,8 @@ class CreditAccess(PersonalRow):
     what: Mapped[str] = mapped_column(String(16))
     at_ms: Mapped[int] = mapped_column(BigInteger)
     shown: Mapped[bytes | None] = sealed()
+    entered_ms: Mapped[int] = mapped_column(BigInteger, index=True)
+    entry: Mapped[bytes | None] = sealed()
 
 
 class CreditNotice(PersonalRow):
@@ -189,20 +203,19 @@ class CreditNonce(Base):
     expires_ms: Mapped[int] = mapped_column(BigInteger, index=True)
 
 
-class CreditClient(Base):
+class CreditClient(ApiKeyRow):
     """A key by which an organisation's own system uses the interface; kept as a digest."""
 
     __tablename__ = "credit_client"
 
-    id: Mapped[str] = mapped_column(String(ID_CHARACTERS), primary_key=True)
     organisation: Mapped[str] = mapped_column(String(ORGANISATION_CHARACTERS), index=True)
-    key_digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
-    made_ms: Mapped[int] = mapped_column(BigInteger)
-    ended_ms: Mapped[int] = mapped_column(BigInteger)
 
 
 class CreditDraw(Base):
-    """A random inspection draw: announced with its candidates' digest, then drawn with a block that came later."""
+    """A random inspection draw: announced and anchored, then drawn with a block that came later.
+
+    `receipt` proves that the ledger had the announcement before; without it nothing is drawn.
+    """
 
     __tablename__ = "credit_draw"
 
@@ -212,3 +225,5 @@ class CreditDraw(Base):
     height: Mapped[int] = mapped_column(BigInteger)
     announcement: Mapped[bytes] = mapped_column(LargeBinary)
     seed: Mapped[bytes] = mapped_column(LargeBinary)
+    number: Mapped[int] = mapped_column(BigInteger, unique=True)
+    receipt: Mapped[bytes] = mapped_column(LargeBinary)

@@ -2,8 +2,13 @@
 """What states, severities and purposes are called: keys of the catalogues, with a badge's look where one is shown."""
 
 from collections.abc import Mapping
+from datetime import UTC, date, datetime, time
 from types import MappingProxyType
 from typing import Final
+
+from credit.api.base import date_of
+from service import wording
+from service.language import Language
 
 STATUS_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
@@ -32,6 +37,9 @@ REQUEST_KEYS: Final[Mapping[str, str]] = MappingProxyType(
         "repair": "credit-page.request-repair",
         "pledge": "credit-page.request-pledge",
         "benefit": "credit-page.request-benefit",
+        "review": "credit-list.request-review",
+        "appeal": "credit-page.request-appeal",
+        "link": "credit-page.request-link",
     }
 )
 REQUEST_STATE_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
@@ -50,6 +58,7 @@ PURPOSE_KEYS: Final[Mapping[str, str]] = MappingProxyType(
         "deposit-waiver": "credit-page.purpose-deposit-waiver",
         "tender": "credit-page.purpose-tender",
         "attest": "credit-page.purpose-attest",
+        "listing": "credit-list.purpose-listing",
     }
 )
 WHAT_KEYS: Final[Mapping[str, str]] = MappingProxyType(
@@ -58,6 +67,7 @@ WHAT_KEYS: Final[Mapping[str, str]] = MappingProxyType(
         "grade": "credit-page.what-grade",
         "handle": "credit-page.what-handle",
         "link": "credit-page.what-link",
+        "shown": "credit-show.what-shown",
     }
 )
 CONDITION_KEYS: Final[Mapping[str, str]] = MappingProxyType(
@@ -77,3 +87,50 @@ BATCH_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     }
 )
 GRADE_LOOKS: Final[Mapping[str, str]] = MappingProxyType({"A": "good", "B": "good", "C": "warn", "D": "warn"})
+HOLD_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "holds": ("warn", "credit-list.holds"),
+        "disputed": ("info", "credit-list.disputed"),
+        "over": ("plain", "credit-list.over"),
+        "ended": ("good", "credit-list.ended"),
+    }
+)
+OUTCOME_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "changed": ("good", "credit-list.outcome-changed"),
+        "upheld": ("plain", "credit-list.outcome-upheld"),
+    }
+)
+GROUP_KEYS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "age": "credit-monitor.by-age",
+        "sex": "credit-monitor.by-sex",
+        "region": "credit-monitor.by-region",
+        "f": "credit-monitor.sex-f",
+        "m": "credit-monitor.sex-m",
+        "local": "credit-monitor.region-local",
+        "elsewhere": "credit-monitor.region-elsewhere",
+        "unknown": "credit-monitor.unknown",
+    }
+)
+DRIFT_KEYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "stable": ("good", "credit-monitor.drift-stable"),
+        "watch": ("warn", "credit-monitor.drift-watch"),
+        "act": ("warn", "credit-monitor.drift-act"),
+    }
+)
+
+
+def day_text(language: Language, on: date | int | str) -> str:
+    """A date in words: `20 November 2026`, `2026年11月20日`.
+
+    Args:
+        language: Whose words.
+        on: A date, a day of the ledger, or what a form sent (ISO 8601).
+    """
+    if isinstance(on, int):
+        on = date_of(on)
+    elif isinstance(on, str):
+        on = date.fromisoformat(on)
+    return wording.day(language, datetime.combine(on, time(), UTC), UTC)

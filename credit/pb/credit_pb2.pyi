@@ -507,6 +507,7 @@ class EventRecord(_message.Message):
     OBJECTION_FIELD_NUMBER: _builtins.int
     CORRECTIONS_FIELD_NUMBER: _builtins.int
     BEFORE_FIELD_NUMBER: _builtins.int
+    UPHELD_FIELD_NUMBER: _builtins.int
     class_version: _builtins.int
     source: _builtins.str
     registrar: _builtins.str
@@ -518,6 +519,8 @@ class EventRecord(_message.Message):
     """how often the content was replaced"""
     before: Global___EventStatus.ValueType
     """while disputed: the status that the source may uphold"""
+    upheld: _builtins.bool
+    """its source upheld it and has said nothing new since: nobody objects to it"""
     def __init__(
         self,
         *,
@@ -530,10 +533,11 @@ class EventRecord(_message.Message):
         objection: _builtins.bytes = ...,
         corrections: _builtins.int = ...,
         before: Global___EventStatus.ValueType = ...,
+        upheld: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "class", b"class", "class_version", b"class_version", "content", b"content", "corrections", b"corrections", "next", b"next", "objection", b"objection", "registrar", b"registrar", "source", b"source", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "class", b"class", "class_version", b"class_version", "content", b"content", "corrections", b"corrections", "next", b"next", "objection", b"objection", "registrar", b"registrar", "source", b"source", "status", b"status", "upheld", b"upheld"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -632,23 +636,30 @@ Global___Decide: _TypeAlias = Decide  # noqa: Y015
 
 @_typing.final
 class Review(_message.Message):
-    """A second officer looks at a refused benefit or a burden again."""
+    """Another officer looks at a refused benefit or a burden again. One that upholds it leaves room for the next; one that
+    lifts it is the last.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
     id: _builtins.bytes
     outcome: Global___Outcome.ValueType
+    """as decided: upheld; benefit granted, or nothing for a burden: lifted"""
+    number: _builtins.int
+    """the decision's 1st, 2nd, … review"""
     def __init__(
         self,
         *,
         id: _builtins.bytes = ...,
         outcome: Global___Outcome.ValueType = ...,
+        number: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "outcome", b"outcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "number", b"number", "outcome", b"outcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -666,14 +677,15 @@ class DecisionRecord(_message.Message):
     BENEFIT_FIELD_NUMBER: _builtins.int
     CLASS_FIELD_NUMBER: _builtins.int
     COMMITMENT_FIELD_NUMBER: _builtins.int
-    REVIEWED_FIELD_NUMBER: _builtins.int
+    REVIEWS_FIELD_NUMBER: _builtins.int
     organisation: _builtins.str
     officer: _builtins.bytes
     """empty: granted by a service"""
     outcome: Global___Outcome.ValueType
     benefit: _builtins.int
     commitment: _builtins.bytes
-    reviewed: _builtins.bool
+    reviews: _builtins.int
+    """how many there were; only the last can have lifted it"""
     def __init__(
         self,
         *,
@@ -682,11 +694,11 @@ class DecisionRecord(_message.Message):
         outcome: Global___Outcome.ValueType = ...,
         benefit: _builtins.int = ...,
         commitment: _builtins.bytes = ...,
-        reviewed: _builtins.bool = ...,
+        reviews: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["benefit", b"benefit", "class", b"class", "commitment", b"commitment", "officer", b"officer", "organisation", b"organisation", "outcome", b"outcome", "reviewed", b"reviewed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["benefit", b"benefit", "class", b"class", "commitment", b"commitment", "officer", b"officer", "organisation", b"organisation", "outcome", b"outcome", "reviews", b"reviews"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -771,7 +783,7 @@ Global___Report: _TypeAlias = Report  # noqa: Y015
 
 @_typing.final
 class ShownReport(_message.Message):
-    """A report shown to somebody: signed by the holder's key for this audience and this request."""
+    """A report shown to somebody: signed by the holder's key for this audience, this purpose and this request."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -781,6 +793,7 @@ class ShownReport(_message.Message):
     AT_MS_FIELD_NUMBER: _builtins.int
     HOLDER_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
     report: _builtins.bytes
     """Report"""
     audience: _builtins.str
@@ -789,7 +802,9 @@ class ShownReport(_message.Message):
     """16..64 bytes, of whoever asks"""
     at_ms: _builtins.int
     signature: _builtins.bytes
-    """of the five fields before, in the domain of credit.report"""
+    """of all other fields, in the domain of credit.report"""
+    purpose: _builtins.str
+    """what it may be used for, 1 to 64 bytes"""
     @_builtins.property
     def holder(self) -> _ledger_pb2.Signer: ...
     def __init__(
@@ -801,10 +816,11 @@ class ShownReport(_message.Message):
         at_ms: _builtins.int = ...,
         holder: _ledger_pb2.Signer | None = ...,
         signature: _builtins.bytes = ...,
+        purpose: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "audience", b"audience", "holder", b"holder", "nonce", b"nonce", "report", b"report", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "audience", b"audience", "holder", b"holder", "nonce", b"nonce", "purpose", b"purpose", "report", b"report", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -23,6 +23,21 @@ QUERY = person("family_name", "given_name", "birthdate", "address")
 WAITING_MAX = 100
 """Patients at one counter."""
 
+STYLE = (
+    "<style>body{font:1.1rem/1.5 sans-serif;max-width:36rem;margin:2rem auto;padding:0 1rem}"
+    "button,input{font:inherit;min-height:44px;padding:0 1rem;margin:.25rem 0}img{max-width:100%}dt{color:#555}</style>"
+)
+AGAIN_SCRIPT = """
+"use strict";
+// Looks every two seconds whether there is an answer, and shows it. Without scripts the link below does.
+setInterval(async () => {
+  const page = await (await fetch(window.location.href)).text();
+  if (!page.includes("/again.js")) window.location.reload();
+}, 2000);
+"""
+"""What a page does while somebody's wallet is asked. A page that reloads itself would take screen readers back to its
+beginning each time."""
+
 
 @dataclass
 class Counter:
@@ -30,16 +45,16 @@ class Counter:
 
     verifier: Verifier
     waiting: dict[str, Question] = field(default_factory=dict)
-    evidence: list[str] = field(default_factory=list)
+    evidence: dict[str, str] = field(default_factory=dict)
 
 
 def page(title: str, body: str, *, again: bool = False) -> HTMLResponse:
-    """A page; `again`: it looks once more after two seconds."""
-    refresh = '<meta http-equiv="refresh" content="2">' if again else ""
+    """A page; `again`: it looks for itself whether there is more to show."""
+    more = '<p><a href="">I have agreed, go on</a></p><script src="/again.js"></script>' if again else ""
     return HTMLResponse(
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{refresh}'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title></head>'
-        f"<body><main><h1>{title}</h1>{body}</main></body></html>",
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>{STYLE}</head>'
+        f"<body><main><h1>{title}</h1>{body}{more}</main></body></html>",
         headers={"cache-control": "no-store"},
     )
 
@@ -51,6 +66,10 @@ def make_app(counter: Counter) -> FastAPI:
     @app.exception_handler(Refused)
     def refused(_request: Request, error: Exception) -> Response:
         return page("Not possible now", f'<p>{html.escape(str(error))}</p><p><a href="/">Next patient</a></p>')
+
+    @app.get("/again.js")
+    def again() -> Response:
+        return Response(AGAIN_SCRIPT, media_type="text/javascript")
 
     @app.get("/")
     def home() -> Response:
@@ -93,16 +112,22 @@ def make_app(counter: Counter) -> FastAPI:
 
 def told(counter: Counter, answer: Answer, name: str) -> Response:
     """What the counter shows."""
-    counter.evidence.append(answer.token)
+    counter.evidence[answer.content["jti"]] = answer.token
     if not answer.held:
         reasons = "".join(f"<li>{html.escape(step['reason'])}</li>" for step in answer.failures)
         return page("Do not rely on this", f'<ul>{reasons}</ul><p><a href="/">Next patient</a></p>')
     claims = "".join(
-        f"<dt>{html.escape(key)}</dt><dd>{html.escape(str(value))}</dd>" for key, value in answer.claims[name].items()
+        f"<dt>{html.escape(key)}</dt><dd>{html.escape(written(value))}</dd>"
+        for key, value in answer.claims[name].items()
     )
     ages = [status["age_s"] for status in answer.content["statuses"]]
     age = f"<p>Status known as of {max(ages)} s ago.</p>" if ages else "<p>The status was not known.</p>"
     return page("Patient", f'<dl>{claims}</dl>{age}<p><a href="/">Next patient</a></p>')
+
+
+def written(value: object) -> str:
+    """A claim as people read it."""
+    return " ".join(map(str, value.values())) if isinstance(value, dict) else str(value)
 
 
 def main() -> None:

@@ -28,6 +28,8 @@ POLICY_CARD: Final = x509.ObjectIdentifier(f"{_ARC}.1")
 """The key was made on a card and cannot leave it, as far as the card's maker is right."""
 POLICY_EMULATED: Final = x509.ObjectIdentifier(f"{_ARC}.2")
 """The key is bytes in a file: worth nothing outside development and tests."""
+POLICY_SEAL: Final = x509.ObjectIdentifier(f"{_ARC}.5")
+"""The key is an organisation's, for documents that it hands out; `.4` is that of time stamps (`identity.pades`)."""
 USAGE_OPEN: Final = x509.ObjectIdentifier(f"{_ARC}.3")
 """Opens what was encrypted to the holder."""
 USAGE_CARD: Final = x509.ObjectIdentifier("2.16.840.1.101.3.6.8")
@@ -156,16 +158,17 @@ def card_certificate(
     return builder
 
 
-def make_root(signer: KeySigner, organisation: str, today: datetime) -> x509.Certificate:
+def make_root(signer: KeySigner, organisation: str, today: datetime, *, of: str = "Card") -> x509.Certificate:
     """The root's certificate; its key signs issuing certificates and is kept offline.
 
     Args:
         signer: The root's key.
         organisation: Whose authority this is, 1 to 64 characters.
         today: It begins to hold with this day, so that cards made on the same day fit into it.
+        of: Of what it is an authority; stands in the name.
     """
     key = point(signer.public_key)
-    subject = _authority_name(organisation, "Card Root")
+    subject = _authority_name(organisation, f"{of} Root")
     today = _beginning(today)
     builder = _builder(subject, key, subject, today, today + 365 * ROOT_YEARS * _DAY)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
@@ -173,7 +176,13 @@ def make_root(signer: KeySigner, organisation: str, today: datetime) -> x509.Cer
 
 
 def make_issuing(
-    root: x509.Certificate, signer: KeySigner, public_key: bytes, today: datetime, places: Places
+    root: x509.Certificate,
+    signer: KeySigner,
+    public_key: bytes,
+    today: datetime,
+    places: Places,
+    *,
+    of: str = "Card",
 ) -> x509.Certificate:
     """A certificate of the key that issues cards' certificates.
 
@@ -183,12 +192,13 @@ def make_issuing(
         public_key: The issuing key, 33 or 65 bytes.
         today: It begins to hold with this day, so that cards made on the same day fit into it.
         places: Where the root's certificate and revocation list are found.
+        of: Of what it is an authority; stands in the name.
     """
     key = point(public_key)
     organisation = str(root.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)[0].value)
     today = max(_beginning(today), root.not_valid_before_utc)
     end = min(today + 365 * ISSUING_YEARS * _DAY, root.not_valid_after_utc)
-    name = _authority_name(organisation, f"Card Issuing {secrets.token_hex(4)}")
+    name = _authority_name(organisation, f"{of} Issuing {secrets.token_hex(4)}")
     builder = _builder(name, key, root.subject, today, end)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = _authority(builder, key).add_extension(_issued_by(root), critical=False)

@@ -167,8 +167,8 @@ def _add_network(router: APIRouter, explorer: Explorer) -> None:
             validators_needed=found.needed,
             is_recording=found.is_recording,
             last_certified_ms=found.last_ms,
-            indexed_height=explorer.height(),
-            indexed_ms=explorer.indexed_ms(),
+            indexed_height=explorer.index.height(),
+            indexed_ms=explorer.index.indexed_ms(),
             transactions=transactions,
             nodes=[
                 ReportModel(
@@ -199,7 +199,7 @@ def _add_network(router: APIRouter, explorer: Explorer) -> None:
             answering=found.answering,
             validators=found.validators,
             is_recording=found.is_recording,
-            indexed_height=explorer.height(),
+            indexed_height=explorer.index.height(),
             last_certified_ms=found.last_ms,
             transactions=transactions,
             beats=beats,

@@ -129,7 +129,7 @@ class Pages:
         found = health(reports, ledger.session.trust.validator_count, explorer.watched.last_ms, now_ms())
         organisations = await ledger.organisations_if_any()
         height, transactions, _ = await run_in_threadpool(explorer.explored.totals)
-        top = explorer.height()  # proven; what a node says of its own height says nothing about the others
+        top = explorer.index.height()  # proven; what a node says of its own height says nothing about the others
         nodes = []
         for report in reports:
             owner = ledger.organisation_at.get(report.address, "")
@@ -173,7 +173,7 @@ class Pages:
         )
         shown = await self._shown(request, page.rows)
         table = _paged(request, "transactions", page, "")
-        newest = self._explorer.height()
+        newest = self._explorer.index.height()
         return render(
             request,
             "explorer/block.html",

@@ -19,6 +19,7 @@ from service.errors import ConfigError, StorageError
 from service.index.errors import IndexBusyError, IndexForeignError
 from service.index.follow import BlockSource, Indexer
 from service.index.tables import Subscriber
+from service.store.engine import close_engine
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +77,7 @@ class RunningIndex:
             await asyncio.gather(self._task, return_exceptions=True)
         if self._indexer is not None:
             self._indexer.close()
-        self.engine.dispose()
+        close_engine(self.engine)
 
     def height(self) -> int:
         """The newest block in it; 0: none yet."""
@@ -107,7 +108,7 @@ class RunningIndex:
             try:
                 await indexer.open()
                 await indexer.run()
-            except IndexBusyError as error:
+            except (IndexBusyError, IndexForeignError) as error:
                 self.is_lost = True
                 log.error("index.lost", reason=str(error))  # noqa: TRY400 - the reason says what to do
                 return

@@ -7,17 +7,19 @@ middle; freed pages are overwritten. PostgreSQL: row locks do the same, and time
 Source: SQLite documentation (wal.html, pragma.html#pragma_secure_delete); PostgreSQL 15 manual, 13.3 and 20.11.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy import Connection, Dialect, Engine, Insert, Update, create_engine, event, inspect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from service.errors import StorageError
 from service.settings import StoreSettings
@@ -28,6 +30,8 @@ STATEMENT_MS_MAX = 30_000
 """No question of a service takes long; one that does would hold a connection for ever."""
 WAIT_SECONDS_MAX = 10
 """For a connection of the pool; longer means that the database stands still."""
+COMPILED_MAX = 64
+"""Statements for many rows; the code has a tenth of that, for each database of a process."""
 _WRITES = "zhixin_writes"
 
 
@@ -51,6 +55,21 @@ def make_engine(settings: StoreSettings) -> Engine:
         connect_args={"application_name": "zhixin", "options": options, "connect_timeout": WAIT_SECONDS_MAX},
         hide_parameters=True,  # an error's text must not show what was searched for
     )
+
+
+def close_engine(engine: Engine) -> None:
+    """Let go of all connections: of those in use as soon as they are given back.
+
+    A thread may still be in a transaction when its service ends; its connection would otherwise stay open until the
+    process ends or the garbage collector comes by.
+    """
+    event.listen(engine, "checkin", _close_returned)
+    engine.dispose()
+
+
+def _close_returned(raw: object, record: ConnectionPoolEntry) -> None:
+    if raw is not None:
+        record.invalidate()
 
 
 def is_sqlite(engine: Engine) -> bool:
@@ -96,6 +115,28 @@ def insert_new(session: Session, row: Base) -> bool:
     key = inspect(model).primary_key[0]
     made = session.scalar(insert(model).values(values).on_conflict_do_nothing().returning(key))
     return made is not None
+
+
+def execute_many(connection: Connection, statement: Insert | Update, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Run one statement for many rows with values as they are: SQLAlchemy's work for each of them costs more than it.
+
+    Args:
+        connection: In a transaction that writes.
+        statement: With a bound value for each name of a row; one that is made once is compiled once.
+        rows: All with the same names; values that the driver takes as they are: numbers, texts, bytes, None.
+    """
+    if not rows:
+        return
+    text, names = _compiled(statement, connection.dialect, tuple(rows[0]))
+    values = [tuple([row[name] for name in names]) for row in rows] if names is not None else list(map(dict, rows))
+    connection.exec_driver_sql(text, values)
+
+
+@lru_cache(maxsize=COMPILED_MAX)
+def _compiled(statement: Insert | Update, dialect: Dialect, names: tuple[str, ...]) -> tuple[str, list[str] | None]:
+    """A statement as the driver takes it, and the order of its values where they have no names."""
+    compiled = statement.compile(dialect=dialect, column_keys=list(names))
+    return str(compiled), compiled.positiontup
 
 
 def truncate_log(engine: Engine) -> bool:

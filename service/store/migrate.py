@@ -4,6 +4,7 @@
 Packages above this one add a folder of their own migrations, as a branch with its own label.
 """
 
+from functools import lru_cache
 from pathlib import Path
 
 from alembic import command
@@ -29,6 +30,11 @@ def add_migrations(folder: Path) -> None:
         _folders.append(folder)
 
 
+def known_folders() -> tuple[Path, ...]:
+    """Where migrations come from, in the order of their packages' imports."""
+    return tuple(_folders)
+
+
 def migrate(engine: Engine, revision: str = HEADS) -> None:
     """Run what is missing, all of it or nothing.
 
@@ -43,6 +49,8 @@ def migrate(engine: Engine, revision: str = HEADS) -> None:
         with engine.begin() as connection:
             if engine.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            if revision == HEADS and _is_at_head(connection):
+                return
             for one in revision.split(","):
                 command.upgrade(_config(connection), one)
     except CommandError as error:
@@ -58,8 +66,19 @@ def revision_of(connection: Connection) -> str:
 
 def is_known(revision: str) -> bool:
     """Whether this program has the migrations up to there."""
-    known = {script.revision for script in ScriptDirectory.from_config(_config(None)).walk_revisions()}
+    known = {script.revision for script in _scripts(known_folders()).walk_revisions()}
     return set(revision.split(",")) <= known
+
+
+def _is_at_head(connection: Connection) -> bool:
+    """Whether there is nothing to run, as at nearly every start."""
+    return set(MigrationContext.configure(connection).get_current_heads()) == set(_scripts(known_folders()).get_heads())
+
+
+@lru_cache(maxsize=8)
+def _scripts(_known: tuple[Path, ...]) -> ScriptDirectory:
+    """The migrations of these folders, read once: there are dozens of files."""
+    return ScriptDirectory.from_config(_config(None))
 
 
 def _config(connection: Connection | None) -> Config:

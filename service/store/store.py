@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from service.errors import PersonErased, StorageError
 from service.store import audit
 from service.store.audit import Act, Publisher
-from service.store.engine import insert_new, transaction, truncate_log
+from service.store.engine import close_engine, insert_new, transaction, truncate_log
 from service.store.files import locked
 from service.store.key_encryption import KeyEncryptionKey
 from service.store.key_ring import KeyRing, Purpose
@@ -79,7 +79,7 @@ class Store:
 
     def close(self) -> None:
         """Let go of all connections."""
-        self.engine.dispose()
+        close_engine(self.engine)
 
     async def answers(self) -> bool:
         """Whether the database can be asked and the keys be read now; for readiness."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from explored import Shown, explored
-from playwright.sync_api import Browser, sync_playwright
-from visiting import CHROMIUM, CHROMIUM_FLAGS, Visit, serve, visiting
+from playwright.sync_api import Browser, expect, sync_playwright
+from visiting import CHROMIUM, CHROMIUM_FLAGS, WAIT_MS_MAX, Visit, serve, visiting
 
 from service.shell import shell_part
 from service.style_page import SITE
@@ -42,6 +42,7 @@ def browser() -> Browser:
     if not _browsers:
         assert Path(CHROMIUM).exists(), f"{CHROMIUM} is missing: run make setup-debian"
         with ExitStack() as starting:  # a start that fails leaves nothing running, and the next test tries again
+            expect.set_options(timeout=WAIT_MS_MAX)  # its own five seconds are too few with many tests at once
             playwright = starting.enter_context(sync_playwright())
             started = playwright.chromium.launch(
                 executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS), timeout=START_MS_MAX
@@ -59,9 +60,9 @@ def shell_origin() -> Iterator[str]:
         yield origin
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    """The explorer of a network with records."""
+    """The explorer of a network with records; ends with its module, since four validators never rest."""
     with explored(tmp_path_factory.mktemp("explored")) as made:
         yield made
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real network of four validators with some records, and the explorer in front of it; started once for a run."""
+"""A real network of four validators with some records, and the explorer in front of it."""
 
 import os
 import subprocess

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import select
 from store_rig import Rig
 from trade_rig import OFFICE, Made, trade_service
-from visiting import Size, Visit, serve, visiting
+from visiting import CHROMIUM_FLAGS, WHOLE_CHROMIUM, Size, Visit, serve, visiting
 
 from chain.signing import Scheme, Signer
 from service.settings import local_address
@@ -328,3 +328,56 @@ def test_pages_are_readable_in_the_dark(served: Served, browser: Browser, path: 
         farm.theme = "dark"
         farm.open(path)
         judged(farm, f"dark{path.replace('/', '-')}")
+
+
+def film(path: Path, link: str) -> Path:
+    """A short film for the browser's fake camera: a label on a table, as raw frames (YUV4MPEG2)."""
+    from PIL import Image  # noqa: PLC0415 - one test draws pictures
+
+    label = Image.open(io.BytesIO(label_png(link))).convert("L").resize((300, 300), Image.Resampling.NEAREST)
+    frame = Image.new("L", (640, 480), 180)
+    frame.paste(label, (170, 90))
+    raw = b"FRAME\n" + frame.tobytes() + bytes([128]) * (640 * 480 // 2)
+    path.write_bytes(b"YUV4MPEG2 W640 H480 F10:1 Ip A1:1 C420jpeg\n" + raw * 10)
+    return path
+
+
+def test_processor_reads_a_label_through_the_camera_and_makes_goods_of_it(
+    served: Served, browser: Browser, tmp_path: Path
+) -> None:
+    ledger, item = served.made.ledger, lot("CAM-1")
+    ledger.harvested(50, item, "coop")
+    scene = film(tmp_path / "label.y4m", f"{served.origin}/{item}")
+    fake = ("--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={scene}")
+    with browser.browser_type.launch(executable_path=WHOLE_CHROMIUM, args=[*CHROMIUM_FLAGS, *fake]) as filming:
+        for number, language in enumerate(LANGUAGES):
+            with served.somebody(filming, TRADERS["coop"][0], Role.TRADER, language=language) as coop:
+                coop.expect("status of 422")
+                page = coop.open("/trade/record/make")
+                if number:  # nobody allows the camera: a photo is the way
+                    page.click('[data-scan="code-0"]')
+                    expect(page.locator("[data-trade-said]")).to_be_visible()
+                    with page.expect_file_chooser():
+                        page.click('[data-scan="code-0"]')
+                    page.reload()
+                coop.context.grant_permissions(["camera"], origin=served.origin)
+                page.click('[data-scan="code-0"]')
+                if not number:
+                    expect(page.locator("dialog video")).to_be_visible()
+                    judged(coop, "trade-camera")
+                expect(page.locator("#item-0")).to_have_value(item)
+                expect(page.locator("dialog")).to_have_count(0)
+                page.fill("#quantity-0", "20")
+                page.fill("#out-quantity-0", "90")
+                page.click("main form button[type=submit]")
+                expect(page.locator("#out-quantity-0-error")).to_be_visible()
+                judged(coop, "trade-make")
+                page.fill("#out-quantity-0", "15")
+                page.fill("#out-lot-0", f"CUT-{number}")
+                page.click("main form button[type=submit]")
+                page.wait_for_url("**/trade/sign/*")
+                expect(page.locator(".trade-said")).to_contain_text("20")
+                judged(coop, "trade-make-sign")
+                sign(page)
+                judged(coop, "trade-made")
+    assert ledger.holding(item, "coop").quantity == kg(10)

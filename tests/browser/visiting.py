@@ -16,13 +16,17 @@ import uvicorn
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
 from service.app import Part, create_app
+from service.idempotency import Replays
 from service.settings import LimitSettings, Settings, local_address
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENS = ROOT / ".artefacts" / "screens"
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = "/usr/bin/chromium-headless-shell"
+"""Debian's Chromium without the windows around its pages, which take half of the processor's time and nobody sees."""
+WHOLE_CHROMIUM = "/usr/bin/chromium"
+"""With its windows: what asks for a camera is answered by them."""
 CHROMIUM_FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -48,7 +52,9 @@ START_S_MAX = 90.0
 
 
 @contextmanager
-def serve(parts: Sequence[Part], service: str = "explorer", port: int = 0) -> Iterator[str]:
+def serve(
+    parts: Sequence[Part], service: str = "explorer", port: int = 0, replays: Replays | None = None
+) -> Iterator[str]:
     """Serve parts on a port of this machine (0: a free one) in a thread; yields the origin.
 
     Passkeys need the name localhost.
@@ -57,7 +63,7 @@ def serve(parts: Sequence[Part], service: str = "explorer", port: int = 0) -> It
     with server_socket(port) as (listener, bound):
         generous = LimitSettings(address_per_second=10_000, address_burst=10_000)
         address = local_address(service, f"127.0.0.1:{bound}")
-        server.config.app = create_app(parts, replace(Settings(), limits=generous), address)
+        server.config.app = create_app(parts, replace(Settings(), limits=generous), address, replays=replays)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         deadline = time.monotonic() + START_S_MAX

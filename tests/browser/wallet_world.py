@@ -14,12 +14,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 import issuer_rig
 import verifier_rig
 from cryptography.hazmat.primitives.asymmetric import ec
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page, expect
+from space_rig import SpaceOffice
 from store_rig import Rig
 from visiting import ROOT, Size, Visit, serve, server_socket, visiting
 
@@ -33,20 +35,26 @@ from identity.api.issuer.offers import Offer
 from identity.api.issuer.part import issuer_part
 from identity.api.verifier.checking import Judge
 from identity.api.verifier.ledger import Issuers
+from identity.api.verifier.part import SITE as VERIFIER_SITE
 from identity.api.verifier.part import verifier_part
 from identity.api.verifier.status_lists import StatusLists
 from identity.api.verifier.verifier import Realm
 from identity.api.wallet.part import SITE, wallet_part
+from identity.api.wallet.program import KIND, STREAM, Program
 from identity.jose import MemorySigner, encode_base64url, jwk_of
 from identity.pb import access_pb2
 from identity.pb import identity_pb2 as pb
 from identity.relying_rules import relying_party_key
+from membership.anchors import anchor_key
 from membership.pb import membership_pb2
 from membership.state import organisation_key
+from service.app import Part
 from service.shell import shell_part
 from sim.instant_ledger import InstantLedger
 
 Found = TypeVar("Found")
+OPERATOR = "city-wallet"
+"""The organisation that anchors the wallet's program."""
 ATTRIBUTES = sorted(f"natural-person/{name}" for name in ("age_over_18", "birthdate", "family_name", "given_name"))
 
 
@@ -93,7 +101,7 @@ class World:
     """All three, with what a test changes."""
 
     issuer: issuer_rig.Office
-    verifier: verifier_rig.Office
+    verifier: verifier_rig.CardOffice
     wallet_origin: str
     ledger: InstantLedger
     record: pb.RelyingPartyRecord
@@ -161,6 +169,23 @@ class World:
         with visiting(browser, self.wallet_origin, size=size, language=language, theme=theme) as visit:
             visit.expect("left the machine: http://(localhost|127.0.0.1):")
             yield visit
+
+
+def take(visit: Visit, served: World) -> Page:
+    """Take a credential, as its holder does: scan, type the digits."""
+    offer = served.offer()
+    page = visit.open("/#" + quote(offer.uri, safe=""))
+    expect(page.locator("#offer-title")).to_be_visible()
+    page.fill("#digits", offer.tx_code)
+    page.locator("#offer-form button.btn").first.click()
+    expect(page.locator("#done-title")).to_be_visible()
+    return page
+
+
+def paste(page: Page, link: str) -> None:
+    """Give the wallet a link by hand."""
+    page.fill("#link", link)
+    page.locator("#link-form button.btn").click()
 
 
 def registration(keys: list[bytes], **changes: Any) -> pb.RelyingPartyRecord:
@@ -264,9 +289,59 @@ def judging(made: World, query: dict[str, Any]) -> Iterator[JudgeProcess]:
             made.register(made.record)
 
 
+def issuing(issuer: issuer_rig.Office, ledger: InstantLedger) -> Sequence[Part]:
+    """The issuer's parts."""
+    if isinstance(issuer, SpaceOffice):
+        return issuer.parts
+    reads = issuer.ledger = Reads(chain=ledger)
+    now = issuer.rig.now
+    return [
+        issuer_part(issuer.store, issuer.keys, issuer.origin, source=reads, anchor=reads, prove=reads.prove, now=now)
+    ]
+
+
+def anchor(ledger: InstantLedger, digest: bytes, organisation: str = OPERATOR) -> None:
+    """Put a program's digest on the ledger."""
+    record = membership_pb2.AnchorRecord(digest=digest, size=1, since_ms=ledger.checkpoint.time_ms)
+    ledger.append([], {anchor_key(organisation, KIND, STREAM): encode(record)})
+
+
+def wallet_parts(
+    ledger: InstantLedger, origin: str, made: list[Program] | None = None, card_agent: str = ""
+) -> Sequence[Part]:
+    """The citizen's service, its program anchored when it starts.
+
+    Args:
+        ledger: Where.
+        origin: Of the service.
+        made: Takes the program, for a test that changes it.
+        card_agent: Origin of the card's program.
+    """
+
+    async def anchored(program: Program) -> str:
+        anchor(ledger, program.digest)
+        if made is not None:
+            made.append(program)
+        return OPERATOR
+
+    prove = Reads(chain=ledger).prove
+    return [
+        shell_part(SITE),
+        wallet_part(
+            ledger.genesis_bytes, ledger.genesis.network, origin, card_agent=card_agent, prove=prove, anchor=anchored
+        ),
+    ]
+
+
 @contextmanager
-def world(folder: Path) -> Iterator[World]:
-    """Serve all three."""
+def world(folder: Path, *, data_space: bool = False, card_agent: str = "") -> Iterator[World]:
+    """Serve all three.
+
+    Args:
+        folder: For what they store.
+        data_space: Whether the registrar serves people's data space, too, over the ledger's real rules.
+        card_agent: Origin of the card's program.
+    """
     ports = {name: free_port() for name in ("issuer", "verifier", "wallet")}
     origins = {name: f"http://localhost:{port}" for name, port in ports.items()}
     rigs = [LivingRig(folder / name, None) for name in ("issuer", "verifier")]
@@ -275,26 +350,27 @@ def world(folder: Path) -> Iterator[World]:
     with ExitStack() as stack:
         for rig in rigs:
             stack.callback(rig.close)
-        issuer = issuer_rig.Office(rigs[0], origins["issuer"])
-        verifier = verifier_rig.Office(rigs[1], origin=origins["verifier"])
-        trust = issuer_keys.Trust([issuer.anchor])
+        verifier = verifier_rig.CardOffice(rigs[1], origin=origins["verifier"])
+        record = registration([verifier.keys.current(verifier.now_s).public_key])
+        ledger = instant(record)
+        issuer = (
+            SpaceOffice(rigs[0], origins["issuer"], ledger)
+            if data_space
+            else issuer_rig.Office(rigs[0], origins["issuer"])
+        )
 
         async def fetch(uri: str) -> str:
             async with httpx.AsyncClient() as web:
                 return (await web.get(uri)).text
 
-        judge = Judge(trust, Issuers(verifier.states), StatusLists(fetch, lambda: verifier.now_s))
+        judge = Judge(issuer.trust, Issuers(verifier.states), StatusLists(fetch, lambda: verifier.now_s))
         verifier.verifier = replace(verifier.verifier, realm=Realm(verifier.directory, verifier.recorder, judge))
-        record = registration([verifier.keys.current(verifier.now_s).public_key])
-        ledger = instant(record)
-        reads = issuer.ledger = Reads(chain=ledger)
-        issuing = issuer_part(
-            issuer.store, issuer.keys, origins["issuer"], source=reads, anchor=reads, prove=reads.prove, now=rigs[0].now
+        stack.enter_context(serve(issuing(issuer, ledger), "issuer", ports["issuer"]))
+        verifying = [shell_part(VERIFIER_SITE), verifier_part(verifier.verifier, verifier.states)]
+        stack.enter_context(serve(verifying, "verifier", ports["verifier"], verifier.store.replays()))
+        stack.enter_context(
+            serve(wallet_parts(ledger, origins["wallet"], card_agent=card_agent), "citizen", ports["wallet"])
         )
-        stack.enter_context(serve([issuing], "issuer", ports["issuer"]))
-        stack.enter_context(serve([verifier_part(verifier.verifier, verifier.states)], "verifier", ports["verifier"]))
-        parts = [shell_part(SITE), wallet_part(ledger.genesis_bytes, ledger.genesis.network, origins["wallet"])]
-        stack.enter_context(serve(parts, "citizen", ports["wallet"]))
         made = World(issuer, verifier, origins["wallet"], ledger, record)
         made.register()
         yield made

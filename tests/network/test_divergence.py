@@ -164,6 +164,11 @@ async def test_validator_that_votes_twice_is_suspended_by_evidence_on_the_chain_
     assert (code, found["seat.suspended"], found["status.leaving"]) == (Exit.NOT_HELD, "error", "warning")
 
 
+def stands_in_memory(folder: Path) -> bool:
+    said = subprocess.run(["stat", "-f", "-c", "%T", folder], check=True, capture_output=True, text=True)
+    return said.stdout.strip() == "tmpfs"
+
+
 async def test_running_network_is_examined_checked_and_compared_without_stopping(
     processes: Processes, registrar: Registrar
 ) -> None:
@@ -174,7 +179,10 @@ async def test_running_network_is_examined_checked_and_compared_without_stopping
     assert processes.homes[1].socket.exists(), "a killed process leaves its socket"
     code, told = await asyncio.to_thread(command, "doctor", "--home", home)
     found = {finding["code"]: finding["level"] for finding in told["findings"]}  # type: ignore[attr-defined, index]
-    assert code == Exit.DONE, told
+    # Files of tests may stand in memory; that is all it finds fault with.
+    faults = ["filesystem.volatile"] if stands_in_memory(home) else []
+    assert [name for name, level in found.items() if level == "error"] == faults, told
+    assert code == (Exit.NOT_HELD if faults else Exit.DONE)
     assert found["status.validator"] == found["versions.same"] == found["clock-peers.ok"] == "ok"
     assert (found["peer.ok"], found["peer.unreachable"], found["peers.ok"]) == ("ok", "warning", "ok")
     assert found["signing.ok"] == "ok"

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
+from typing import Any
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -31,16 +32,20 @@ from credit.api.desk_pages import CREDIT_SITE
 from credit.api.holders import make_link, message_of
 from credit.api.notices import FetchedNotices
 from credit.api.part import credit_part
+from credit.api.reading import BENEFITS
 from credit.api.requests import follow_requests
 from credit.api.settling import settle
 from credit.api.slot_index import SlotIndex, SlotSubscriber
 from credit.api.subjects import Kind, add_subject, send_open
 from credit.pb import credit_pb2 as pb
 from identity.issuer_keys import KeySet
+from identity.pb import identity_pb2
+from identity.relying_rules import relying_party_key
 from membership.pb import membership_pb2
 from membership.state import load_key, load_organisation
 from service.app import Part, create_app
 from service.index import Event
+from service.settings import Settings
 from service.shell import shell_part
 from service.sign_in.act_pages import act_router
 from service.sign_in.acts import Acts
@@ -136,6 +141,24 @@ class ServiceLedger(CreditRig):
         self.salt += 1
         signed = transaction([message], [signer(f"{organisation}:govern"), key], self.time_ms + 10_000, self.salt)
         assert self.codes(signed) == [""]
+
+    def register(self, organisation: str, **changes: Any) -> None:
+        """An organisation as a relying party that may ask for each of credit's purposes, numbered from 11."""
+        purposes = [
+            identity_pb2.RelyingPurpose(
+                number=10 + number,
+                name_en=name,
+                legal_basis="consent",
+                attributes=[f"credit-{name}/grade", f"credit-{name}/report"],
+                needs_consent=True,
+                per_second_max=10,
+            )
+            for name, number in BENEFITS.items()
+        ]
+        terms = identity_pb2.RelyingTerms(purposes=purposes, valid_from_ms=1, valid_to_ms=1 << 50)
+        fields = {"registrar": "org-r", "status": identity_pb2.PERSON_STATUS_ACTIVE, "version": 4, "terms": terms}
+        record = identity_pb2.RelyingPartyRecord(**{**fields, **changes})
+        self.state[relying_party_key(organisation)] = record.SerializeToString(deterministic=True)
 
     def enrol(self, count: int) -> None:
         """Living registrations, for so many logs."""
@@ -270,6 +293,7 @@ def context_of(rig: Rig, store: Store, ledger: ServiceLedger) -> CreditContext:
         origin=ADDRESS.public_origin,
         notices=FetchedNotices(),
         now=rig.now,
+        tick_ms=0,
     )
 
 
@@ -375,7 +399,14 @@ class HolderAt:
 
 
 @asynccontextmanager
-async def credit_desk(rig: Rig, *, logs: int = 4, issuing: KeySet | None = None) -> AsyncIterator[CreditDesk]:
+async def credit_desk(
+    rig: Rig,
+    *,
+    logs: int = 4,
+    issuing: KeySet | None = None,
+    more: Sequence[Part] = (),
+    settings: Settings = GENEROUS,
+) -> AsyncIterator[CreditDesk]:
     with credit_service(rig, logs=logs) as service:
         store, ledger = service.store, service.ledger
         office = Office.of(store, ADDRESS, rig.now)
@@ -398,9 +429,11 @@ async def credit_desk(rig: Rig, *, logs: int = 4, issuing: KeySet | None = None)
                 issuing=issuing,
                 now=rig.now,
                 keeps_up=False,
+                tick_ms=0,
             ),
+            *more,
         ]
-        app = create_app(parts, GENEROUS, ADDRESS, secret=store.secret("http/credit"))
+        app = create_app(parts, settings, ADDRESS, secret=store.secret("http/credit"))
         async with app.router.lifespan_context(app):
             service.context = app.state.credit
             yield CreditDesk(rig, store, app, office, service=service, to_sign=acts)
@@ -415,5 +448,6 @@ def credit_service(rig: Rig, *, logs: int = 4) -> Iterator[CreditService]:
     ledger.add_key("org-x", SOURCE_X.signer, attest)
     ledger.add_key("org-y", SOURCE_Y.signer, attest)
     ledger.enrol(logs)
+    ledger.register("org-y")
     store = rig.open(rig.settings())
     yield CreditService(rig, store, ledger, context_of(rig, store, ledger))

@@ -151,6 +151,12 @@ class Office:
         with self.store.write() as session:
             return offers.create_offer(session, self.store, **arguments)
 
+    def confirm(self, data: dict[str, str], status: int = pb.PERSON_STATUS_ACTIVE) -> None:
+        """Two officers changed the person's data on the ledger."""
+        record = pb.PersonRecord.FromString(self.ledger.value(PERSON_KEY) or b"")
+        record.commitment, record.status = data_commitment(canonical_data(data), SALT), status
+        self.ledger.values[PERSON_KEY] = record.SerializeToString()
+
     async def tick(self) -> Standing:
         """One tick of the issuer that serves requests, if it does; of one beside it otherwise."""
         issuer = getattr(self.app.state, "issuer", self.issuer)

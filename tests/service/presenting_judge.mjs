@@ -7,7 +7,7 @@ import { pathToFileURL } from "node:url";
 
 const [, , modules] = process.argv;
 const load = (path) => import(pathToFileURL(`${modules}/${path}`).href);
-const { Openid4vpClient } = await load("@openid4vc/openid4vp/dist/index.mjs");
+const { Openid4vpClient, Openid4vpVerifier } = await load("@openid4vc/openid4vp/dist/index.mjs");
 const { setGlobalConfig } = await load("@openid4vc/oauth2/dist/index.mjs");
 const { DcqlQuery } = await load("dcql/dist/index.mjs");
 const { SDJwtVcInstance } = await load("@sd-jwt/sd-jwt-vc/dist/index.mjs");
@@ -87,8 +87,18 @@ try {
       place = place[step];
     });
   }
-  const kb = { payload: { iat: asked.now, aud: payload.client_id, nonce: payload.nonce } };
+  const sha256 = (data) => createHash("sha256").update(data).digest();
+  const hashes = (payload.transaction_data ?? []).map((one) => base64url(sha256(one)));
+  const confirmed = hashes.length ? { transaction_data_hashes: hashes, transaction_data_hashes_alg: "sha-256" } : {};
+  const kb = { payload: { iat: asked.now, aud: payload.client_id, nonce: payload.nonce, ...confirmed } };
   const token = await holder.present(asked.credential, frame, { kb });
+  const judge = new Openid4vpVerifier({ callbacks: { hash: (data) => sha256(data) } });
+  const transactions = hashes.length
+    ? await judge.verifyTransactionData({
+        transactionData: payload.transaction_data,
+        credentials: { [query.credentials[0].id]: [confirmed] },
+      })
+    : [];
   const isEncrypted = payload.response_mode === "direct_post.jwt";
   const made = await client.createOpenid4vpAuthorizationResponse({
     authorizationRequestPayload: payload,
@@ -115,6 +125,10 @@ try {
       prefix: resolved.client.prefix,
       status: response.status,
       body: await response.json(),
+      ...(hashes.length && {
+        shown: resolved.transactionData[0].transactionData,
+        hashes: transactions.map((one) => one.presentations[0].hash),
+      }),
     }),
   );
 } catch (error) {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import postgres
+import prepared
 import psycopg
 from sqlalchemy.orm import Mapped
 
@@ -37,15 +38,21 @@ class Rig:
 
     def new_database(self) -> str:
         """The URL of an empty database."""
-        name = f"zhixin_{self.folder.name.lower()}_{next(_databases)}"[-60:].replace("-", "_")
+        name = self._new_name()
         if self.server is None:
             return f"sqlite:///{self.folder / name / 'store.sqlite'}"
-        with psycopg.connect(postgres.url(self.server, "postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')  # type: ignore[arg-type]
+        prepared.make_postgresql(self.server, name, "template0")
         return postgres.url(self.server, name)
 
+    def prepared_database(self) -> str:
+        """The URL of a database that has its tables and nothing in them."""
+        name = self._new_name()
+        if self.server is None:
+            return prepared.sqlite_url(self.folder / name / "store.sqlite")
+        return prepared.postgresql_url(self.server, name)
+
     def settings(self, url: str | None = None, keys: str = "keys") -> StoreSettings:
-        return StoreSettings(url=url or self.new_database(), keys=str(self.folder / keys), allow_plain=True)
+        return StoreSettings(url=url or self.prepared_database(), keys=str(self.folder / keys), allow_plain=True)
 
     def open(self, settings: StoreSettings, **environment: str) -> Store:
         store = open_store(settings, environment, self.now)
@@ -54,6 +61,9 @@ class Rig:
 
     def now(self) -> int:
         return self.clock_ms
+
+    def _new_name(self) -> str:
+        return f"zhixin_{self.folder.name.lower()}_{next(_databases)}"[-60:].replace("-", "_")
 
     def files(self, settings: StoreSettings) -> list[Path]:
         """All that the database has written, logs included."""

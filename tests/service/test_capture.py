@@ -13,6 +13,7 @@ from store_rig import Rig
 
 from chain.errors import Refused
 from chain.transaction import SignedTransaction
+from service.store.engine import close_engine
 from tests.trace_rig import TRADERS
 from traceability.api import clients
 from traceability.api.capture_document import ROLLBACK_EVENTS_MAX, read_document
@@ -31,7 +32,7 @@ def capture(sqlite_rig: Rig) -> Iterator[CaptureRig]:
     """A service of its own."""
     made = CaptureRig(sqlite_rig)
     yield made
-    made.engine.dispose()
+    close_engine(made.engine)
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def capture_on_each(rig: Rig) -> Iterator[CaptureRig]:
     """A service on a database of each kind."""
     made = CaptureRig(rig)
     yield made
-    made.engine.dispose()
+    close_engine(made.engine)
 
 
 def quantity(lot: str) -> dict[str, Any]:

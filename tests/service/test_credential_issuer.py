@@ -394,6 +394,39 @@ async def test_lost_phone_ends_all_copies_and_no_other_persons(office):
         assert await wallet.status(theirs) == Status.VALID
 
 
+async def test_all_copies_end_once_two_officers_changed_what_they_say_and_new_ones_count(office):
+    async with office.wallet() as wallet:
+        before = await wallet.fetch(office.offer(), 3)
+        data = DATA | {"address": "广东省佛山市禅城区石湾镇街道2号"}
+        office.confirm(data)
+        assert [await wallet.status(copy) for copy in before] == [Status.VALID] * 3, "until the tick"
+        await office.tick()
+        assert [await wallet.status(copy) for copy in before] == [Status.INVALID] * 3
+        (after,) = await wallet.fetch(office.offer(opening=Opening(data, SALT)))
+        await office.tick()
+        assert await wallet.status(after) == Status.VALID
+        assert [await wallet.status(copy) for copy in before] == [Status.INVALID] * 3
+
+
+async def test_new_keys_and_a_higher_level_end_no_copy(office):
+    async with office.wallet() as wallet:
+        (credential,) = await wallet.fetch(office.offer())
+        record = pb.PersonRecord.FromString(office.ledger.value(PERSON_KEY))
+        record.assurance_level = pb.ASSURANCE_LEVEL_SUBSTANTIAL
+        record.keys.add(commitment=b"k" * 32)
+        office.ledger.values[PERSON_KEY] = record.SerializeToString()
+        await office.tick()
+        assert await wallet.status(credential) == Status.VALID
+
+
+async def test_copy_whose_data_changed_and_whose_person_is_suspended_does_not_come_back(office):
+    async with office.wallet() as wallet:
+        (credential,) = await wallet.fetch(office.offer())
+        office.confirm(DATA | {"name": "李大明"}, pb.PERSON_STATUS_SUSPENDED)
+        await office.tick()
+        assert await wallet.status(credential) == Status.INVALID
+
+
 async def test_lists_change_at_each_tick_though_nothing_happened_and_decoys_are_nobodys(office):
     async with office.wallet() as wallet:
         copies = await wallet.fetch(office.offer(), 5)
@@ -549,7 +582,7 @@ async def test_compromised_desk_server_has_nothing_issued_for_a_person_whom_nobo
             assert error(response) == "credential_request_denied"
 
 
-async def test_company_is_called_as_the_ledger_calls_it(office):
+async def test_company_is_called_as_the_ledger_calls_it_and_its_credential_ends_with_the_name(office):
     uscc = "91110000600037341L"
     key = legal_person_key(uscc)
     record = pb.LegalPersonRecord(status=pb.PERSON_STATUS_ACTIVE, name_zh="某某公司", name_en="Some Company")
@@ -562,7 +595,14 @@ async def test_company_is_called_as_the_ledger_calls_it(office):
         for name, status in (("某某公司", 200), ("Some Company", 200), ("另一公司", 400)):
             offer = office.offer(claims=named(name), subjects=[key], opening=None)
             proofs = [wallet.proof(await wallet.nonce(), wallet.key())]
-            assert (await wallet.ask(await wallet.token(offer), proofs, "legal-person-1")).status_code == status
+            asked = await wallet.ask(await wallet.token(offer), proofs, "legal-person-1")
+            assert asked.status_code == status
+            if name == "某某公司":
+                credential = asked.json()["credentials"][0]["credential"]
+        record.name_zh = "新名公司"
+        office.ledger.values[key] = record.SerializeToString()
+        await office.tick()
+        assert await wallet.status(credential) == Status.INVALID
 
 
 @pytest.mark.parametrize(

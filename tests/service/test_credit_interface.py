@@ -15,16 +15,17 @@ from store_rig import Rig
 from chain.strict_json import parse
 from chain.types import Network
 from cli.credit import credit_parts
+from credit.api import consents
 from credit.api.base import date_of
 from credit.api.clients import add_client, clients_of, end_client
-from credit.api.grades import VCT
-from credit.api.reading import StoredAccesses, StoredConsents
+from credit.api.reading import StoredAccesses
 from credit.api.reports import make_report
 from credit.api.requests import dispute, follow_requests, requests_of
 from credit.report import SHOWN_MS_MAX, show, verify
 from identity import issuer_keys, sd_jwt
+from identity.credentials import CREDIT_GRADE as VCT
 from identity.issuer_keys import KeySet, issuing_key
-from identity.jose import MemorySigner
+from identity.jose import InvalidToken, MemorySigner
 from service.app import create_app
 from service.serve import Ground
 from service.settings import local_address, parse_settings
@@ -97,7 +98,7 @@ async def test_batch_is_signed_by_its_source_and_answered_with_its_receipt(desk:
     assert (await source.get(f"/events/{done['batch']}")).json() == done
     assert (await System(desk, "org-y").get(f"/events/{done['batch']}")).status_code == 404
     assert len((await make_report(desk.service.context, ann)).event_ids) == 2
-    assert [one.what for one in StoredAccesses(desk.service.context).of(ann)] == ["handle"]
+    assert [one.what for one in StoredAccesses(desk.service.context).of(ann)[0]] == ["handle"]
 
 
 async def test_handles_of_one_subject_differ_between_organisations_and_open_nothing_for_others(
@@ -142,20 +143,19 @@ async def test_report_needs_consent_is_limited_to_its_purpose_and_noted(desk: Cr
         source.event(subject, "good"), source.event(subject, "bad", **{"class": 101, "severity": "general"})
     )
     reader = System(desk, "org-y")
-    theirs = await reader.handle()
+    theirs = context.handle_of("org-y", ann)
     asked = {"subject": theirs, "purpose": "tender"}
     assert (await reader.post("/reports", asked)).json()["code"] == "credit.consent"
-    consents = StoredConsents(context)
-    consent = consents.give(ann, "org-y", "tender", 3)
+    consent = await consents.give(context, ann, "org-y", "tender", 3)
     answer = (await reader.post("/reports", asked)).json()
     raw = b64decode(answer["report"])
     found = verify(raw, context.ledger.genesis, allow_withheld=True)
     assert [(one.catalogued.dimension, one.content is None) for one in found.entries] == [(2, True), (1, False)]
     assert (answer["events"], answer["withheld"]) == (2, 1)
     assert (await reader.post("/reports", asked | {"purpose": "deposit-waiver"})).status_code == 403
-    consents.end(ann, consent)
+    await consents.end(context, ann, consent)
     assert (await reader.post("/reports", asked)).status_code == 403
-    noted = [(one.organisation, one.purpose, one.what) for one in StoredAccesses(context).of(ann)]
+    noted = [(one.organisation, one.purpose, one.what) for one in StoredAccesses(context).of(ann)[0]]
     assert ("org-y", "tender", "report") in noted
     assert len([one for one in noted if one[2] == "report"]) == 1
 
@@ -163,7 +163,7 @@ async def test_report_needs_consent_is_limited_to_its_purpose_and_noted(desk: Cr
 async def test_consent_runs_out(desk: CreditDesk) -> None:
     ann = await desk.service.open_log(ANN)
     reader = System(desk, "org-y")
-    StoredConsents(desk.service.context).give(ann, "org-y", "tender", 1)
+    await consents.give(desk.service.context, ann, "org-y", "tender", 1)
     asked = {"subject": await reader.handle(), "purpose": "tender"}
     assert (await reader.post("/reports", asked)).status_code == 200
     desk.service.ledger.pass_blocks(86_400_001)
@@ -177,7 +177,7 @@ async def test_grade_is_answered_with_a_credential_that_shows_neither_points_nor
     source = System(desk, "org-x")
     await source.record(source.event(await source.handle()))
     reader = System(desk, "org-y")
-    StoredConsents(context).give(ann, "org-y", "trust-approval", 3)
+    await consents.give(context, ann, "org-y", "trust-approval", 3)
     answer = (await reader.post("/checks", {"subject": await reader.handle(), "purpose": "trust-approval"})).json()
     assert (answer["met"], answer["at_least"]) == (True, "B")
     assert context.issuing is not None
@@ -186,10 +186,29 @@ async def test_grade_is_answered_with_a_credential_that_shows_neither_points_nor
     assert set(found.claims) == {"iss", "vct", "iat", "exp", "grade_at_least", "as_of", "cnf"}
     assert found.claims["grade_at_least"] == "B"
     assert found.holder_key == holder.key.signer.public_key
+    shown_to_another_verifier(answer["credential"], holder, key.public_key, context.now() // 1000)
     bad = source.event(await source.handle(), "bad", **{"class": 101, "severity": "serious"})
     await source.record(bad)
     answer = (await reader.post("/checks", {"subject": await reader.handle(), "purpose": "trust-approval"})).json()
     assert (answer["met"], answer["credential"]) == (False, "")
+
+
+def shown_to_another_verifier(credential: str, holder: HolderAt, trusted: bytes, now_s: int) -> None:
+    """Its holder shows it to whoever asks with a nonce; nobody else can, and it is good for that request alone."""
+    asked = sd_jwt.Binding("https://bank.example.org", "a fresh nonce of the bank")
+    own, other = MemorySigner(holder.key._private_key), MemorySigner(ec.generate_private_key(ec.SECP256R1()))
+    shown = sd_jwt.present(credential, key=own, binding=asked, now_s=now_s)
+    proven = sd_jwt.verify(shown, trusted, now_s, binding=asked, vct=VCT)
+    assert proven.claims["grade_at_least"] == "B"
+    stolen = sd_jwt.present(credential, key=other, binding=asked, now_s=now_s)
+    for token, binding, late_s in (
+        (stolen, asked, 0),
+        (shown, sd_jwt.Binding("https://shop.example.org", asked.nonce), 0),
+        (shown, sd_jwt.Binding(asked.audience, "another nonce of the bank"), 0),
+        (shown, asked, 86_401),
+    ):
+        with pytest.raises(InvalidToken):
+            sd_jwt.verify(token, trusted, now_s + late_s, binding=binding, vct=VCT)
 
 
 async def asked_with(desk: CreditDesk, holder: HolderAt, ann: str, reader: System, **changes: Any) -> httpx.Response:
@@ -199,7 +218,8 @@ async def asked_with(desk: CreditDesk, holder: HolderAt, ann: str, reader: Syste
     network = Network(context.ledger.genesis.network)
     at_ms = changes.get("at_ms", context.now())
     nonce = changes.get("nonce", NONCE)
-    shown = show(raw, network, holder.key, changes.get("audience", "org-y"), nonce, at_ms)
+    audience, purpose = changes.get("audience", "org-y"), changes.get("purpose", "trust-approval")
+    shown = show(raw, network, holder.key, audience, purpose, nonce, at_ms)
     body = {"subject": await reader.handle(), "purpose": "trust-approval"}
     return await reader.post("/benefits", body | {"shown": b64encode(shown).decode(), "nonce": nonce.hex()})
 
@@ -231,6 +251,14 @@ async def test_benefit_asked_with_a_report_of_another_or_for_another_is_refused(
     assert (await reader.post("/benefits", body)).status_code == 422
 
 
+async def test_report_that_its_holder_signed_for_another_purpose_opens_no_benefit(desk: CreditDesk) -> None:
+    ann = await desk.service.open_log(ANN)
+    holder, reader = await desk.holder(ann), System(desk, "org-y")
+    answer = await asked_with(desk, holder, ann, reader, purpose="tender")
+    assert (answer.status_code, answer.json()["ledger_code"]) == (422, "receipt.purpose")
+    assert (await asked_with(desk, holder, ann, reader)).status_code == 201
+
+
 async def test_report_shown_once_opens_one_benefit_whatever_its_purpose(desk: CreditDesk) -> None:
     context = desk.service.context
     ann = await desk.service.open_log(ANN)
@@ -238,7 +266,7 @@ async def test_report_shown_once_opens_one_benefit_whatever_its_purpose(desk: Cr
     subject, raw = await reader.handle(), (await make_report(context, ann)).raw
 
     def body(purpose: str, nonce: bytes) -> dict[str, str]:
-        signed = show(raw, Network(context.ledger.genesis.network), holder.key, "org-y", nonce, at_ms)
+        signed = show(raw, Network(context.ledger.genesis.network), holder.key, "org-y", purpose, nonce, at_ms)
         shown = b64encode(signed).decode()
         return {"subject": subject, "purpose": purpose, "shown": shown, "nonce": nonce.hex()}
 

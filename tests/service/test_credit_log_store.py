@@ -2,23 +2,28 @@
 """The private store of logs keeps step with the ledger: no event without its opening, and the other way round."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from credit_service_rig import ACTOR, KEEPER, SOURCE_X, SOURCE_Y, CreditService, context_of, credit_service
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 from store_rig import Rig
 
 from chain.signing import TransactionSigner
 from client.errors import TransportError
 from credit.api import drawing
 from credit.api.batches import Prepared, load_batch, prepare, send, send_again
+from credit.api.drafts import DRAFTS_MAX
 from credit.api.drawing import BATCH_EVENTS_MAX, FLOOD_MAX, OTHERS_MAX, Wanted
 from credit.api.reports import make_report
 from credit.api.settling import settle
+from credit.api.slot_index import SlotIndex, SlotSubscriber, logs_table
 from credit.api.subjects import Kind, State, add_subject, open_waiting, send_open
 from credit.api.tables import CreditBatch, CreditEvent, CreditSubject
 from credit.slots import Content
 from service.problems import Problem
+from service.settings import StoreSettings
+from service.store.engine import make_engine
 
 
 @pytest.fixture
@@ -311,3 +316,39 @@ async def test_largest_batch_fits_one_transaction(lite: CreditService) -> None:
     assert sorted({row.position for row in rows(lite)}) == list(range(BATCH_EVENTS_MAX // 4))
     report = await make_report(lite.context, subjects_[0])
     assert len(report.verified.entries) == BATCH_EVENTS_MAX // 4
+
+
+async def test_batch_that_is_no_longer_at_hand_is_signed_and_settled_from_the_store(lite: CreditService) -> None:
+    ann = await lite.open_log("440601199001011234")
+    made = await prepared(lite, wanted(lite, ann, "a"), wanted(lite, ann, "b"))
+    for i in range(DRAFTS_MAX):
+        lite.context.drafts.keep(str(i), {}, None)
+    assert lite.context.drafts.events(made.drawn.batch_id) is None
+    done = await send(lite.context, "org-x", made.drawn.batch_id, SOURCE_X.sign(made.to_sign))
+    assert done.state == "done"
+    assert [row.position for row in rows(lite)] == [0, 1]
+    assert len((await make_report(lite.context, ann)).event_ids) == 2
+
+
+async def test_subject_erased_between_drawing_and_signing_leaves_the_others_events_in_place(
+    lite: CreditService,
+) -> None:
+    ann, bob = [await lite.open_log(number) for number in ("440601199001011234", "440601199001015678")]
+    made = await prepared(lite, wanted(lite, ann, "a"), wanted(lite, bob, "b"))
+    with lite.store.read() as session:
+        person = session.get_one(CreditSubject, ann).person_id
+    lite.store.erase(person)
+    done = await send(lite.context, "org-x", made.drawn.batch_id, SOURCE_X.sign(made.to_sign))
+    assert done.state == "done"
+    assert [(row.subject_id, row.position) for row in rows(lite)] == [(bob, 0)]
+    assert lite.context.drafts.events(made.drawn.batch_id) is None
+
+
+def test_looking_into_the_index_waits_for_no_writer(tmp_path: Path) -> None:
+    engine = make_engine(StoreSettings(url=f"sqlite:///{tmp_path / 'index.sqlite'}", busy_ms=10))
+    SlotSubscriber.metadata.create_all(engine)
+    with engine.begin() as indexer:
+        indexer.execute(insert(logs_table).values(log=bytes(32), closed=False))
+        assert not SlotIndex(engine).has_log(bytes(32))
+    assert SlotIndex(engine).has_log(bytes(32))
+    engine.dispose()

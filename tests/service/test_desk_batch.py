@@ -9,7 +9,8 @@ from sqlalchemy import select
 from store_rig import Rig
 
 from identity.api.desk import batch, cards, stock
-from identity.api.desk.batch import Fault, RowState
+from identity.api.desk.batch import RowState
+from identity.api.desk.batch_file import FILE_BYTES_MAX, ROWS_MAX, Fault
 from identity.api.desk.batch_pages import FAULT_KEYS
 from identity.api.desk.cards_life import CardState
 from identity.api.desk.tables import DeskAccess
@@ -153,8 +154,8 @@ def test_each_reason_has_words_in_both_languages() -> None:
         "姓名,号码\r\n甲,1\r\n".encode(),
         b"\xff\xff\xff\xff",
         b'name,number\r\n"x,y\r\n',
-        b"name,number\r\n" + b"x,y\r\n" * (batch.ROWS_MAX + 1),
-        b"name,number\r\n" + b"x" * batch.FILE_BYTES_MAX,
+        b"name,number\r\n" + b"x,y\r\n" * (ROWS_MAX + 1),
+        b"name,number\r\n" + b"x" * FILE_BYTES_MAX,
     ],
     ids=["empty", "no-lines", "semicolons", "other-head", "no-text", "open-quote", "too-many", "too-large"],
 )

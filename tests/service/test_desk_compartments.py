@@ -13,9 +13,11 @@ from store_rig import Rig
 from test_desk_pages import enrolled
 
 from chain import p256
+from identity.api.desk import compartments
 from identity.api.desk.exporting import export
-from identity.api.desk.tables import DeskCompartment, DeskNotice
+from identity.api.desk.tables import DeskCompartment, DeskCompartmentBefore
 from identity.compartment import SEALED_BYTES_MAX, agreeing, seal, unseal
+from service.notices.tables import Notice
 from service.sign_in.roles import Role
 
 CARD, WALLET = (ec.derive_private_key(value, ec.SECP256R1()) for value in (61, 62))
@@ -74,10 +76,61 @@ async def test_newer_compartment_takes_the_place_of_the_one_before_and_one_is_re
     assert (await clerk.get(f"{path}/sealed")).content == second
     assert (await clerk.post(f"{path}/remove")).status_code == 303
     with desk.store.read() as session:
-        told = select(DeskNotice.kind).where(DeskNotice.kind == "compartment-changed")
+        told = select(Notice.kind).where(Notice.kind == "compartment-changed")
         assert len(session.scalars(told).all()) == 2, "of the replacement and of the removal"
     assert (await clerk.get(f"{path}/sealed")).status_code == 404
     assert (await clerk.post(f"{path}/remove")).status_code == 404
+
+
+async def test_compartment_that_a_thief_overwrote_and_flooded_is_handed_back_at_the_counter_for_thirty_days(
+    desk: DeskRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clerk, _, path = await registered(desk)
+    person_id, first = path.rpartition("/")[2], seal(CONTENT, public(CARD), public(WALLET))
+    assert await handed_in(clerk, path, first) == 303
+
+    def overwrite() -> int:
+        """As `compartment.put` does for whoever has the phone; how many are kept."""
+        with desk.store.write() as session:
+            row = session.scalars(select(DeskCompartment)).one()
+            compartments.set_aside(desk.context, session, row)
+            desk.store.people.seal(session, row, DeskCompartment.content, "nothing opens this")
+            return len(compartments.before(desk.context, session, person_id))
+
+    def put_back() -> None:
+        with desk.store.write() as session:
+            row = session.scalars(select(DeskCompartment)).one()
+            desk.store.people.seal(session, row, DeskCompartment.content, first.decode())
+
+    assert overwrite() == 0, "what stood for a moment is somebody trying"
+    put_back()
+    monkeypatch.setattr(compartments, "STOOD_MS_MIN", 0)
+    monkeypatch.setattr(compartments, "BEFORE_MAX", 2)
+    assert [overwrite() for _ in range(4)] == [1, 2, 2, 2]
+    put_back()
+    with desk.store.read() as session:
+        kept = [one.id for one in compartments.before(desk.context, session, person_id)]
+    page = (await clerk.get(path)).text
+    assert all(f"{path}/before/{one}" in page for one in kept)
+    assert first in [(await clerk.get(f"{path}/before/{one}")).content for one in kept]
+    assert (await clerk.get(f"{path}/before/{'0' * 32}")).status_code == 404
+    assert len(export(desk.context, "org-r", person_id)["compartments_before"]) == 2
+    desk.rig.clock_ms += compartments.BEFORE_MS
+    with desk.store.read() as session:
+        assert compartments.before(desk.context, session, person_id) == []
+    assert compartments.forget_before(desk.context) == 2
+
+
+async def test_removing_a_compartment_removes_those_before_it(desk: DeskRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compartments, "STOOD_MS_MIN", 0)
+    clerk, _, path = await registered(desk)
+    for _ in range(2):
+        assert await handed_in(clerk, path, seal(CONTENT, public(CARD), public(WALLET))) == 303
+    with desk.store.read() as session:
+        assert len(session.scalars(select(DeskCompartmentBefore)).all()) == 1
+    assert (await clerk.post(f"{path}/remove")).status_code == 303
+    with desk.store.read() as session:
+        assert session.scalars(select(DeskCompartmentBefore)).all() == []
 
 
 @pytest.mark.parametrize("content", [b"", b"my will, in the clear", b"{}", b"x" * (SEALED_BYTES_MAX + 1)])

@@ -8,7 +8,7 @@ from desk_cards_rig import ORGANISATION, CardsRig
 from sqlalchemy import select
 from store_rig import Rig
 
-from identity.api.desk import legal, mandates
+from identity.api.desk import legal, mandate_reveal, mandates
 from identity.api.desk.cards_history import history
 from identity.api.desk.legal import CompanyState, Particulars
 from identity.api.desk.legal_tables import Company, Mandate
@@ -194,7 +194,7 @@ async def looked_at(cards: CardsRig, row_id: str) -> MandateState:
 
 def show(cards: CardsRig, code: str, wants: CodeUse) -> str:
     """A side shows its code at the counter; "" or the code of the rule that refused."""
-    revealed = mandates.reveal(cards.desk, ORGANISATION, code, wants)
+    revealed = mandate_reveal.reveal(cards.desk, ORGANISATION, code, wants)
     return cards.act("desk@p256", [revealed.operation])
 
 
@@ -354,4 +354,4 @@ def test_text_that_is_no_code_is_refused(code: str) -> None:
 
 def test_code_of_no_mandate_here_is_refused(small: CardsRig) -> None:
     with pytest.raises(Problem, match=r"mandate\.code"):
-        mandates.reveal(small.desk, ORGANISATION, Secret.new().code(CodeUse.ACCEPT), CodeUse.ACCEPT)
+        mandate_reveal.reveal(small.desk, ORGANISATION, Secret.new().code(CodeUse.ACCEPT), CodeUse.ACCEPT)

@@ -30,9 +30,10 @@ from identity.api.desk.problems import (
     UNKNOWN_CASE,
 )
 from identity.api.desk.states import CaseKind
-from identity.api.desk.tables import DeskAccess, DeskDuplicate, DeskNotice, DeskPerson
+from identity.api.desk.tables import DeskAccess, DeskDuplicate, DeskPerson
 from identity.pb import identity_pb2 as pb
 from identity.registrations import PROPOSAL_LIFETIME_MS, RECOVERED_MS, load_person
+from service.notices.tables import Notice
 from service.problems import Problem, ProblemKind
 from service.sign_in.people import invite
 from service.sign_in.roles import Role
@@ -166,7 +167,7 @@ async def test_enrolment_that_two_officers_sign_counts_and_the_ledger_commits_to
         == f"{resident().id_number[6:10]}-{resident().id_number[10:12]}-{resident().id_number[12:14]}"
     )
     with desk.store.read() as session:
-        kinds = set(session.scalars(select(DeskNotice.kind)))
+        kinds = set(session.scalars(select(Notice.kind)))
         assert audit.verify_chain(session) > 0
     assert kinds == {"enrol-approved"}
 
@@ -382,8 +383,8 @@ async def test_change_of_data_counts_once_two_officers_signed_it_and_the_old_cha
     assert record.commitment == found.details.commitment(bytes.fromhex(found.secrets.salt))
     with desk.store.read() as session:
         told = [
-            desk.store.people.open(session, row, DeskNotice.channel)
-            for row in session.scalars(select(DeskNotice).where(DeskNotice.kind == "change-approved"))
+            desk.store.people.open(session, row, Notice.channel)
+            for row in session.scalars(select(Notice).where(Notice.kind == "change-approved"))
         ]
     assert sorted(told) == ["13900001234", "13900009999"]
     assert list(look_up(desk.context, clerk.browser.officer(), Reason.COUNTER, resident().name)) == []
@@ -470,7 +471,7 @@ async def test_recovery_takes_two_officers_over_one_transaction_and_old_keys_sto
     assert record is not None
     assert {key.commitment for key in record.keys} == {key.commitment for key in after}
     with desk.store.read() as session:
-        assert "recover" in set(session.scalars(select(DeskNotice.kind)))
+        assert "recover" in set(session.scalars(select(Notice.kind)))
 
 
 async def test_recovery_signed_while_the_ledger_is_out_of_reach_goes_out_later(desk: DeskRig) -> None:

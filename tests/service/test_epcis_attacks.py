@@ -18,6 +18,7 @@ from store_rig import Rig
 from test_openapi import METHODS, operations, references
 
 from chain.types import TRANSACTION_BYTES_MAX
+from service.store.engine import close_engine
 from tests.trace_rig import CABBAGE
 from traceability.api.capture_document import BODY_BYTES_MAX, size_max_of
 from traceability.api.part import epcis_part
@@ -36,7 +37,7 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaptureRig]:
     stores = Rig(tmp_path_factory.mktemp("attacks"), None)
     made = CaptureRig(stores)
     yield made
-    made.engine.dispose()
+    close_engine(made.engine)
     stores.close()
 
 

@@ -231,7 +231,10 @@ async def test_exports_asked_for_all_at_once_leave_the_pages_to_others(
         assert made["most"] == 1
 
 
-async def test_questions_to_silent_nodes_are_few_at_once_and_hold_no_page_up(tmp_path: Path) -> None:
+async def test_questions_to_silent_nodes_are_few_at_once_and_hold_no_page_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("client.session.CALL_TIMEOUT_S", 60.0)
     async with FakeNetwork() as fake, exploring(fake, tmp_path) as (web, explorer):
         identifier = submit(fake, "test.Note", extra=dict(records())).hex()
         await indexed(explorer, fake)
@@ -250,10 +253,13 @@ async def test_questions_to_silent_nodes_are_few_at_once_and_hold_no_page_up(tmp
         await asyncio.gather(*asked, return_exceptions=True)
         began = time.monotonic()
         assert (await web.get("/")).status_code == 200
-        assert time.monotonic() - began < 3 * WAIT_S
+        assert time.monotonic() - began < 12 * WAIT_S
 
 
-async def test_live_figures_asked_for_without_end_ask_each_node_once(tmp_path: Path) -> None:
+async def test_live_figures_asked_for_without_end_ask_each_node_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("client.session.CALL_TIMEOUT_S", 60.0)
     async with FakeNetwork() as fake, exploring(fake, tmp_path) as (web, explorer):
         submit(fake, "test.Note")
         await indexed(explorer, fake)
@@ -262,7 +268,7 @@ async def test_live_figures_asked_for_without_end_ask_each_node_once(tmp_path: P
             node.calls.clear()
         began = time.monotonic()
         answers = await asyncio.gather(*(web.get("/v1/network/live") for _ in range(60)))
-        assert time.monotonic() - began < 3 * WAIT_S
+        assert time.monotonic() - began < 20 * WAIT_S, "asked one after the other they would take 60"
         assert {answer.status_code for answer in answers} == {200}
         assert max(node.calls.count("Status") for node in fake.nodes) <= 2
 

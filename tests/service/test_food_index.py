@@ -2,15 +2,17 @@
 """The index of food events: filled by what was recorded and refused, and searched like the events in memory."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from google.protobuf.message import Message
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Column, Connection, Engine, func, insert, select
 from store_rig import Rig
 
 from chain.types import Height, Millis, TransactionId
 from service.index import Event
-from service.store.engine import make_engine
+from service.store.engine import close_engine, make_engine
 from tests.rig import operation
 from tests.trace_rig import (
     CABBAGE,
@@ -27,6 +29,7 @@ from tests.trace_rig import (
     serial,
     sscc,
 )
+from traceability.api.context import TraceContext
 from traceability.api.trace_index import FoodTables, contents_table, metadata, recalls_table, refusals_table
 from traceability.api.trace_records import Records, describe
 from traceability.api.trace_search import IndexedEvents
@@ -88,13 +91,29 @@ def engine(rig: Rig) -> Iterator[Engine]:
     made = make_engine(rig.settings())
     metadata.create_all(made)
     yield made
-    made.dispose()
+    close_engine(made)
 
 
 @pytest.fixture
 def indexed(engine: Engine) -> Iterator[Indexed]:
     with engine.begin() as connection:
         yield Indexed(connection)
+
+
+def test_page_reads_the_index_while_the_indexer_writes(engine: Engine) -> None:
+    read = TraceContext.reading
+    context: Any = SimpleNamespace(index=SimpleNamespace(engine=engine))
+    with engine.begin() as indexer:
+        indexer.execute(insert(refusals_table).values(**{c.name: _any(c) for c in refusals_table.columns}))
+        with read(context) as page, read(context) as another:
+            assert page.scalar(select(func.count()).select_from(refusals_table)) == 0
+            assert another.scalar(select(func.count()).select_from(refusals_table)) == 0
+
+
+def _any(column: Column[Any]) -> object:
+    """A value of a column's type."""
+    kind = column.type.python_type
+    return None if column.nullable else kind()
 
 
 def journey(one: Indexed, *, flushing: bool) -> None:

@@ -11,6 +11,7 @@ import pytest
 from capture_rig import CONTEXT, CaptureRig, code, ended, link, party
 from store_rig import Rig
 
+from service.store.engine import close_engine
 from tests.trace_rig import CABBAGE, CUT, FIELD, TRADERS, serial, sscc
 from traceability import epcis
 
@@ -24,7 +25,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaptureRig]:
     capture = CaptureRig(stores)
     asyncio.run(tell(capture))
     yield capture
-    capture.engine.dispose()
+    close_engine(capture.engine)
     stores.close()
 
 
@@ -47,7 +48,7 @@ async def test_store_and_index_on_each_database_answer_alike(rig: Rig) -> None:
             assert set(steps(events_of(await farm.get(f"/epcis/events?{asked}")))) == expected, asked
         for order in ("eventTime", "recordTime"):
             await pages_are_complete(farm, f"orderBy={order}&orderDirection=ASC", 4)
-    capture.engine.dispose()
+    close_engine(capture.engine)
 
 
 def _history(capture: CaptureRig) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -12,7 +12,12 @@ from traceability.resolver import LINKSET_MEDIA, VOC, PageLinks
 
 PAGES = "https://pages.example"
 LOT = f"/01/{CABBAGE}/10/L1"
-KNOWN = {f"01/{CABBAGE}": "菜心", f"01/{CABBAGE}/10/L1": "菜心，批次 L1", f"01/{CABBAGE}/10/a%2Bb": "加号"}
+KNOWN = {
+    f"01/{CABBAGE}": "菜心",
+    f"01/{CABBAGE}/10/L1": "菜心，批次 L1",
+    f"01/{CABBAGE}/10/a%2Bb": "加号",
+    f"01/{CABBAGE}/10/a%2Fb';=": "斜线",
+}
 PARTS = [resolver_part(PageLinks(PAGES, KNOWN.get), ORIGIN, "Food")]
 
 
@@ -45,7 +50,11 @@ async def test_linkset_has_its_media_type_and_anchors_of_this_root() -> None:
         ("/01/", 400, "food.no-digital-link"),
         (f"/01/{gtin(9)}", 404, "food.no-link"),
         (f"{LOT}?linkType=gs1:dpp", 404, "food.no-link"),
-        (f"/01/{CABBAGE}/10/{quote('a/b', safe='')}", 400, "request.path"),
+        (f"/01/{CABBAGE}/10/{quote('c/d', safe='')}?linkType=gs1:dpp", 404, "food.no-link"),
+        (f"/01/{CABBAGE}/10/%2e%2e/21/7", 400, "request.path"),
+        (f"/01/{CABBAGE}/10/a%5Cb", 400, "request.path"),
+        (f"/01/{CABBAGE}/10/a%00b", 400, "request.path"),
+        (f"/01/{CABBAGE}/ARFKk4XBoCwxOao", 400, "food.no-digital-link"),  # as a compressed link ends
     ],
 )
 async def test_refusal_is_a_problem_document_and_never_200(path: str, status: int, expected: str) -> None:
@@ -74,3 +83,10 @@ async def test_escaped_characters_reach_the_item_as_they_are() -> None:
     async with caller(service(Counter(), parts=PARTS)) as somebody:
         answer = await somebody.get(f"/01/{CABBAGE}/10/a%2Bb/")
     assert answer.headers["location"] == f"{PAGES}/food/01/{CABBAGE}/10/a%2Bb"
+
+
+async def test_lot_with_a_slash_in_its_name_leads_to_its_page_however_it_was_escaped() -> None:
+    async with caller(service(Counter(), parts=PARTS)) as somebody:
+        for written in ("a%2Fb%27%3B%3D", "a%2fb';="):
+            answer = await somebody.get(f"/01/{CABBAGE}/10/{written}")
+            assert (answer.status_code, answer.headers["location"]) == (307, f"{PAGES}/food/01/{CABBAGE}/10/a%2Fb';=")

@@ -16,6 +16,7 @@ from capture_rig import CaptureRig, code, ended, link
 from store_rig import Rig
 
 from client.errors import TransportError
+from service.store.engine import close_engine
 from tests.trace_rig import TRADERS
 from traceability.api.queries import Queries
 from traceability.api.query_store import QueryStore
@@ -85,7 +86,7 @@ class Subscribed:
 def capture(sqlite_rig: Rig) -> Iterator[CaptureRig]:
     made = CaptureRig(sqlite_rig)
     yield made
-    made.engine.dispose()
+    close_engine(made.engine)
 
 
 async def harvest(capture: CaptureRig, *names: str) -> list[str]:
@@ -113,6 +114,23 @@ async def test_receiver_gets_new_events_once_in_order_and_signed(capture: Captur
     expected = hmac.digest(TOKEN.encode(), f"{one.id}.{time_ms}.".encode() + body, hashlib.sha256).hex()
     assert headers["GS1-Signature"] == f"t={time_ms},v1={expected}"
     assert json.loads(body)["epcisBody"]["queryResults"]["subscriptionID"] == one.id
+
+
+async def test_event_that_is_on_the_ledger_and_not_kept_yet_waits_until_it_goes_out_whole(capture: CaptureRig) -> None:
+    one = Subscribed(capture)
+    event = capture.event()
+    capture.ledger.fate = lambda _transaction: "silent"
+    async with capture.caller() as caller:
+        answer = await caller.post("/epcis/capture", json=capture.document(event))
+        while not capture.ledger.recorded():  # noqa: ASYNC110 - the ledger of this rig has no event for it
+            await asyncio.sleep(0.01)
+    await one.turn()
+    assert one.receiver.got == []
+    capture.ledger.fate = lambda _transaction: ""
+    async with capture.caller() as caller:
+        assert (await ended(caller, answer.headers["location"]))["success"]
+    await one.turn()
+    assert one.receiver.events() == [[event["eventID"]]]
 
 
 @pytest.mark.parametrize("status", [0, 201, 302, 404, 500])

@@ -292,14 +292,14 @@ async def test_body_of_a_request_that_only_reads_is_limited_too() -> None:
 async def test_body_that_trickles_is_given_up() -> None:
     async def trickle() -> AsyncIterator[bytes]:
         yield b"{"
-        await asyncio.sleep(5)
+        await asyncio.sleep(30)
         yield b"}"
 
     started = time.perf_counter()
     async with caller(service(Counter(), "[http]\nbody_ms_max = 50")) as web:
         answer = await web.post("/orders", content=trickle())
     assert (code(answer), answer.status_code) == ("request.too-slow", 408)
-    assert time.perf_counter() - started < 3
+    assert time.perf_counter() - started < 20
 
 
 # ---------------------------------------------------------------- rates

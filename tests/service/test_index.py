@@ -27,7 +27,7 @@ from client.answers import ProvenBlock
 from client.session import Session
 from service.index import Event, IndexBusyError, Indexer, IndexForeignError, LedgerTables, decode_event, events_of
 from service.index.ledger_tables import blocks_table, operations_table, transactions_table
-from service.store.engine import make_engine
+from service.store.engine import close_engine, make_engine
 
 SIGNER = Ed25519Signer(bytes(range(32)))
 
@@ -37,7 +37,7 @@ def engine(rig: Rig) -> Iterator[Engine]:
     """An empty database of each kind."""
     made = make_engine(rig.settings())
     yield made
-    made.dispose()
+    close_engine(made)
 
 
 def submit(fake: FakeNetwork, session: Session, *bodies: bytes, kind: str = "test.Put") -> None:
@@ -318,7 +318,7 @@ def test_index_killed_while_it_writes_goes_on_and_holds_each_row_once(rig: Rig, 
     assert asyncio.run(go_on()) >= kill_at
     assert count(engine, blocks_table) == 400
     assert count(engine, transactions_table) == count(engine, operations_table) == 2_000
-    engine.dispose()
+    close_engine(engine)
 
 
 def test_events_come_in_the_order_of_execution() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from issuer_rig import DAY_S, ORIGIN, PERSON_KEY, Office, Wallet
+from issuer_rig import DATA, DAY_S, ORIGIN, PERSON_KEY, Office, Wallet
 from sqlalchemy import func, select
 from store_rig import Rig
 
@@ -209,6 +209,20 @@ async def test_credential_of_a_lost_phone_gets_no_more_codes(office: Office) -> 
         with office.store.write() as session:
             lists.revoke_copies(session, office.person)
         assert refused(await holder.ask([wallet.key()])) == (400, "credential_request_denied")
+
+
+async def test_credential_whose_data_changed_gets_no_more_codes_and_those_that_it_got_end(office: Office) -> None:
+    async with office.wallet() as wallet:
+        holder, key = await Holder.of(office, wallet), wallet.key()
+        (token,) = (await holder.ask([key])).json()["tokens"]
+        office.confirm(DATA | {"name": "李大明"})
+        assert refused(await holder.ask([wallet.key()])) == (400, "credential_request_denied")
+        await office.tick()
+        assert refused(await holder.ask([wallet.key()])) == (400, "credential_request_denied")
+        reference = holder.shown(token, key).status
+        assert reference is not None
+        published = status_list.decode((await wallet.http.get(reference.uri)).text)
+        assert published.get(reference.index) == Status.INVALID
 
 
 async def test_credential_of_an_erased_person_gets_no_more_codes(office: Office) -> None:

@@ -4,6 +4,7 @@
 import asyncio
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
@@ -378,3 +379,17 @@ def test_places_with_shifted_boundaries_differ() -> None:
 )
 def test_values_that_people_write_differently_are_compared_as_one(kind: Normal, one: str, other: str) -> None:
     assert normalise(kind, one) == normalise(kind, other)
+
+
+def test_connection_in_use_when_its_store_closes_is_closed_as_soon_as_it_is_given_back(rig: Rig) -> None:
+    store = rig.open(rig.settings())
+    with store.read() as session:
+        connection = session.connection().connection.dbapi_connection
+        store.close()
+        assert session.scalar(text("SELECT 1")) == 1, "what is under way goes on"
+    assert connection is not None
+    if rig.server is None:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.cursor()
+    else:
+        assert connection.closed

@@ -25,14 +25,14 @@ from chain.pb import ledger_pb2
 from chain.types import sha256
 from membership.pb import membership_pb2
 from service.app import create_app
-from service.settings import Settings
+from service.settings import Settings, local_address
 from service.shell import shell_part
 from tests.certified_ledger import BODIES, key_of
 from tests.shopper_rig import CARRIER, FARM, LOT, SERIAL, STEM, FoodLedger
 from tests.trace_rig import BAG, CABBAGE, lot
 from traceability.api.context import TRACE_SITE
 from traceability.api.kept import Whole, keep, make_owner
-from traceability.api.shopper.code import KIND, STREAM, code_digest, code_files
+from traceability.api.shopper.code import KIND, STREAM, code_digest, code_files, code_part
 from traceability.api.shopper.evidence import FRESH_MS, STALE_MS_MAX
 from traceability.api.shopper.label_pages import COUNT_MAX, serials_from
 from traceability.api.shopper.part import anchor_code, shopper_part
@@ -320,6 +320,20 @@ async def test_digest_of_the_program_is_anchored_once_and_proven_with_each_journ
     food.close()
 
 
+async def test_explorer_of_another_organisation_serves_and_lists_the_same_program(shop: Shop) -> None:
+    elsewhere = local_address("explorer", "127.0.0.1:8801")
+    app = create_app([shell_part(TRACE_SITE), code_part()], Settings(), elsewhere)
+    async with (
+        shop.visitor() as here,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=elsewhere.public_origin) as there,
+    ):
+        listed = await there.get("/v1/journey-code", headers={"origin": "https://somebody.example"})
+        assert listed.headers["access-control-allow-origin"] == "*"
+        assert listed.content == (await here.get("/v1/journey-code")).content
+        for path, digest in listed.json()["files"].items():
+            assert sha256((await there.get(path)).content).hex() == digest
+
+
 async def test_worker_holds_each_file_to_its_digest(shop: Shop) -> None:
     async with shop.visitor() as web:
         script = (await web.get("/food/offline.js")).text
@@ -402,3 +416,20 @@ async def post(web: httpx.AsyncClient, path: str, fields: dict[str, str]) -> htt
     token = re.search(r'name="csrf_token" value="([0-9a-f]+)"', page)
     assert token is not None
     return await web.post(path, data={"csrf_token": token[1], **fields}, headers={"sec-fetch-site": "same-origin"})
+
+
+async def test_lot_with_a_slash_in_its_name_has_page_proof_and_labels(shop: Shop) -> None:
+    item = f"01/{CABBAGE}/10/a%2Fb';="
+    shop.food.does(FARM, "harvest", lines={item: 5_000_000})
+    shop.skip()
+    async with shop.visitor() as visitor:
+        page = await visitor.get(f"/food/{item}")
+        assert page.status_code == 200
+        assert "a/b&#39;;=" in page.text
+        other = await visitor.get(f"/food/01/{CABBAGE}/10/a%2fb%27%3B%3D")
+        assert (other.status_code, other.headers["location"]) == (307, f"/food/{item}")
+        assert (await visitor.get(f"/v1/journeys/{item}")).json()["item"] == item
+        drawn = await visitor.get(f"/food-labels/{item}?form=png")
+        (read,) = zxingcpp.read_barcodes(Image.open(io.BytesIO(drawn.content)))
+        assert read.text == f"{shop.origin}/{item}"
+        assert (await visitor.get(f"/food/01/{CABBAGE}/10/a%2F..%2Fb")).status_code == 404

@@ -46,7 +46,7 @@ from service.sign_in.people import first_link
 from service.sign_in.roles import Role
 from service.sign_in.sessions import AGE_MS_MAX, IDLE_MS_MAX
 from service.sign_in.tables import PASSKEY, Passkey
-from service.store.engine import make_engine
+from service.store.engine import close_engine, make_engine
 from service.store.migrate import migrate
 from tests.cards.authority_rig import new_authority
 from tests.rig import NETWORK
@@ -166,7 +166,7 @@ def test_store_of_before_keeps_its_passkeys_and_takes_cards(rig: Rig) -> None:
     with engine.begin() as connection:
         kept = connection.execute(text("SELECT kind, sign_key, expires_ms, public_key, sign_count FROM passkey")).one()
     assert (kept[0], kept[1], kept[2], bytes(kept[3]), kept[4]) == (PASSKEY, None, None, b"\x02" * 33, 7)
-    engine.dispose()
+    close_engine(engine)
 
 
 # ---------------------------------------------------------------- acts

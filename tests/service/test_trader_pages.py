@@ -5,10 +5,10 @@ from sqlalchemy import delete
 from store_rig import Rig
 from trade_rig import trade_rig
 
-from tests.trace_rig import CABBAGE, FIELD, TRADERS, kg, lot
+from tests.trace_rig import CABBAGE, CUT, FIELD, JAR, TRADERS, kg, lot
 from traceability.api.trace_index import records_table
 
-FARM, MARKET = TRADERS["farm"][0], TRADERS["market"][0]
+FARM, MARKET, PLANT = (TRADERS[name][0] for name in ("farm", "market", "plant"))
 
 
 async def test_farm_harvests_and_ships_and_market_receives_and_sells(sqlite_rig: Rig) -> None:
@@ -31,6 +31,38 @@ async def test_farm_harvests_and_ships_and_market_receives_and_sells(sqlite_rig:
         sold = await market.does("sell", item=item, quantity="10")
         assert "It stands on the ledger" in sold.text
         assert service.ledger.holding(item, "market").quantity == kg(50)
+
+
+async def test_processor_sees_the_balance_before_signing_and_makes_goods_of_others(sqlite_rig: Rig) -> None:
+    async with trade_rig(sqlite_rig) as service:
+        farm, plant = await service.trader("farm"), await service.trader("plant")
+        await farm.does("harvest", product=CABBAGE, quantity="100", lot="L1")
+        await farm.does("ship", item=lot("L1"), quantity="100", **{"partner-code": PLANT})
+        await plant.does("receive", item=lot("L1"), quantity="100", **{"partner-code": FARM})
+        home = await plant.get("/trade")
+        assert 'href="/trade/record/make"' in home.text
+        form = await plant.get(f"/trade/record/make?item={lot('L1')}")
+        assert "camera=(self)" in form.headers["permissions-policy"]
+        assert "camera=()" in home.headers["permissions-policy"]
+        made = {"item": lot("L1"), "quantity": "40", "out-product-0": CUT, "out-lot-0": "P1"}
+        refused = await plant.post("/trade/record/make", **made, **{"out-quantity-0": "43"})
+        assert refused.status_code == 422
+        assert "So much cannot come out" in refused.text
+        assert 'value="P1"' in refused.text
+        record = await plant.record(
+            "make", **made, **{"out-quantity-0": "30", "out-product-1": JAR, "out-lot-1": "P2", "out-quantity-1": "20"}
+        )
+        page = await plant.get(f"/trade/sign/{record}")
+        assert "40 kg go in, 35 kg come out. 5 kg are waste or loss" in page.text
+        chinese = await plant.get(f"/trade/sign/{record}", "zh-CN")
+        assert "投入 40 公斤，产出 35 公斤，损耗 5 公斤" in chinese.text
+        await plant.sign(await plant.act_of(record))
+        page = await plant.get(f"/trade/records/{record}")
+        assert "It stands on the ledger" in page.text
+        assert f"/01/{CUT}/10/P1" in page.text  # the new lot's label
+        assert (await plant.get(f"/trade/records/{record}/label.svg")).status_code == 200
+        held = {item: service.ledger.holding(item, "plant").quantity for item in (lot("L1"), lot("P1", CUT))}
+        assert held == {lot("L1"): kg(60), lot("P1", CUT): kg(30)}
 
 
 async def test_record_is_shown_and_signed_while_the_index_is_made_anew(sqlite_rig: Rig) -> None:

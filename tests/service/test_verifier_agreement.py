@@ -51,11 +51,11 @@ def served(rig: Rig) -> Iterator[Office]:
 
 
 async def answered(
-    office: Office, asked: dict, mode: str, enc: str = "A256GCM", **changes: object
+    office: Office, asked: dict, mode: str, enc: str = "A256GCM", payment: dict | None = None, **changes: object
 ) -> tuple[dict, dict]:
     """What the wallet says, and the result."""
     headers = {"authorization": f"Bearer {office.bank_key}"}
-    body = {"purpose": LOGIN, "query": asked, "response_mode": mode}
+    body = {"purpose": LOGIN, "query": asked, "response_mode": mode, "payment": payment}
     key = MemorySigner(ec.derive_private_key(SECRET, ec.SECP256R1()))
     async with httpx.AsyncClient(base_url=office.origin, headers=headers) as bank:
         made = (await bank.post("/v1/verifications", json=body)).json()
@@ -91,3 +91,14 @@ async def test_other_wallet_whose_clock_is_an_hour_behind_is_refused_with_the_re
         told, result = await answered(office, query("age_over_18"), "direct_post", now=office.now_s - 3_600)
     assert told["status"] == 200, told
     assert code_of(result["report"], "bound") == "identity.binding-time"
+
+
+async def test_other_wallet_reads_the_payment_and_its_library_finds_the_hash_that_ours_finds(sqlite_rig):
+    payment = {"amount": "128.00", "currency": "CNY", "payee": "禅城供水有限公司", "reference": "2026-11"}
+    with served(sqlite_rig) as office:
+        told, result = await answered(office, query("age_over_18"), "direct_post.jwt", payment=payment)
+    assert told.get("status") == 200, told
+    assert {name: told["shown"][name] for name in payment} == payment
+    assert told["shown"]["credential_ids"] == ["person"]
+    assert told["hashes"] == [result["report"]["facts"]["transaction"]["hash"]]
+    assert result["state"] == "answered"

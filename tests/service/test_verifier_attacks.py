@@ -11,15 +11,16 @@ import httpx
 import pytest
 import verifier_rig
 from cryptography.hazmat.primitives.asymmetric import ec
-from verifier_rig import BANK, DAY_S, LOGIN, MANDATES, STALE, Citizen, Office, code_of, query, signer
+from verifier_rig import BANK, DAY_S, LOGIN, MANDATES, STALE, STATUS_URI, Citizen, Office, code_of, query, signer
 
 from identity import sd_jwt
 from identity.api.verifier import clients, upkeep
 from identity.api.verifier.answers import check_answer
+from identity.api.verifier.clients import KNOWN_MS
 from identity.api.verifier.outbound import NotReached, Outbound
 from identity.api.verifier.tables import VerifierClient
 from identity.issuer_keys import Trust
-from identity.jose import InvalidToken, MemorySigner, decode_jws, sign_jws
+from identity.jose import InvalidToken, MemorySigner, decode_base64url, decode_jws, sign_jws
 from identity.sd_jwt import Binding
 from identity.status_list import Status
 from service.outside import is_public
@@ -265,11 +266,20 @@ async def test_ended_key_counts_no_longer(office):
     async with office.serving() as bank:
         made = await bank.asked()
         assert clients.end(office.store, office.bank.id, 1)
+        office.rig.clock_ms += KNOWN_MS
         assert (await bank.ask()).json()["code"] == "verifier.key"
         response = await bank.http.post(
             f"/oid4vp/requests/{made['wallet_link'].rpartition('%2F')[2].partition('&')[0]}"
         )
     assert (response.status_code, response.json()["error"]) == (404, "invalid_request")
+
+
+async def test_ended_key_that_was_just_used_counts_no_longer_by_a_clock_that_was_set_back(office):
+    async with office.serving() as bank:
+        await bank.asked()
+        assert clients.end(office.store, office.bank.id, 1)
+        office.rig.clock_ms -= 1
+        assert (await bank.ask()).json()["code"] == "verifier.key"
 
 
 async def test_key_is_kept_as_a_digest_alone(office):
@@ -626,3 +636,57 @@ def _values(value):
             yield from _values(inner)
     else:
         yield value
+
+
+async def test_enumerating_pseudonyms_and_places_in_status_lists_leads_nowhere(office):
+    """Nothing that is asked takes a pseudonym or a place, no answer tells a place, and neither can be counted up."""
+    async with office.serving() as bank:
+        answers = [(await bank.answered(Citizen(number)))[1] for number in (41, 42, 43)]
+        described = (await bank.http.get("/openapi.json")).json()
+        guesses = [await bank.http.get(f"/v1/verifications/{guess}", headers=bank.headers) for guess in _near(answers)]
+    told = json.dumps(answers)
+    assert STATUS_URI not in told
+    assert not {"status_list", "idx", "uri"} & set(_names(answers))
+    bodies = [one for name, one in described["components"]["schemas"].items() if name.startswith(("New", "Card"))]
+    asked = {name for one in bodies for name in one.get("properties", {})}
+    parameters = {one["name"] for path in described["paths"].values() for one in _parameters(path)}
+    assert not {"pseudonym", "sub", "index", "slot", "seed"} & (asked | parameters)
+    names = [decode_base64url(one["report"]["pseudonym"], "a pseudonym") for one in answers]
+    differing = [(int.from_bytes(names[i]) ^ int.from_bytes(names[j])).bit_count() for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert min(differing) > 60, "people one after the other have nothing in common"
+    assert {(one.status_code, one.json()["code"]) for one in guesses} == {(404, "verifier.unknown")}
+
+
+async def test_page_of_another_origin_gets_nothing_of_the_interface_by_a_visitors_browser(office):
+    """Neither by asking first, nor with a cookie, nor by a form; the wallets' addresses alone may be read elsewhere."""
+    headers = {"origin": "https://evil.example", "sec-fetch-site": "cross-site", "cookie": "session=1"}
+    async with office.serving() as bank:
+        asked = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+        first = await bank.http.options("/v1/verifications", headers=headers | asked)
+        bare = await bank.http.post("/v1/verifications", json={}, headers=headers)
+        known = await bank.http.post("/v1/verifications", json={}, headers=headers | bank.headers)
+    assert bare.status_code == 401
+    for response in (first, bare, known):
+        assert "access-control-allow-origin" not in response.headers
+        assert "set-cookie" not in response.headers
+
+
+def _near(answers):
+    """Ids beside those that were given out."""
+    return [f"{int(one['id'], 16) + step:032x}" for one in answers for step in (-1, 1)]
+
+
+def _names(value):
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield name
+            yield from _names(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _names(inner)
+
+
+def _parameters(path):
+    for one in path.values():
+        if isinstance(one, dict):
+            yield from one.get("parameters", [])

@@ -81,6 +81,29 @@ async def test_card_with_a_credential_bound_to_it_tells_what_was_asked_and_leave
     assert [access.relying_party for access in office.recorder.entries.values()] == [BANK, BANK]
 
 
+async def test_challenge_that_was_ended_elsewhere_is_answered_by_nobody_though_it_is_at_hand(office):
+    card = office.card()
+    async with office.serving() as bank:
+        made = await challenged(bank)
+        await bank.http.get(f"/v1/verifications/{made['id']}", headers=bank.headers)  # so that the store has it
+        assert office.verifier.kept.cancel(made["id"])
+        late = await answered(bank, made, {"token": card.token(PAGE, made["challenge"])})
+    assert (late.status_code, late.json()["code"]) == (409, "verifier.over")
+
+
+async def test_challenge_of_another_process_is_answered_from_the_store_and_another_programs_by_nobody(office):
+    card = office.card()
+    async with office.serving() as bank:
+        made = await challenged(bank)
+        assert (await bank.http.get(f"/v1/verifications/{made['id']}", headers=bank.headers)).json()["state"] == "open"
+        office.verifier.kept._lately.clear()
+        report = await report_of(bank, made, card.token(PAGE, made["challenge"]))
+        foreign = await challenged(bank)
+        asked = await answered(bank.by(office.clinic_key), foreign, {"token": card.token(PAGE, foreign["challenge"])})
+    assert report["outcome"] == "held"
+    assert asked.json()["code"] == "verifier.unknown"
+
+
 async def test_personalised_card_logs_in(sqlite_rig):
     office = CardOffice(sqlite_rig)
     card = EmulatedCard()

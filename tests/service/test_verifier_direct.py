@@ -130,10 +130,10 @@ async def test_suspended_relying_party_stops_within_the_time_for_which_answers_a
         await directory.purpose("org-a", 101)
 
 
-async def test_purpose_that_needs_a_consent_is_refused_while_consents_are_not_checked(rules):
-    registered(rules, purpose(needs_consent=True))
-    with pytest.raises(NotRegistered, match="consent"):
-        await LedgerDirectory(RulesStates(rules), lambda: 0).purpose("org-a", 101)
+async def test_purpose_says_whether_it_needs_a_consent(rules):
+    registered(rules, purpose(needs_consent=True), purpose(102))
+    directory = LedgerDirectory(RulesStates(rules), lambda: 0)
+    assert [(await directory.purpose("org-a", number)).needs_consent for number in (101, 102)] == [True, False]
 
 
 async def test_issuers_key_that_the_ledger_ended_counts_for_nothing_and_one_it_lacks_is_unknown(rules):

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from identity import offline_qr, sd_jwt
 from identity.api.verifier.answers import sign_notice
 from identity.api.verifier.part import SITE, verifier_part
 from identity.api.verifier.sandbox import make_sandbox
+from identity.api.verifier.transaction_data import confirmation
 from identity.jose import MemorySigner, decode_jws, sign_jws
 from identity.sd_jwt import Binding, StatusReference
 from service.app import create_app
@@ -85,12 +87,13 @@ def example(name: str):
 
 
 async def wallet(office: OpenOffice, link: str, citizen: Citizen) -> None:
-    """A citizen's wallet answers what a link asks."""
+    """A citizen's wallet answers what a link asks, and confirms the payment that stands in it."""
     async with httpx.AsyncClient() as http:
         caller = Caller(office, http, "")
         claims = await caller.request({"wallet_link": link})
         key = caller.new_key()
-        token = caller.present(claims, office.credential(citizen, key), key)
+        extra = confirmation(claims["transaction_data"][0]) if "transaction_data" in claims else None
+        token = caller.present(claims, office.credential(citizen, key), key, extra=extra)
         assert (await caller.post(claims, {"person": token})).status_code == 200
 
 
@@ -144,6 +147,44 @@ async def test_bank_opens_one_account_for_one_person_by_wallet_and_by_card(offic
     (evidence,) = shop.evidence.values()
     assert zhixin_rp.Root(office.own_anchor).answer(evidence, BANK).held
     assert len(office.recorder.entries) == 2
+
+
+async def test_bank_pays_a_bill_once_from_the_account_of_whoever_confirmed_amount_and_payee(office):
+    bank = example("bank")
+    with office.relying() as verifier:
+        shop = bank.Bank(verifier, PAGE)
+        transport = httpx.ASGITransport(bank.make_app(shop))
+
+        async def told(place: str, citizen: Citizen) -> str:
+            async with httpx.AsyncClient(transport=transport, base_url=PAGE, follow_redirects=True) as browser:
+                waiting = await browser.post(place)
+                await wallet(office, link_on(waiting.text), citizen)
+                return (await browser.get("/open")).text
+
+        await told("/open", Citizen(12))
+        stranger, paid, again = [await told("/pay", citizen) for citizen in (Citizen(13), Citizen(12), Citizen(12))]
+    assert "You have no account here." in stranger
+    assert f"128.00 CNY went to 禅城供水有限公司 from {next(iter(shop.accounts.values()))}." in paid
+    assert "This bill was paid before." in again
+    (evidence,) = shop.paid.values()
+    assert zhixin_rp.Root(office.own_anchor).answer(evidence, BANK).payment == bank.BILL
+
+
+def test_package_hands_out_no_answer_that_confirms_another_payment_or_none(office):
+    payments = [zhixin_rp.Payment(amount, "CNY", "禅城供水有限公司", "4711") for amount in ("128.00", "1.00")]
+    with office.relying(office.trial_key) as verifier:
+        question = verifier.ask(101, zhixin_rp.person("age_over_18"), payment=payments[0])
+        assert verifier.answer_in_sandbox(question).payment == payments[0]
+        for other in (payments[1], None):
+            with pytest.raises(zhixin_rp.Forged):
+                verifier.look(replace(question, payment=other))
+        plain = verifier.ask(101, zhixin_rp.person("age_over_18"))
+        assert verifier.answer_in_sandbox(plain).payment is None
+        with pytest.raises(zhixin_rp.Forged):
+            verifier.look(replace(plain, payment=payments[0]))
+        with pytest.raises(zhixin_rp.Refused) as caught:
+            verifier.ask(101, zhixin_rp.person(), payment=zhixin_rp.Payment("128", "CNY", "Water"))
+    assert caught.value.status == 422
 
 
 async def test_bank_with_a_key_of_the_sandbox_runs_without_a_wallet(office):

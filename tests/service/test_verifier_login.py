@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from authlib.integrations.httpx_client import AsyncOAuth2Client
+from consent_rig import Chain, Consent, needs_consent
 from fastapi import FastAPI, Request
 from joserfc import jwt
 from joserfc.jwk import KeySet
@@ -110,11 +111,11 @@ def link_of(page):
     return page.text.partition('href="openid4vp')[2].partition('"')[0].replace("&amp;", "&")
 
 
-async def agree(bank, page, citizen):
+async def agree(bank, page, citizen, **extra):
     claims = await bank.request({"wallet_link": "openid4vp" + link_of(page)})
     key = bank.new_key()
     credential = bank.office.credential(citizen, key)
-    response = await bank.post(claims, {"person": bank.present(claims, credential, key)})
+    response = await bank.post(claims, {"person": bank.present(claims, credential, key, extra=extra)})
     assert response.status_code == 200, response.text
 
 
@@ -141,6 +142,31 @@ async def test_authlib_logs_the_same_person_in_twice_under_one_pairwise_name(off
     assert people[0]["acr"].endswith(":high")
     assert people[0]["userinfo"]["sub"] == people[0]["sub"]
     assert len(office.recorder.entries) == 2
+
+
+async def test_log_in_for_a_purpose_that_needs_a_consent_rests_on_it_until_it_is_withdrawn(office):
+    chain, citizen, people = Chain(), Citizen(7), []
+    needs_consent(office, chain, (BANK, LOGIN))
+    consent = Consent(chain, citizen)
+    chain.do(consent.giving)
+    async with browsing(office, office.site, office.site_key, people) as (bank, browser):
+
+        async def logged_in(**extra):
+            page = await browser.get(f"{APP}/log-in")
+            await agree(bank, page, citizen, **extra)
+            told = await browser.get(str(page.url) + "/state")
+            back = await browser.get(ORIGIN + told.headers["hx-redirect"], follow_redirects=False)
+            return back.headers["location"]
+
+        await browser.get(await logged_in(consent=consent.claim))
+        chain.do(consent.ending)
+        refused = [await logged_in(consent=consent.claim), await logged_in()]
+    assert [person["age_over_18"] for person in people] == [True]
+    for location in refused:
+        said = parse_qs(urlsplit(location).query)
+        assert location.startswith(CALLBACK)
+        assert (said["error"], "code" in said) == (["access_denied"], False)
+    assert len(office.recorder.entries) == 1
 
 
 async def test_program_of_a_sandbox_is_logged_in_by_a_made_up_person_without_an_entry(office):

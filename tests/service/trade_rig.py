@@ -36,7 +36,7 @@ from service.sign_in.roles import Role
 from service.sign_in.standings import Standings
 from service.sign_in.tables import Passkey
 from service.store import Store
-from service.store.engine import make_engine
+from service.store.engine import close_engine, make_engine
 from tests.rig import NETWORK, START_MS, code_of, signer, transaction
 from tests.trace_rig import REGULATOR, TRADERS, TraceRig, gln
 from traceability.api.context import TRACE_SITE, TraceContext
@@ -359,7 +359,7 @@ async def trade_rig(rig: Rig) -> AsyncIterator[TradeRig]:
         async with app.router.lifespan_context(app):
             yield TradeRig(rig, made.store, app, made.office, ledger=made.ledger, to_sign=made.acts)
     finally:
-        made.ledger.engine.dispose()
+        close_engine(made.ledger.engine)
 
 
 __all__ = ["OFFICE", "At", "Made", "TradeLedger", "TradeRig", "gln", "trade_rig", "trade_service"]

@@ -183,7 +183,8 @@ class Office:
         self.sent: list[tuple[str, bytes]] = []
         self.refuse_notices = False
         lists = StatusLists(self._fetch, lambda: self.now_s)
-        judge = Judge(Trust([self.anchor], [self.leaf]), Issuers(self.states, lambda: self.rig.clock_ms), lists)
+        issuers = Issuers(self.states, lambda: self.rig.clock_ms)
+        judge = Judge(Trust([self.anchor], [self.leaf]), issuers, lists, self.states)
         outbound = Outbound(resolve=self._resolve, transport=httpx.MockTransport(self._receive))
         self.verifier = Verifier(
             self.store,
@@ -385,7 +386,7 @@ class Caller:
             (one,) = claims["dcql_query"]["credentials"]
             paths = [tuple(claim["path"]) for claim in one.get("claims", []) if claim["path"] != ["assurance_level"]]
         now_s = binding.pop("now_s", self.office.now_s)
-        return sd_jwt.present(credential, paths, key=key, binding=asked, now_s=now_s)
+        return sd_jwt.present(credential, paths, key=key, binding=asked, now_s=now_s, extra=binding.pop("extra", None))
 
     async def post(self, claims: Mapping[str, Any], tokens: Mapping[str, str], **changes: Any) -> httpx.Response:
         """The wallet's answer, encrypted if it was asked for."""

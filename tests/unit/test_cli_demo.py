@@ -58,6 +58,7 @@ def test_demo_whose_claim_fails_ends_with_its_exit_code_and_stops_its_network(
     async def play(played: Stage) -> None:
         played.hold("false", held=False)
 
+    monkeypatch.setattr(demo, "configure_logging", lambda _level: None)
     monkeypatch.setattr(demo, "bring_up", bring_up)
     monkeypatch.setattr(Devnet, "stop", lambda _self, names: stopped.append(names))
     monkeypatch.setattr(demo, "scenes", lambda: {"x": Scene("x", "title", play, lambda _stage: [])})

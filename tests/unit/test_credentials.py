@@ -48,6 +48,9 @@ ALL = {
         legal_name="某某", uscc="91110000600037341L", legal_representative="李", assurance_level="high"
     ),
     credentials.MANDATE: mandate(amount_fen_max=100),
+    credentials.CREDIT_GRADE: credentials.credit_grade(
+        grade_at_least="B", as_of=date(2025, 11, 1), access_slot="c2xvdA", pairwise_seed="c2VlZA"
+    ),
 }
 
 
@@ -121,6 +124,20 @@ def test_each_claim_is_described_in_both_languages_as_it_is_issued(vct):
         assert {each["locale"] for each in claim["display"]} == {"zh-CN", "en"}
         labels = {each["locale"]: each["label"] for each in claim["display"]}
         assert labels == {locale: credentials.label(vct, name, locale) for locale in labels}
+
+
+@pytest.mark.parametrize(
+    ("vct", "lasts_s", "is_short"),
+    [
+        (credentials.CREDIT_GRADE, 86_400, True),
+        (credentials.CREDIT_GRADE, 86_401, False),
+        (credentials.NATURAL_PERSON, 60, False),
+        ("urn:other:1", 60, False),
+    ],
+)
+def test_only_a_type_that_counts_for_a_day_and_no_longer_needs_no_status_list(vct, lasts_s, is_short):
+    assert credentials.is_short_lived({"vct": vct, "iat": NOW_S, "exp": NOW_S + lasts_s}) is is_short
+    assert not credentials.is_short_lived({"vct": vct, "exp": NOW_S + lasts_s})
 
 
 def test_claim_that_no_type_describes_is_called_by_its_name():

@@ -5,9 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.errors import InvalidMessage
+from chain.codec import encode
+from chain.errors import InvalidMessage, LedgerError
 from chain.types import sha256
-from credit.draw import Announcement, draw
+from credit.draw import Announcement, announced_key, announcement_digest, draw, verify_announced
+from membership.pb import membership_pb2
+from sim.instant_ledger import InstantLedger
 
 ANNOUNCED = Announcement((("c1", 1), ("c2", 8), ("c3", 1), ("c4", 4)), ("ann", "bob"), 2, 100)
 
@@ -71,3 +74,55 @@ def test_any_bytes_are_an_announcement_or_refused(raw: bytes) -> None:
 def test_announcement_in_another_spelling_is_refused() -> None:
     with pytest.raises(InvalidMessage):
         Announcement.decode(ANNOUNCED.encode().replace(b":", b": ", 1))
+
+
+# ---------------------------------------------------------------- the anchor
+
+
+def anchored(announcement: bytes, *, number: int = 1, keeper: str = "registrar", blocks: int = 1) -> InstantLedger:
+    """A ledger on which a service anchored an announcement, so many blocks high."""
+    ledger = InstantLedger(("a", "b", "c", "d"))
+    record = membership_pb2.AnchorRecord(digest=announcement_digest(announcement), size=number, since_ms=1)
+    for _ in range(blocks):
+        ledger.append([], {announced_key(keeper): encode(record)})
+    return ledger
+
+
+def checked(announcement: bytes, ledger: InstantLedger, keeper: str = "registrar", number: int = 1) -> str:
+    proof = ledger.receipt([], [announced_key(keeper)])
+    try:
+        verify_announced(announcement, proof, ledger.genesis, keeper, number)
+    except LedgerError as error:
+        return error.code
+    return ""
+
+
+def test_announcement_that_stood_on_the_ledger_before_its_seed_is_proven() -> None:
+    assert checked(ANNOUNCED.encode(), anchored(ANNOUNCED.encode())) == ""
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        Announcement((("c1", 8), *ANNOUNCED.candidates[1:]), ANNOUNCED.inspectors, 2, 100),
+        Announcement(ANNOUNCED.candidates[1:], ANNOUNCED.inspectors, 2, 100),
+        Announcement(ANNOUNCED.candidates, ("ann", "eve"), 2, 100),
+        Announcement(ANNOUNCED.candidates, ANNOUNCED.inspectors, 1, 100),
+        Announcement(ANNOUNCED.candidates, ANNOUNCED.inspectors, 2, 101),
+    ],
+    ids=["a weight", "a friend left out", "an inspector", "the count", "another block"],
+)
+def test_announcement_that_was_changed_after_its_seed_was_known_is_found(changed: Announcement) -> None:
+    assert checked(changed.encode(), anchored(ANNOUNCED.encode())) == "receipt.altered"
+
+
+def test_announcement_anchored_once_its_seed_was_known_proves_nothing() -> None:
+    early = Announcement(ANNOUNCED.candidates, ANNOUNCED.inspectors, 2, 3)
+    assert checked(early.encode(), anchored(early.encode(), blocks=2)) == ""
+    assert checked(early.encode(), anchored(early.encode(), blocks=3)) == "receipt.too-old"
+
+
+def test_announcement_of_another_number_or_of_nobody_proves_nothing() -> None:
+    raw = ANNOUNCED.encode()
+    assert checked(raw, anchored(raw, number=2)) == "receipt.altered"
+    assert checked(raw, anchored(raw, keeper="another")) == "receipt.invalid"

@@ -47,7 +47,9 @@ def test_objection_is_used_once_and_replaced(rig: CreditRig) -> None:
     first, kept = kept.objection(0)
     assert rig.code(KEEPER, first) == ""
     slot = kept.opened.first_slot
-    assert rig.code(X, pb.AnswerEvent(slot=slot, status=pb.EVENT_STATUS_ACTIVE)) == ""
+    # an event that was upheld would not be objected to again; one that was corrected is
+    corrected = pb.AnswerEvent(slot=slot, status=pb.EVENT_STATUS_CORRECTED, content=bytes(32))
+    assert rig.code(X, corrected) == ""
     assert rig.code(KEEPER, first) == "credit.wrong-proof"
     second, _ = kept.objection(0)
     assert rig.code(KEEPER, second) == ""

@@ -45,6 +45,7 @@ def event(i: int, name: str = "log", **changes: object) -> pb.EventRecord:
         "content": message.content,
         "next": message.next,
         "objection": message.objection,
+        "upheld": i == 2,  # so that both readers of records meet it
     }
     return pb.EventRecord(**{**fields, **changes})
 
@@ -255,13 +256,14 @@ def test_openings_left_out_doubled_or_swapped_make_a_report_fail(ledger: Instant
 
 def shown(ledger: InstantLedger, audience: str = "bank", nonce: bytes = NONCE, ahead_ms: int = 0) -> bytes:
     at_ms = ledger.checkpoint.time_ms + ahead_ms
-    return report.show(whole(ledger), ledger.genesis.network, HOLDER, audience, nonce, at_ms)
+    return report.show(whole(ledger), ledger.genesis.network, HOLDER, audience, "tender", nonce, at_ms)
 
 
 def check(raw: bytes, ledger: InstantLedger, **changes: object) -> str:
     arguments: dict[str, object] = {
         "holder": HOLDER.signer,
         "audience": "bank",
+        "purpose": "tender",
         "nonce": NONCE,
         "now_ms": ledger.checkpoint.time_ms,
         "age_ms_max": 60_000,
@@ -292,10 +294,22 @@ def test_shown_report_that_somebody_else_relabels_is_refused(ledger: InstantLedg
             ledger.genesis,
             holder=HOLDER.signer,
             audience="bank",
+            purpose="tender",
             nonce=NONCE,
             now_ms=ledger.checkpoint.time_ms,
             age_ms_max=60_000,
         )
+
+
+def test_report_shown_for_one_purpose_and_used_for_another_is_refused(ledger: InstantLedger) -> None:
+    raw = shown(ledger)
+    assert check(raw, ledger, purpose="trust-approval") == "receipt.purpose"
+    assert check(raw, ledger, purpose="") == "receipt.purpose"
+    message = pb.ShownReport.FromString(raw)
+    message.purpose = "trust-approval"  # whoever was shown it writes another purpose on it
+    assert check(encode(message), ledger, purpose="trust-approval") == "signature.invalid"
+    message.purpose = ""
+    assert check(encode(message), ledger, purpose="") == "receipt.purpose"
 
 
 def test_content_that_contradicts_itself_has_no_encoding() -> None:

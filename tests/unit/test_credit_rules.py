@@ -2,11 +2,17 @@
 """Credit's rules: the catalogue, sources with rights, one log for each person, events step by step, decisions."""
 
 import pytest
+from google.protobuf.message import Message
 
+from credit import model
+from credit.decisions import load_decision
+from credit.events import slot_key
 from credit.pb import credit_pb2 as pb
+from credit.scorecards import scorecard_key
 from identity.commitments import anchor_of
-from tests.credit_rig import AUTHORITY, HONOUR, KEEPER, PENALTY, PLEDGE, CreditRig, X, Y, log, objection, record, slot
-from tests.identity_rig import hidden, random_id
+from membership.pb import membership_pb2
+from tests.credit_rig import AUTHORITY, HONOUR, KEEPER, PENALTY, CreditRig, X, Y, log, objection, record, slot
+from tests.identity_rig import hidden, key_pb, random_id
 
 ACTIVE, DISPUTED, CORRECTED = pb.EVENT_STATUS_ACTIVE, pb.EVENT_STATUS_DISPUTED, pb.EVENT_STATUS_CORRECTED
 REPAIRED, EXPIRED, WITHDRAWN = pb.EVENT_STATUS_REPAIRED, pb.EVENT_STATUS_EXPIRED, pb.EVENT_STATUS_WITHDRAWN
@@ -20,6 +26,10 @@ def rig() -> CreditRig:
 
 def answer(status: int, content: bytes = b"", i: int = 0) -> pb.AnswerEvent:
     return pb.AnswerEvent(slot=slot(i), status=pb.EventStatus.ValueType(status), content=content)
+
+
+def revoke(name: str) -> membership_pb2.RevokeKey:
+    return membership_pb2.RevokeKey(key=key_pb(name))
 
 
 def objects(i: int = 0, turn: int = 0) -> pb.Object:
@@ -100,6 +110,56 @@ def test_source_is_granted_or_refused(
     assert rig.code(AUTHORITY, pb.GrantSource(organisation=organisation, classes=classes)) == code
     if code == "" and not classes:
         assert rig.code((Y, KEEPER), record(0)) == "credit.not-source"
+
+
+def test_scorecard_changed_without_a_version_is_refused_and_the_old_one_stands(rig: CreditRig) -> None:
+    document = model.scorecard().document
+    changed = document.replace(b'"base":600', b'"base":599')
+    assert changed != document
+    assert rig.code(AUTHORITY, pb.PutScorecard(scorecard=1, version=1, document=document)) == ""
+    for version in (0, 1, 3):  # the same number again, an older one, one left out
+        put = pb.PutScorecard(scorecard=1, version=version, document=changed)
+        assert rig.code(AUTHORITY, put) == "credit.wrong-version"
+    assert rig.state[scorecard_key(1, 1)] == document
+    assert rig.code(AUTHORITY, pb.PutScorecard(scorecard=1, version=2, document=changed)) == ""
+    assert (rig.state[scorecard_key(1, 1)], rig.state[scorecard_key(1, 2)]) == (document, changed)
+
+
+# ---------------------------------------------------------------- one transaction of many operations
+
+
+@pytest.mark.parametrize(
+    ("circumstance", "signers", "between", "code"),
+    [
+        ("nothing", [KEEPER, X], [], ""),
+        ("its class granted anew", [KEEPER, X, AUTHORITY], [pb.GrantSource(organisation="org-x", classes=[301])], ""),
+        (
+            "its rights ended",
+            [KEEPER, X, AUTHORITY],
+            [pb.GrantSource(organisation="org-x", classes=[101])],
+            "credit.not-source",
+        ),
+        (
+            "another source given the class",
+            [KEEPER, X, AUTHORITY],
+            [pb.GrantSource(organisation="org-c", classes=[301])],
+            "credit.ambiguous-source",
+        ),
+        (
+            "a new version of its class",
+            [KEEPER, X, AUTHORITY],
+            [pb.PutClass(**{**HONOUR, "version": 2})],
+            "credit.wrong-version",
+        ),
+        ("its key revoked", [KEEPER, X, "org-x:govern"], [revoke(X)], "credit.not-source"),
+        ("the registrar's key revoked", [KEEPER, X, "org-r:govern"], [revoke(KEEPER)], "credit.no-keeper"),
+    ],
+)
+def test_second_event_of_a_transaction_is_judged_by_what_stands_since_the_first(
+    rig: CreditRig, circumstance: str, signers: list[str], between: list[Message], code: str
+) -> None:
+    assert rig.code(signers, record(0, 301), *between, record(1, 301)) == code, circumstance
+    assert (slot_key(slot(0)) in rig.state) == (not code), "all or nothing"
 
 
 # ---------------------------------------------------------------- logs
@@ -253,8 +313,55 @@ def test_objection_freezes_an_event_until_its_source_answers(rig: CreditRig, uph
     assert rig.code(X, answer(REPAIRED)) == "credit.wrong-step"
     assert rig.code(X, answer(upheld)) == ""
     assert rig.event(slot(0)).status == upheld
-    assert rig.code("org-s:submit", objects(turn=0)) == "credit.wrong-proof", "an objection is made once"
-    assert rig.code("org-s:submit", objects(turn=1)) == ""
+    assert rig.code("org-s:submit", objects(turn=1)) == "credit.upheld"
+
+
+def test_event_that_its_source_upheld_is_not_frozen_again_by_another_objection(rig: CreditRig) -> None:
+    """A company on a list objects anew each time its source has answered, and never stands on the list."""
+    assert rig.code((X, KEEPER), record(0)) == ""
+    assert rig.code("org-s:submit", objects()) == ""
+    assert rig.code(X, answer(ACTIVE)) == ""
+    assert rig.event(slot(0)).upheld
+    before = dict(rig.state)
+    assert rig.code("org-s:submit", objects(turn=1)) == "credit.upheld"
+    assert {k: v for k, v in rig.state.items() if k in before} == before
+    assert rig.code(Y, answer(WITHDRAWN)) == "credit.other-source"
+    assert rig.code(AUTHORITY, answer(WITHDRAWN)) == "", "the authority still hears whom it is about"
+
+
+@pytest.mark.parametrize(
+    ("number", "objected_at", "said", "content"),
+    [
+        (101, ACTIVE, CORRECTED, hidden("new")),
+        (101, CORRECTED, CORRECTED, hidden("new")),
+        (201, OPEN, KEPT, b""),
+        (201, OPEN, BROKEN, b""),
+    ],
+)
+def test_event_of_which_its_source_says_something_new_after_upholding_it_is_objected_to_again(
+    rig: CreditRig, number: int, objected_at: int, said: int, content: bytes
+) -> None:
+    assert rig.code((X, KEEPER), record(0, number)) == ""
+    for status in REACH[objected_at]:
+        assert rig.code(X, answer(status, hidden("first"))) == ""
+    assert rig.code(KEEPER, objects()) == ""
+    assert rig.code(X, answer(objected_at)) == ""
+    assert rig.code(KEEPER, objects(turn=1)) == "credit.upheld"
+    assert rig.code(X, answer(said, content)) == ""
+    assert not rig.event(slot(0)).upheld
+    assert rig.code(KEEPER, objects(turn=0)) == "credit.wrong-proof", "an objection is made once"
+    assert rig.code(KEEPER, objects(turn=1)) == ""
+
+
+@pytest.mark.parametrize(("objected_at", "said"), [(KEPT, BROKEN), (BROKEN, KEPT)])
+def test_pledge_that_is_found_otherwise_upon_an_objection_is_not_upheld(
+    rig: CreditRig, objected_at: int, said: int
+) -> None:
+    assert rig.code((X, KEEPER), record(0, 201)) == ""
+    assert rig.code(X, answer(objected_at)) == ""
+    assert rig.code(KEEPER, objects()) == ""
+    assert rig.code(X, answer(said)) == ""
+    assert rig.code(KEEPER, objects(turn=1)) == ""
 
 
 def test_dispute_after_repair_is_refused(rig: CreditRig) -> None:
@@ -329,28 +436,61 @@ def test_decision_is_recorded_once(rig: CreditRig) -> None:
     assert rig.code(X, pb.Decide(**BENEFIT)) == "credit.id-used"
 
 
-def test_refused_benefit_is_reviewed_by_another_human_once(rig: CreditRig) -> None:
-    assert rig.code("judge@p256", pb.Decide(**{**BENEFIT, "outcome": 2})) == ""
-    review = pb.Review(id=hidden("d"), outcome=pb.OUTCOME_BENEFIT_GRANTED)
-    assert rig.code("judge@p256", review) == "credit.own-decision"
-    assert rig.code(X, review) == "credit.no-human"
-    assert rig.code("ann@p256", review) == "credit.unknown-decision", "of another organisation"
-    assert rig.code("chief@webauthn", pb.Review(id=hidden("d"), outcome=pb.OUTCOME_BURDEN)) == "credit.unknown-outcome"
-    assert rig.code("chief@webauthn", review) == ""
-    assert rig.code("chief@webauthn", review) == "credit.reviewed"
+GRANTED, REFUSED, BURDEN = pb.OUTCOME_BENEFIT_GRANTED, pb.OUTCOME_BENEFIT_REFUSED, pb.OUTCOME_BURDEN
+LIFTED = pb.OUTCOME_UNSPECIFIED
+ON_LIST: dict[str, object] = {**BENEFIT, "outcome": BURDEN, "benefit": 0, "class": 101}
 
 
-def test_burden_is_lifted_by_a_review_and_nothing_that_a_service_granted_is_reviewed(rig: CreditRig) -> None:
-    burden = {**BENEFIT, "outcome": 3, "benefit": 0, "class": 101}
-    assert rig.code("judge@p256", pb.Decide(**burden)) == ""
-    assert rig.code("chief@webauthn", pb.Review(id=hidden("d"), outcome=pb.OUTCOME_BENEFIT_GRANTED)) != ""
-    assert rig.code("chief@webauthn", pb.Review(id=hidden("d"))) == ""
-    assert rig.code(X, pb.Decide(**{**BENEFIT, "id": hidden("e")})) == ""
-    assert (
-        rig.code("judge@p256", pb.Review(id=hidden("e"), outcome=pb.OUTCOME_BENEFIT_REFUSED))
-        == "credit.unknown-decision"
-    )
-    assert PLEDGE["class"] == 201
+def review(outcome: pb.Outcome.ValueType, number: int = 1) -> pb.Review:
+    return pb.Review(id=hidden("d"), outcome=outcome, number=number)
+
+
+def test_refused_benefit_is_reviewed_by_another_human_once_it_is_lifted(rig: CreditRig) -> None:
+    assert rig.code("judge@p256", pb.Decide(**{**BENEFIT, "outcome": REFUSED})) == ""
+    assert rig.code("judge@p256", review(GRANTED)) == "credit.own-decision"
+    assert rig.code(X, review(GRANTED)) == "credit.no-human"
+    assert rig.code("ann@p256", review(GRANTED)) == "credit.unknown-decision", "of another organisation"
+    for outcome in (BURDEN, LIFTED):
+        assert rig.code("chief@webauthn", review(outcome)) == "credit.unknown-outcome"
+    assert rig.code("chief@webauthn", review(GRANTED)) == ""
+    assert rig.code("chief@webauthn", review(GRANTED, 2)) == "credit.reviewed"
+
+
+def test_upheld_decision_is_reviewed_again_and_a_lifted_one_is_not(rig: CreditRig) -> None:
+    assert rig.code("judge@p256", pb.Decide(**ON_LIST)) == ""
+    for number in (1, 2, 3):
+        assert rig.code("chief@webauthn", review(BURDEN, number)) == ""
+        record = load_decision(rig.state.get, hidden("d"))
+        assert record is not None
+        assert (record.outcome, record.reviews) == (BURDEN, number)
+    assert rig.code("chief@webauthn", review(GRANTED, 4)) == "credit.unknown-outcome"
+    assert rig.code("chief@webauthn", review(LIFTED, 4)) == ""
+    for outcome in (BURDEN, LIFTED):
+        assert rig.code("chief@webauthn", review(outcome, 5)) == "credit.reviewed"
+
+
+def test_review_that_is_not_the_next_one_is_refused(rig: CreditRig) -> None:
+    assert rig.code("judge@p256", pb.Decide(**ON_LIST)) == ""
+    assert rig.code("chief@webauthn", review(BURDEN)) == ""
+    for number in (0, 1, 3, 2**32 - 1):
+        assert rig.code("chief@webauthn", review(LIFTED, number)) == "credit.wrong-review"
+
+
+def test_whoever_decided_does_not_review_a_later_time_either(rig: CreditRig) -> None:
+    assert rig.code("judge@p256", pb.Decide(**ON_LIST)) == ""
+    assert rig.code("chief@webauthn", review(BURDEN)) == ""
+    for outcome in (BURDEN, LIFTED):
+        assert rig.code("judge@p256", review(outcome, 2)) == "credit.own-decision"
+
+
+def test_benefit_that_a_human_granted_is_not_taken_back_by_a_review(rig: CreditRig) -> None:
+    assert rig.code("judge@p256", pb.Decide(**BENEFIT)) == ""
+    assert rig.code("chief@webauthn", review(REFUSED)) == "credit.reviewed"
+
+
+def test_nothing_that_a_service_granted_is_reviewed(rig: CreditRig) -> None:
+    assert rig.code(X, pb.Decide(**BENEFIT)) == ""
+    assert rig.code("judge@p256", review(REFUSED)) == "credit.unknown-decision"
 
 
 def test_flood_of_a_rival_with_bad_events_stops_where_the_authority_takes_the_rights_away(rig: CreditRig) -> None:

@@ -331,6 +331,43 @@ def test_overlay_reads_through_and_absorbs() -> None:
     assert block.changes() == ((b"k", None),)
 
 
+def test_overlay_derives_once_and_again_after_a_write_under_the_prefix_alone() -> None:
+    made: list[bytes | None] = []
+    over = Overlay({b"a/k": b"1"}.get)
+
+    def answer() -> bytes | None:
+        made.append(over.read(b"a/k"))
+        return made[-1]
+
+    def derived(what: str = "") -> bytes | None:
+        return over.derive(b"a/", what, answer)
+
+    over.put(b"b/k", b"elsewhere")
+    assert [derived(), derived(), derived("other")] == [b"1"] * 3
+    over.put(b"b/k", b"still elsewhere")
+    assert (derived(), made) == (b"1", [b"1", b"1"])
+    over.put(b"a/k", b"2")
+    assert [derived(), derived("other")] == [b"2", b"2"]
+    over.put(b"a/k", None)
+    assert derived() is None
+    above = Overlay(over.read)
+    above.put(b"a/k", b"3")
+    over.absorb(above)
+    assert derived() == b"3"
+
+
+def test_overlay_derivation_that_refuses_is_made_again() -> None:
+    over = Overlay({}.get)
+
+    def refuse() -> bytes:
+        raise Refused("no", "board.refused")
+
+    for _ in range(2):
+        with pytest.raises(Refused):
+            over.derive(b"a/", "what", refuse)
+    assert over.derive(b"a/", "what", lambda: b"yes") == b"yes"
+
+
 def test_registry_refuses_modules_that_share_prefixes_or_misname_operations() -> None:
     class Thief(Board):
         name = "thief"

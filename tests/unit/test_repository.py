@@ -279,3 +279,9 @@ def test_each_decision_record_says_context_options_outcome_and_cost() -> None:
         assert [h for h in ("## Context", "## Options", "## Outcome", "## What got worse") if h not in text] == [], (
             path.name
         )
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    assert twice == [], "of two modules of one name the first that is imported stands for both"

@@ -8,11 +8,13 @@ import pytest
 from tests.trace_rig import BAG, CABBAGE, FIELD, TRADERS, crate, lot, serial, sscc
 from traceability import epcis
 from traceability.acts import Act, act_of
+from traceability.api.trader.balance import balance_of, kilograms
 from traceability.api.trader.steps import (
     CONTEXT,
     SHAPES,
     Entry,
     Line,
+    Output,
     Step,
     Wrong,
     event_of,
@@ -37,6 +39,9 @@ ENTRIES = {
     Step.SELL: Entry(Step.SELL, MARKET, NOW_MS, (Line(serial(1)),)),
     Step.DESTROY: Entry(Step.DESTROY, MARKET, NOW_MS, (LINE,)),
     Step.TEST: Entry(Step.TEST, LAB, NOW_MS, (LINE,), passed=False),
+    Step.MAKE: Entry(
+        Step.MAKE, MARKET, NOW_MS, (LINE, Line(serial(1))), outputs=(Output(CABBAGE, "P1", "11.5"), Output())
+    ),
 }
 ACTS = {
     Step.HARVEST: Act.DECLARE,
@@ -48,6 +53,7 @@ ACTS = {
     Step.SELL: Act.SELL,
     Step.DESTROY: Act.REMOVE,
     Step.TEST: Act.OBSERVE,
+    Step.MAKE: Act.TRANSFORM,
 }
 
 
@@ -79,6 +85,37 @@ def test_harvest_makes_its_lot_at_its_place():
     assert found.place == FIELD
 
 
+def test_processing_names_what_goes_in_and_what_comes_out():
+    found = projected(ENTRIES[Step.MAKE])
+    assert [(line.item, line.quantity) for line in found.lines] == [(serial(1), 0), (lot(), 12_500_000)]
+    assert [(line.item, line.quantity) for line in found.outputs] == [(f"01/{CABBAGE}/10/P1", 11_500_000)]
+
+
+@pytest.mark.parametrize(
+    ("made", "more", "possible", "lost"),
+    [
+        (10**6, False, True, "12"),
+        (13 * 10**6, False, True, "0"),
+        (13_650_000, True, True, "0"),
+        (13_650_001, True, False, "0"),
+    ],
+)
+def test_balance_counts_pieces_by_their_mass_and_leaves_room_for_tolerance(
+    made: int, more: bool, possible: bool, lost: str
+):
+    products = {
+        CABBAGE: pb.RecordProduct(gtin=CABBAGE, unit=pb.UNIT_KILOGRAM, mass_mg=10**6),
+        BAG: pb.RecordProduct(gtin=BAG, unit=pb.UNIT_PIECE, mass_mg=500_000),
+    }
+    projection = projected(ENTRIES[Step.MAKE])
+    projection.outputs[0].quantity = made
+    found = balance_of(projection, products)
+    assert found is not None
+    assert (found.used_ng, found.is_more, found.is_possible) == (13 * 10**12, more, possible)
+    assert kilograms(found.lost_ng) == lost
+    assert balance_of(projection, {CABBAGE: products[CABBAGE]}) is None
+
+
 def test_shipment_names_both_sides_and_its_carrier():
     found = projected(ENTRIES[Step.SHIP])
     assert (found.counterparty, found.carrier) == (MARKET, CARRIER)
@@ -105,6 +142,13 @@ def test_receipt_that_is_final_says_so_and_a_failed_test_does():
         (Step.HARVEST, {"product": "06901234000023"}, "product", Wrong.PRODUCT),
         (Step.HARVEST, {"lot": "a/b"}, "lot", Wrong.LOT),
         (Step.HARVEST, {"lot": "x" * 21}, "lot", Wrong.LOT),
+        (Step.MAKE, {"outputs": ()}, "out-quantity-0", Wrong.NO_OUTPUTS),
+        (Step.MAKE, {"outputs": (Output(CABBAGE),)}, "out-quantity-0", Wrong.NO_OUTPUTS),
+        (Step.MAKE, {"outputs": (Output(CABBAGE, "P 1", "1"),)}, "out-lot-0", Wrong.LOT),
+        (Step.MAKE, {"outputs": (Output("06901234009996", "P1", "1"),)}, "out-product-0", Wrong.PRODUCT),
+        (Step.MAKE, {"outputs": (Output(CABBAGE, "P1", "-1"),)}, "out-quantity-0", Wrong.QUANTITY),
+        (Step.MAKE, {"outputs": (Output(CABBAGE, "P1", "1"), Output(CABBAGE, "P1", "2"))}, "out-lot-1", Wrong.TWICE),
+        (Step.MAKE, {"lines": ()}, "item-0", Wrong.NO_LINES),
         (Step.CARRY, {"celsius": "warm"}, "celsius", Wrong.CELSIUS),
         (Step.CARRY, {"celsius": "NaN"}, "celsius", Wrong.CELSIUS),
         (Step.CARRY, {"celsius": "9e9"}, "celsius", Wrong.CELSIUS),

@@ -4,25 +4,19 @@
 A key is 32 random bytes after `zxf_`, shown once; the store has its digest.
 """
 
-import hashlib
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import select
-
-from service.problems import Problem
-from service.store import Act, Store, audit, new_id
+from service.api_keys import ApiKeys
+from service.store import Store, new_id
 from traceability.api.problems import BEARER
 from traceability.api.tables import FoodClient
 
 KEY_PREFIX: Final = "zxf_"
-"""Whoever finds one in a place where it should not be knows what it is."""
-KEY_CHARACTERS_MAX: Final = 64
+KEYS: Final = ApiKeys(FoodClient, (KEY_PREFIX,), b"zhixin/food-bearer/1|", "food.client", BEARER)
 REGULATOR: Final = ""
 """Stands in place of a participant's number."""
-_KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,29 +43,20 @@ def add(store: Store, gln: str, now_ms: int) -> tuple[Client, str]:
     Returns:
         Who it is, and the key, which is kept nowhere: only its digest is.
     """
-    key = KEY_PREFIX + secrets.token_urlsafe(_KEY_BYTES)
+    key, digest = KEYS.new(KEY_PREFIX)
     client = Client(new_id(), gln)
-    with store.write() as session:
-        session.add(FoodClient(id=client.id, gln=gln, key_digest=_digest(key), made_ms=now_ms))
-        store.record(session, Act(audit.SYSTEM, "food.client-added", client.id))
+    KEYS.add(store, FoodClient(id=client.id, gln=gln, key_digest=digest, made_ms=now_ms))
     return client, key
 
 
 def end(store: Store, client_id: str, now_ms: int) -> bool:
     """End a key. Returns whether there was one in use."""
-    with store.write() as session:
-        row = session.get(FoodClient, client_id, with_for_update=True)
-        if row is None or row.ended_ms is not None:
-            return False
-        row.ended_ms = now_ms
-        store.record(session, Act(audit.SYSTEM, "food.client-ended", client_id))
-        return True
+    return KEYS.end(store, client_id, now_ms)
 
 
 def listed(store: Store) -> Sequence[FoodClient]:
     """All of them, oldest first."""
-    with store.read() as session:
-        return session.scalars(select(FoodClient).order_by(FoodClient.made_ms)).all()
+    return KEYS.listed(store)
 
 
 def find(store: Store, key: str) -> Client:
@@ -80,18 +65,5 @@ def find(store: Store, key: str) -> Client:
     Raises:
         Problem: Nobody's, or it was ended.
     """
-    if not key.startswith(KEY_PREFIX) or len(key) > KEY_CHARACTERS_MAX:
-        raise _nobody()
-    with store.read() as session:
-        row = session.scalar(select(FoodClient).where(FoodClient.key_digest == _digest(key)))
-        if row is None or row.ended_ms is not None:
-            raise _nobody()
-        return Client(row.id, row.gln)
-
-
-def _nobody() -> Problem:
-    return Problem(BEARER, headers={"WWW-Authenticate": "Bearer"})
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(b"zhixin/food-bearer/1|" + key.encode()).digest()
+    row = KEYS.find(store, key)
+    return Client(row["id"], row["gln"])

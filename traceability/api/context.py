@@ -62,7 +62,9 @@ class TraceContext:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that reads the index, as of one moment; blocks, so ask from a worker thread."""
-        with self.index.engine.connect() as connection, connection.begin():
+        # who reads takes no writer's turn, or each page would wait for the indexer and for every other page
+        reader = self.index.engine.execution_options(zhixin_writes=False)
+        with reader.connect() as connection, connection.begin():
             yield connection
 
 

@@ -23,6 +23,7 @@ from traceability.api.queries import Queries
 from traceability.api.queries_http import queries_router
 from traceability.api.query_http import Answers, query_router
 from traceability.api.query_store import QueryStore
+from traceability.api.sockets import Sockets, sockets_router
 from traceability.api.subscriber import Subscriber
 from traceability.api.subscriptions import Subscriptions
 from traceability.api.subscriptions_http import subscriptions_router
@@ -65,6 +66,7 @@ def epcis_part(context: TraceContext, *, sign: Sign | None = None) -> Part:
             query_router(context, answers),
             queries_router(context, queries, answers),
             subscriptions_router(context, subscriptions, store),
+            sockets_router(Sockets(context, queries, store)),
         ],
         start=start,
         stop=stop,
@@ -72,6 +74,7 @@ def epcis_part(context: TraceContext, *, sign: Sign | None = None) -> Part:
         body_limits={f"{PREFIX}/capture": BODY_BYTES_MAX},
         machine_paths=[f"{PREFIX}/"],
         uri_paths=[f"{PREFIX}/"],
+        socket_paths=[f"{PREFIX}/queries/"],
     )
 
 

@@ -31,6 +31,7 @@ QUERY_TOO_LARGE = ProblemKind("food.query-too-large", 413, "epcisException:Query
 QUERY_TOO_COMPLEX = ProblemKind("food.query-too-complex", 413, "epcisException:QueryTooComplexException")
 SUBSCRIPTION = ProblemKind("food.subscription", 400, "epcisException:SubscriptionControlsException")
 NAME_TAKEN = ProblemKind("food.name-taken", 409, "epcisException:ResourceAlreadyExistsException")
+TOO_MANY_SOCKETS = ProblemKind("food.too-many-sockets", 429, "epcisException:ImplementationException")
 TOO_MANY_NAMES = ProblemKind("food.too-many-names", 409, "epcisException:ImplementationException")
 NOT_ACCEPTABLE = ProblemKind("food.not-acceptable", 406, "epcisException:NotAcceptableException")
 MEDIA_TYPE = ProblemKind("food.media-type", 415, "epcisException:UnsupportedMediaTypeException")
@@ -55,6 +56,7 @@ KINDS: tuple[ProblemKind, ...] = (
     QUERY_TOO_COMPLEX,
     SUBSCRIPTION,
     NAME_TAKEN,
+    TOO_MANY_SOCKETS,
     TOO_MANY_NAMES,
     NOT_ACCEPTABLE,
     MEDIA_TYPE,

@@ -24,6 +24,7 @@ from traceability.api.query_match import GOODS_PARAMETERS, canonical, test_of
 from traceability.api.query_parameters import Query
 from traceability.api.query_public import CONTEXT, STEM, public_event, time_text
 from traceability.api.query_shown import Shown, Test, moment_ms
+from traceability.api.tables import FoodCapture, FoodSubmission
 from traceability.api.trace_index import events_table, items_table, parties_table, touches_table
 from traceability.api.trace_records import Records
 from traceability.epcis_context import Context
@@ -49,11 +50,13 @@ class Found:
         events: As EPCIS events.
         place: After which the next page begins; None: there is none.
         last: Number of the last event that was looked at; None: there was none.
+        waits: There is more that is not kept yet: look again soon.
     """
 
     events: list[dict[str, Any]]
     place: list[int] | None
     last: int | None = None
+    waits: bool = False
 
 
 class QueryStore:
@@ -66,7 +69,9 @@ class QueryStore:
     def __init__(self, context: TraceContext) -> None:
         self._context = context
 
-    def page(self, query: Query, client: Client | None, place: Sequence[int] | None, size: int) -> Found:
+    def page(
+        self, query: Query, client: Client | None, place: Sequence[int] | None, size: int, *, is_feed: bool = False
+    ) -> Found:
         """One page of an answer.
 
         Args:
@@ -74,20 +79,22 @@ class QueryStore:
             client: Who asks; None: anybody.
             place: After which to go on; None: the beginning.
             size: Events of a page.
+            is_feed: Each event is answered once: the page ends before one of the caller's that was captured here and is
+                on the ledger, but not kept yet, so that the caller gets it whole.
 
         Raises:
             Problem: The caller has to name goods, or there are more events than the query allows.
         """
         found: list[dict[str, Any]] = []
         with self._context.reading() as connection, self._context.store.read() as session:
-            look = _Look(self._context, connection, session, query, client)
+            look = _Look(self._context, connection, session, query, client, is_feed=is_feed)
             for looked_at, (row, event) in enumerate(look.events(place), 1):
                 place = [row.time_ms, row.number]
                 if event is not None:
                     found.append(event)
                 if len(found) == size or looked_at == SCAN_MAX:
                     return Found(found, list(place), row.number)
-        return Found(found, None, None if place is None else place[1])
+        return Found(found, None, None if place is None else place[1], waits=look.waits)
 
     def since(self, query: Query, client: Client, number: int, size: int) -> Found:
         """What was recorded after an event, in the order of recording; as `page`.
@@ -99,7 +106,7 @@ class QueryStore:
             size: At most so many.
         """
         query = replace(query, order_by="recordTime", is_descending=False, limit=0, count_max=0)
-        return self.page(query, client, [0, number], size)
+        return self.page(query, client, [0, number], size, is_feed=True)
 
     def newest(self, before_ms: int | None) -> int:
         """The number of the newest event in the index; -1: there is none.
@@ -142,8 +149,17 @@ class _Look:
     """One look at the index for one query."""
 
     def __init__(
-        self, context: TraceContext, connection: Connection, session: Session, query: Query, client: Client | None
+        self,
+        context: TraceContext,
+        connection: Connection,
+        session: Session,
+        query: Query,
+        client: Client | None,
+        *,
+        is_feed: bool,
     ) -> None:
+        self.waits = False
+        self._is_feed = is_feed
         self._connection = connection
         self._session = session
         self._query = query
@@ -163,11 +179,21 @@ class _Look:
             rows = self._connection.execute(statement.limit(200)).all()
             own = self._own(rows)
             for row in rows:
+                if self._is_feed and row.id not in own and self._is_on_its_way(row):
+                    self.waits = True
+                    return
                 yield row, self._shown(row, own)
             if len(rows) < 200:
                 return
             statement = self._statement([rows[-1].time_ms, rows[-1].number])
             assert statement is not None, "the same question as before"
+
+    def _is_on_its_way(self, row: Row[Any]) -> bool:
+        """Whether an event that is not kept may be one of the owner's whose outcome is just being stored."""
+        if self._owner is None or row.actor != self._owner.gln:
+            return False
+        mine = select(FoodSubmission.capture).join(FoodCapture, FoodCapture.number == FoodSubmission.capture)
+        return self._session.scalar(mine.where(FoodCapture.owner_id == self._owner.id).limit(1)) is not None
 
     # ------------------------------------------------------------ candidates
 

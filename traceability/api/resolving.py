@@ -76,7 +76,7 @@ def resolver_part(links: Links, root: str, name: str) -> Part:
         router.add_api_route(path, follow, methods=_METHODS, include_in_schema=False)
         router.add_api_route(path, preflight, methods=["OPTIONS"], include_in_schema=False)
     router.add_api_route(WELL_KNOWN, preflight, methods=["OPTIONS"], include_in_schema=False)
-    return Part("resolver", [router], problems=KINDS)
+    return Part("resolver", [router], problems=KINDS, uri_paths=[f"/{key}/" for key in PRIMARY_KEYS])
 
 
 def _json(body: object, media: str, headers: dict[str, str], status: int = 200) -> Response:

@@ -25,6 +25,9 @@ _DAYS_MAX: Final = 1_462
 """The 29th of February comes within four years, or eight where a century has none; later is never."""
 
 
+SCHEDULE_FIELDS: Final = tuple(_BOUNDS)
+
+
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """Sets of numbers, by field; sorted."""

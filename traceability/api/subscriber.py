@@ -114,7 +114,8 @@ class Subscriber:
         if found.place is not None:
             await run_in_threadpool(self._subscriptions.more, one, last)
             return
-        self._seen[one.id] = newest
+        if not found.waits:
+            self._seen[one.id] = newest
         await run_in_threadpool(self._subscriptions.acknowledged, one, last)
 
     def _look(self, one: Subscription) -> Found | None:

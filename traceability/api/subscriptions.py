@@ -36,6 +36,21 @@ _MEMBERS: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class Controls:
+    """When a subscription wants events.
+
+    Attributes:
+        schedule: As JSON; None: each event at once.
+        report_if_empty: Whether a scheduled time without events is reported, too.
+        initial: From which block's time on; empty: from now on.
+    """
+
+    schedule: Mapping[str, Any] | None
+    report_if_empty: bool
+    initial: str
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """A subscription that somebody wants.
 
@@ -88,23 +103,38 @@ def read_subscription(document: object, networks: Sequence[str]) -> Asked:
     low, high = TOKEN_CHARACTERS
     if not isinstance(token, str) or not low <= len(token) <= high:
         faults.append(Fault("/signatureToken", f"must have {low} to {high} characters; it proves who sends"))
+    controls = read_controls(document, faults)
+    dest = check_url(document.get("dest"), networks)
+    return Asked(dest, str(token), controls.schedule, controls.report_if_empty, controls.initial)
+
+
+def read_controls(document: Mapping[str, Any], faults: Sequence[Fault] = ()) -> Controls:
+    """When a subscription wants events, from its JSON form.
+
+    Args:
+        document: As parsed; other members are not looked at.
+        faults: What is wrong with those.
+
+    Raises:
+        InvalidDocument: With the fields at fault.
+    """
+    found = list(faults)
     schedule = document.get("schedule")
     if (schedule is None) is not (document.get("stream") is True):
-        faults.append(Fault("/schedule", "either stream is true, or there is a schedule"))
+        found.append(Fault("/schedule", "either stream is true, or there is a schedule"))
     if schedule is not None and not isinstance(schedule, dict):
-        faults.append(Fault("/schedule", "must be an object"))
+        found.append(Fault("/schedule", "must be an object"))
     empty = document.get("reportIfEmpty", False)
     if not isinstance(empty, bool):
-        faults.append(Fault("/reportIfEmpty", "must be true or false"))
+        found.append(Fault("/reportIfEmpty", "must be true or false"))
     initial = document.get("initialRecordTime", "")
     if not isinstance(initial, str):
-        faults.append(Fault("/initialRecordTime", "must be a time with an offset"))
-    if faults:
-        raise InvalidDocument(faults)
-    dest = check_url(document.get("dest"), networks)
+        found.append(Fault("/initialRecordTime", "must be a time with an offset"))
+    if found:
+        raise InvalidDocument(found)
     if schedule is not None:
         read_schedule(schedule)
-    return Asked(dest, str(token), schedule, bool(empty), str(initial))
+    return Controls(schedule, bool(empty), str(initial))
 
 
 class Subscriptions:

@@ -37,9 +37,9 @@ def subscriptions_router(context: TraceContext, subscriptions: Subscriptions, st
     async def add(name: QueryName, client: Known, raw: Body) -> Response:
         try:
             asked = read_subscription(parse(raw, size_max=QUERY_CHARACTERS_MAX), context.settings.trace.webhooks)
-            before_ms = _initial_ms(asked.initial)
+            before_ms = initial_ms(asked.initial)
         except InvalidDocument as error:
-            raise _subscription_problem(error) from None
+            raise subscription_problem(error) from None
         place = await run_in_threadpool(store.newest, before_ms)
         made = await run_in_threadpool(subscriptions.add, client.gln, name, asked, place)
         return Response(status_code=201, headers={"Location": f"{PREFIX}/queries/{name}/subscriptions/{made}"})
@@ -60,12 +60,13 @@ def subscriptions_router(context: TraceContext, subscriptions: Subscriptions, st
     return router
 
 
-def _subscription_problem(error: InvalidDocument) -> Problem:
+def subscription_problem(error: InvalidDocument) -> Problem:
+    """What is wrong with a subscription, field by field."""
     members = {"errors": listed(error.problems)}
     return Problem(SUBSCRIPTION, {"reason": str(error.problems[0])}, members=members)
 
 
-def _initial_ms(text: str) -> int | None:
+def initial_ms(text: str) -> int | None:
     """From which block's time on; None: from now on.
 
     Raises:

@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
+from service.api_keys import ApiKeyRow
 from service.store import Base, PersonalRow, sealed
 from service.store.migrate import add_migrations
 from service.store.models import ID_CHARACTERS
@@ -42,16 +43,12 @@ class FoodOwner(PersonalRow):
     key: Mapped[bytes | None] = sealed()
 
 
-class FoodClient(Base):
+class FoodClient(ApiKeyRow):
     """A program's access: whose, and a digest of its key."""
 
     __tablename__ = "food_client"
 
-    id: Mapped[str] = mapped_column(String(ID_CHARACTERS), primary_key=True)
     gln: Mapped[str] = mapped_column(String(GLN_CHARACTERS))
-    key_digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
-    made_ms: Mapped[int] = mapped_column(BigInteger)
-    ended_ms: Mapped[int | None] = mapped_column(BigInteger, nullable=True)
 
 
 class FoodCaptured(Base):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Final
+from urllib.parse import unquote
 
 from traceability.items import Kind, gtin_of, kind_of
 from traceability.pb import traceability_pb2 as pb
@@ -84,7 +85,7 @@ class Names:
 
 def code_of(item: str) -> str:
     """What stands on a label of an item: the lot's or serial's own name, or the container's number."""
-    return item.rsplit("/", 1)[-1]
+    return unquote(item.rsplit("/", 1)[-1])
 
 
 def decimal(quantity: int) -> str:

@@ -7,6 +7,9 @@ import { all } from "./elements.js";
 /** A letter after `g` counts for so long: time to look for the key. */
 const SEQUENCE_MS = 4_000;
 
+/** What is on its way to the ledger is looked at again after so long: rounds of the service take a second. */
+const AGAIN_MS = 2_000;
+
 let wentAt = 0;
 
 function isWriting(target: EventTarget | null): boolean {
@@ -18,6 +21,14 @@ function go(key: string): void {
     if (place.textContent?.trim() === key) location.assign(place.dataset["go"] ?? "/");
   }
 }
+
+/** Shows by itself what became of an act whose outcome nobody knew; not while somebody writes or looks elsewhere. */
+function lookAgain(): void {
+  if (document.hidden || isWriting(document.activeElement)) window.setTimeout(lookAgain, AGAIN_MS);
+  else location.reload();
+}
+
+if (document.querySelector("[data-again]") !== null) window.setTimeout(lookAgain, AGAIN_MS);
 
 document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {

@@ -64,7 +64,7 @@ export async function signNonce(
 }
 
 /** A public key as the service names it: 33 bytes, compressed. */
-async function compressed(key: CryptoKey): Promise<string> {
+export async function compressed(key: CryptoKey): Promise<string> {
   const raw = new Uint8Array(await crypto.subtle.exportKey("raw", key));
   const isOdd = ((raw[raw.length - 1] ?? 0) & 1) === 1;
   return (isOdd ? "03" : "02") + toHex(raw.subarray(1, 1 + COORDINATE_BYTES));

@@ -54,7 +54,7 @@ async function search(image: ImageBitmap, readerUrl: string): Promise<string | u
     const longest = Math.max(image.width, image.height);
     const sides = SIDES.filter((side, i) => i === 0 || side < longest || SIDES.every((other) => other >= side));
     for (const side of sides) {
-      const pixels = pixelsOf(image, Math.min(1, side / longest));
+      const pixels = pixelsOf(image, image, Math.min(1, side / longest));
       const found = pixels === undefined ? null : await ask(worker, pixels);
       if (found !== null) return found;
     }
@@ -66,10 +66,16 @@ async function search(image: ImageBitmap, readerUrl: string): Promise<string | u
   }
 }
 
-function pixelsOf(image: ImageBitmap, scale: number): Pixels | undefined {
+interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** A picture's pixels, smaller by a factor. */
+export function pixelsOf(image: CanvasImageSource, size: Size, scale: number): Pixels | undefined {
   const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round(image.width * scale));
-  canvas.height = Math.max(1, Math.round(image.height * scale));
+  canvas.width = Math.max(1, Math.round(size.width * scale));
+  canvas.height = Math.max(1, Math.round(size.height * scale));
   const context = canvas.getContext("2d");
   if (context === null) return undefined;
   context.fillStyle = "#fff"; // what is see-through is paper
@@ -79,7 +85,8 @@ function pixelsOf(image: ImageBitmap, scale: number): Pixels | undefined {
   return context.getImageData(0, 0, canvas.width, canvas.height);
 }
 
-function ask(worker: Worker, { data, width, height }: Pixels): Promise<string | null> {
+/** Let the worker look at some pixels; null: there is no code in them. */
+export function ask(worker: Worker, { data, width, height }: Pixels): Promise<string | null> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error("too slow")), READ_MS_MAX);
     worker.onerror = (event) => {

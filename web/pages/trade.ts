@@ -7,6 +7,7 @@ import { all, element } from "./elements.js";
 import { number, text } from "./messages.js";
 import { readPhoto } from "./qr-photo.js";
 import { type Draft, drafts, forget, keep } from "./trade-drafts.js";
+import { hasCamera, readCamera } from "./qr-camera.js";
 import { photoText } from "./trade-photo.js";
 
 const ACTOR = "zhixin-trade-actor"; // in the device's own storage
@@ -66,12 +67,31 @@ async function scan(form: HTMLFormElement, label: HTMLElement, input: HTMLInputE
   else fill(form, label.dataset["scan"] ?? "", found);
 }
 
+/** Read a code from the camera as it moves; a photo is the other way, and the only one where there is no camera. */
+async function watch(form: HTMLFormElement, label: HTMLElement, input: HTMLInputElement): Promise<void> {
+  say(form, "");
+  const said = {
+    title: text("script.trade.camera"),
+    photo: text("script.trade.camera-photo"),
+    stop: text("script.trade.camera-stop"),
+  };
+  const seen = await readCamera(form.dataset["reader"] ?? "", said);
+  if (seen.outcome === "read") fill(form, label.dataset["scan"] ?? "", seen.found);
+  else if (seen.outcome === "photo") input.click();
+  else if (seen.outcome === "none") say(form, text("script.trade.camera-none"));
+}
+
 function enableScanning(form: HTMLFormElement, within: ParentNode): void {
   for (const label of all<HTMLElement>("[data-scan]", within)) {
     const input = label.querySelector<HTMLInputElement>("input[type=file]");
     if (input === null) continue;
     label.hidden = false;
     input.addEventListener("change", () => void scan(form, label, input));
+    label.addEventListener("click", (event) => {
+      if (event.target === input || !hasCamera()) return; // then the label opens the file's dialog, as it does alone
+      event.preventDefault();
+      void watch(form, label, input);
+    });
   }
   for (const list of all<HTMLSelectElement>("select[data-item]", within)) {
     list.addEventListener("change", () => offer(list.closest("[data-line]")));
@@ -129,11 +149,19 @@ async function draftOf(form: HTMLFormElement): Promise<Draft> {
     container: one("container"),
     product: one("product"),
     lot: one("lot"),
+    ...(form.dataset["step"] === "make" ? { outputs: outputsOf(data) } : {}),
     passed: one("passed") !== "no",
     complete: one("complete") === "yes",
     celsius: one("celsius"),
     photo: photo instanceof File && photo.size > 0 ? await photoText(photo) : "",
   };
+}
+
+/** What a form says was made: as many rows as it has. */
+function outputsOf(data: FormData): object[] {
+  const rows = [...data.keys()].filter((name) => name.startsWith("out-lot-")).map((name) => name.slice("out-lot-".length));
+  const one = (name: string, row: string): string => String(data.get(`out-${name}-${row}`) ?? "");
+  return rows.map((row) => ({ product: one("product", row), lot: one("lot", row), quantity: one("quantity", row) }));
 }
 
 /** A lot of one's own for what was harvested off the net: the day, one's number, the minute. */

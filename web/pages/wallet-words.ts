@@ -61,12 +61,19 @@ export function shownValue(type: string, path: Path, value: Json): string {
   return String(value);
 }
 
+const MONTHS = "January February March April May June July August September October November December".split(" ");
+const two = (part: number): string => String(part).padStart(2, "0");
+
+/** A day, as the services' pages write it; without Intl, whose first date takes a slow phone a fifth of a second. */
 export function day(ms: number): string {
-  return new Date(ms).toLocaleDateString(document.documentElement.lang, { dateStyle: "long" });
+  const at = new Date(ms);
+  if (isChinese) return `${at.getFullYear()}年${at.getMonth() + 1}月${at.getDate()}日`;
+  return `${at.getDate()} ${MONTHS[at.getMonth()]} ${at.getFullYear()}`;
 }
 
 export function moment(ms: number): string {
-  return new Date(ms).toLocaleString(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
+  const at = new Date(ms);
+  return `${day(ms)}${isChinese ? "" : ","} ${two(at.getHours())}:${two(at.getMinutes())}`;
 }
 
 export const FAULTS: Readonly<Record<Fault, readonly [string, string]>> = {
@@ -80,6 +87,11 @@ export const FAULTS: Readonly<Record<Fault, readonly [string, string]>> = {
   forged: ["script.wallet.forged", "script.wallet.forged-about"],
   unproven: ["script.wallet.unproven", "script.wallet.unproven-about"],
   used: ["script.wallet.lacking", "script.wallet.lacking-about"],
+  "unknown-act": ["script.wallet.unknown-act", "script.wallet.unknown-act-about"],
+  "no-program": ["script.space.no-program", "script.space.no-program-about"],
+  unpaired: ["script.space.unpaired", "script.space.unpaired-about"],
+  "no-card": ["script.space.no-card", "script.space.no-card-about"],
+  unsigned: ["script.space.unsigned", "script.space.unsigned-about"],
 };
 
 /** Why an office looked, in words; AccessReason of the ledger's messages. */
@@ -95,13 +107,16 @@ const REASONS: readonly (() => string)[] = [
 ];
 const LOOK_UP = 1;
 
-/** A type's claim as registrations name it ("natural-person/birthdate"), in words. */
-function attributeName(type: string, name: string): string {
+/** What is read as registrations name it ("natural-person/birthdate", "credit-tender/report"), in words. */
+export function attributeName(name: string): string {
   const [kind = "", claim = ""] = name.split("/");
-  return type.includes(`:${kind}:`) ? claimName(type, [claim]) : name;
+  if (/^credit/.test(kind) && claim === "report") return text("script.wallet.credit-report");
+  if (/^credit/.test(kind) && claim === "grade") return text("script.wallet.credit-grade");
+  const type = Object.keys(types).find((one) => one.includes(`:${kind}:`));
+  return type === undefined ? name : claimName(type, [claim]);
 }
 
-export function accessRow(type: string, { recordedMs, told }: Access): HTMLElement {
+export function accessRow({ recordedMs, told }: Access): HTMLElement {
   if (told === undefined) {
     const when = element("span", { class: "small muted" }, moment(recordedMs));
     return element("li", {}, element("b", {}, text("script.wallet.untold")), when);
@@ -112,7 +127,7 @@ export function accessRow(type: string, { recordedMs, told }: Access): HTMLEleme
       : text(told.kind === LOOK_UP + 1 ? "script.wallet.answered" : "script.wallet.answered-emergency", { purpose: String(told.purpose) });
   const what = told.thirdParty
     ? text("script.wallet.third-party")
-    : told.attributes.map((name) => attributeName(type, name)).join(isChinese ? "、" : ", ");
+    : told.attributes.map(attributeName).join(isChinese ? "、" : ", ");
   return element(
     "li",
     {},
@@ -127,10 +142,10 @@ export function pair(name: string, value: string | HTMLElement): HTMLElement {
   return element("div", {}, element("dt", {}, name), element("dd", {}, value));
 }
 
-/** What tells one credential from another of its type: names, or the first thing that it says. */
+/** What tells one credential from another of its type: names, or a grade. */
 export function titleOf(card: Card): string {
   const claims = JSON.parse(card.claims) as Record<string, Json>;
-  const names = ["family_name", "given_name", "legal_name", "principal"].map((name) => claims[name]).filter(isText);
+  const names = ["family_name", "given_name", "legal_name", "principal", "grade_at_least"].map((name) => claims[name]).filter(isText);
   return names.join(names.every((name) => HAN.test(name)) ? "" : " ");
 }
 

@@ -3,20 +3,18 @@
 //
 // Everything happens on this device. The service that served the page is never asked anything about its visitor.
 
-import { encode } from "uqr";
-import type { PageVerifier } from "../verify/src/client.js";
-import { fetchReport, verifyReport } from "../wallet/accesses.js";
+import { fetchReport, listOf, verifyReport } from "../wallet/accesses.js";
 import { KINDS, fetchTokens, show as showCode } from "../wallet/codes.js";
-import { keep, openVerifierOf, rememberNetwork } from "../wallet/device.js";
+import { isRequest, linkInAddress, networkVerifier } from "../wallet/opening.js";
 import { accept, isOffer, readOffer, type Offer } from "../wallet/receive.js";
-import { beyond, registered, type Registered } from "../wallet/registration.js";
-import { disclosed, isRequest, match, readRequest, type Asked, type Wanted } from "../wallet/request.js";
-import { decline, respond } from "../wallet/respond.js";
-import { isAlwaysShown, present, read, type Held, type Json } from "../wallet/sd-jwt.js";
-import { WalletStore, type Card, type Copy, type Shown, type Token } from "../wallet/store.js";
+import { read, type Json } from "../wallet/sd-jwt.js";
+import { WalletStore, type Card, type Shown, type Token } from "../wallet/store.js";
 import { Failed, type Fault } from "../wallet/web.js";
-import { all, element, svg } from "./elements.js";
+import { all, element } from "./elements.js";
 import { text } from "./messages.js";
+import { tellProgram, wearTheme } from "./program-words.js";
+import { Asking } from "./wallet-ask.js";
+import { found, inView, open, root, say, view, type View } from "./wallet-views.js";
 import {
   FAULTS,
   OWN,
@@ -30,57 +28,31 @@ import {
   titleOf,
   typeName,
   types,
-  valueOf,
 } from "./wallet-words.js";
 
 const CODE_MS = 300_000; // as long as a code counts
 
-type View = "home" | "offer" | "ask" | "done" | "card" | "code" | "accesses" | "failed";
-
-const root = found("#wallet");
-
-function found(selector: string, within: ParentNode = document): HTMLElement {
-  const one = within.querySelector<HTMLElement>(selector);
-  if (one === null) throw new Error(`the page has no ${selector}`);
-  return one;
-}
-
-const view = (name: View): HTMLElement => found(`[data-view="${name}"]`);
-const inView = (name: View, selector: string): HTMLElement => found(selector, view(name));
-
-function open(name: View): void {
-  for (const one of all<HTMLElement>("[data-view]", root)) one.hidden = one.dataset["view"] !== name;
-  if (!root.hidden) inView(name, "h1").focus({ preventScroll: true }); // the page has just been opened: nothing changed yet
-  root.hidden = false;
-  window.scrollTo(0, 0);
-}
-
-function say(name: View, words: string): void {
-  inView(name, "[data-standing]").textContent = words;
-}
-
 class Wallet {
   readonly #store: WalletStore;
-  #verifier: Promise<PageVerifier> | undefined;
   #offer: Offer | undefined;
-  #asked: Asked | undefined;
-  #who: Registered | undefined;
-  #wanted: ReadonlyMap<string, Wanted> = new Map();
-  #offered: ReadonlyMap<string, readonly Wanted[]> = new Map();
-  #held: ReadonlyMap<string, Held> = new Map();
+  readonly #asking: Asking;
   #card: Card | undefined;
   #ticking: ReturnType<typeof setInterval> | undefined;
 
   constructor(store: WalletStore) {
     this.#store = store;
+    this.#asking = new Asking(store, {
+      guard: (what) => void this.#guard(what),
+      done: (title, about, target) => this.#done(title, about, target),
+    });
   }
 
   start(): void {
     for (const button of all("[data-home]", root)) button.addEventListener("click", () => void this.home());
     this.#on("#link-form", "home", () => this.take((found("#link") as HTMLInputElement).value.trim()));
     this.#on("#offer-form", "offer", () => this.accept());
-    this.#on("#ask-form", "ask", () => this.show());
-    found("[data-decline]").addEventListener("click", () => void this.#guard(() => this.sayNo()));
+    this.#on("#ask-form", "ask", () => this.#asking.show());
+    found("[data-decline]").addEventListener("click", () => void this.#guard(() => this.#asking.sayNo()));
     const photo = found("#photo") as HTMLInputElement;
     photo.addEventListener("change", () => void this.#guard(() => this.scan(photo)));
     const dialog = found("#forget-dialog") as HTMLDialogElement;
@@ -104,7 +76,7 @@ class Wallet {
 
   /** A link may stand behind the # of this page's address: that part never leaves the device. */
   async #fromAddress(): Promise<void> {
-    const link = decodeURIComponent(location.hash.slice(1));
+    const link = linkInAddress();
     if (link === "") return this.home();
     history.replaceState(null, "", location.pathname + location.search);
     return this.#guard(() => this.take(link));
@@ -139,13 +111,14 @@ class Wallet {
   }
 
   async home(): Promise<void> {
-    this.#offer = this.#asked = this.#who = this.#card = undefined;
-    this.#wanted = this.#offered = this.#held = new Map();
+    this.#offer = this.#card = undefined;
+    this.#asking.forget();
     clearInterval(this.#ticking);
     (found("#digits") as HTMLInputElement).value = (found("#link") as HTMLInputElement).value = "";
     const cards = await this.#store.cards();
     inView("home", "[data-evicted]").hidden = !(await this.#store.wasEvicted());
     inView("home", "[data-empty]").hidden = cards.length > 0;
+    inView("home", "[data-my-data]").hidden = cards.length === 0;
     const rows = await Promise.all(cards.map((card) => this.#row(card)));
     inView("home", "[data-cards]").replaceChildren(...rows);
     await this.#history();
@@ -204,7 +177,7 @@ class Wallet {
       .map((name) => pair(claimName(card.type, [name]), shownValue(card.type, [name], claims[name] ?? null)));
     inView("card", "[data-card-claims]").replaceChildren(...rows);
     inView("card", "[data-codes]").hidden = !Object.values(KINDS).flat().every(([name = ""]) => name in claims);
-    found("[data-accesses]").hidden = typeof claims["access_slot"] !== "string";
+    found("[data-accesses]").hidden = listOf(card.type, claims) === undefined;
     const nowS = Date.now() / 1000;
     for (const button of all<HTMLButtonElement>("[data-code]", view("card"))) {
       const left = await this.#store.left(card.id, button.dataset["code"] === "age" ? "age" : "name", nowS);
@@ -222,12 +195,12 @@ class Wallet {
     say("card", text("script.wallet.asking"));
     const held = await read(copy.token);
     const raw = await fetchReport(held, copy.key, card.issuer, Date.now());
-    const verifier = await this.#open();
+    const verifier = await networkVerifier();
     const found_ = await verifyReport(raw, String(held.claims["access_slot"]), verifier, Date.now());
     inView("accesses", "[data-complete]").textContent = text("script.wallet.complete", { moment: moment(found_.atMs) });
     inView("accesses", "[data-sealed]").textContent = text("script.wallet.sealed", { count: found_.sealed });
     inView("accesses", "[data-none]").hidden = found_.accesses.length > 0;
-    const rows = [...found_.accesses].reverse().map((one) => accessRow(card.type, one));
+    const rows = [...found_.accesses].reverse().map((one) => accessRow(one));
     inView("accesses", "[data-list]").replaceChildren(...rows);
     open("accesses");
   }
@@ -246,15 +219,8 @@ class Wallet {
     }
     const token = await this.#store.draw(card.id, kind, nowS);
     if (token === undefined) throw new Failed("used");
-    const { data, size } = encode(await showCode(token, nowS), { ecc: "M", border: 4 });
-    const dark = data.flatMap((row, y) => row.flatMap((on, x) => (on ? [`M${x} ${y}h1v1h-1z`] : [])));
-    const picture = svg(
-      "svg",
-      { viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": text("script.wallet.code-alt"), "shape-rendering": "crispEdges" },
-      svg("path", { d: `M0 0h${size}v${size}H0z`, fill: "#fff" }),
-      svg("path", { d: dark.join(""), fill: "#000" }),
-    );
-    inView("code", "[data-picture]").replaceChildren(picture);
+    const { picture } = await import("./wallet-code.js");
+    inView("code", "[data-picture]").replaceChildren(picture(await showCode(token, nowS)));
     inView("code", "[data-code-claims]").textContent = KINDS[kind].map((path) => claimName(card.type, path)).join(isChinese ? "、" : ", ");
     const ends = Date.now() + CODE_MS;
     const tell = (): void => {
@@ -295,7 +261,7 @@ class Wallet {
     if (link === "") return;
     say("home", text("script.wallet.asking"));
     if (isOffer(link)) return this.#takeOffer(link);
-    if (isRequest(link)) return this.#takeRequest(link);
+    if (isRequest(link)) return this.#asking.take(link);
     throw new Failed("address");
   }
 
@@ -328,126 +294,6 @@ class Wallet {
     }
   }
 
-  async #takeRequest(link: string): Promise<void> {
-    const asked = await readRequest(link, Date.now());
-    const verifier = await this.#open();
-    const who = await registered(asked, verifier, Date.now());
-    rememberNetwork(root.dataset, verifier);
-    const held = new Map<string, Held>();
-    for (const card of (await this.#store.cards()).reverse()) { // the oldest first: a newer one takes nothing's place unseen
-      const [copy] = await this.#store.copies(card.id);
-      if (copy !== undefined && card.expiresS * 1000 > Date.now()) held.set(card.id, await read(copy.token));
-    }
-    const found_ = match(asked.query, held);
-    if (found_ === undefined) throw new Failed("used");
-    if (beyond(who, [...found_.values()].flat(), OWN).length > 0) throw new Failed("untrusted", "asks for more than it may");
-    [this.#asked, this.#who, this.#held, this.#offered] = [asked, who, held, found_];
-    this.#wanted = new Map([...found_].flatMap(([id, [first]]) => (first === undefined ? [] : [[id, first]])));
-    inView("ask", "[data-asker]").textContent = isChinese ? who.nameZh : who.nameEn;
-    inView("ask", "[data-purpose]").textContent = isChinese ? who.purposeZh : who.purposeEn;
-    inView("ask", "[data-basis]").textContent = who.basis;
-    inView("ask", "[data-origin]").textContent = new URL(asked.responseUri).host;
-    inView("ask", "[data-proven-at]").textContent = moment(who.atMs);
-    await this.#ask();
-    open("ask");
-  }
-
-  /** What would be shown, of the credentials that are chosen now. */
-  async #ask(): Promise<void> {
-    const rows: HTMLElement[] = [];
-    let [again, forRecord] = [false, false];
-    const cards = new Map((await this.#store.cards()).map((card) => [card.id, card]));
-    for (const [id, one] of this.#wanted) {
-      const held = this.#held.get(one.id);
-      if (held === undefined) continue;
-      again ||= (await this.#store.copies(one.id))[0]?.shown !== 0;
-      rows.push(pair(text("script.wallet.from"), await this.#source(id, one, cards)));
-      for (const path of disclosed(held, one.paths)) {
-        if (OWN.has(path[0] ?? "")) {
-          forRecord = true;
-          continue;
-        }
-        const always = isAlwaysShown(held, path) ? ` ${text("script.wallet.always")}` : "";
-        rows.push(pair(claimName(one.type, path) + always, shownValue(one.type, path, valueOf(held.claims, path))));
-      }
-    }
-    inView("ask", "[data-for-record]").hidden = !forRecord;
-    inView("ask", "[data-claims]").replaceChildren(...rows);
-    inView("ask", "[data-again]").hidden = !again;
-  }
-
-  /** Which credential it comes from, and who issued it; where several answer, the holder chooses. */
-  async #source(id: string, chosen: Wanted, cards: ReadonlyMap<string, Card>): Promise<string | HTMLElement> {
-    const named = ({ id: card }: Wanted): string => {
-      const found_ = cards.get(card);
-      return found_ === undefined ? "" : `${typeName(found_.type)} · ${new URL(found_.issuer).host} · ${day(found_.receivedMs)}`;
-    };
-    const offered = this.#offered.get(id) ?? [];
-    if (offered.length < 2) return named(chosen);
-    const choice = element("select", { "aria-label": text("script.wallet.choose") });
-    for (const one of offered) choice.append(element("option", { value: one.id }, named(one)));
-    choice.value = chosen.id;
-    choice.addEventListener("change", () => {
-      const other = offered.find((one) => one.id === choice.value);
-      if (other !== undefined) this.#wanted = new Map([...this.#wanted, [id, other]]);
-      void this.#guard(() => this.#ask());
-    });
-    return choice;
-  }
-
-  async show(): Promise<void> {
-    const [asked, who] = [this.#asked, this.#who];
-    if (asked === undefined || who === undefined) return;
-    say("ask", text("script.wallet.sending"));
-    const presented = new Map<string, string>();
-    const used: Copy[] = [];
-    const names: string[] = [];
-    for (const [id, one] of this.#wanted) {
-      const [copy] = await this.#store.copies(one.id);
-      if (copy === undefined) throw new Failed("used");
-      const held = await read(copy.token);
-      const nowS = Math.floor(Date.now() / 1000);
-      presented.set(id, await present(held, one.paths, copy.key, asked.audience, asked.nonce, nowS));
-      const shown = disclosed(held, one.paths).filter(([name = ""]) => !OWN.has(name));
-      names.push(...shown.map((path) => claimName(one.type, path)));
-      used.push(copy);
-    }
-    await this.#store.use(used.map(({ id }) => id));
-    let target: string | undefined;
-    try {
-      target = await respond(asked, presented);
-    } catch (error) {
-      await this.#remember("failed", names);
-      throw error;
-    }
-    await this.#remember("shown", names);
-    this.#done("script.wallet.was-sent", text("script.wallet.was-sent-about"), target);
-  }
-
-  async sayNo(): Promise<void> {
-    const asked = this.#asked;
-    if (asked === undefined) return;
-    await this.#remember("declined", []);
-    const target = await decline(asked).catch(() => undefined); // they learn it by hearing nothing, too
-    this.#done("script.wallet.said-no", text("script.wallet.said-no-about"), target);
-  }
-
-  async #remember(outcome: Shown["outcome"], claims: readonly string[]): Promise<void> {
-    const [asked, who] = [this.#asked, this.#who];
-    if (asked === undefined || who === undefined) return;
-    await this.#store.remember({
-      atMs: Date.now(),
-      party: who.party,
-      nameZh: who.nameZh,
-      nameEn: who.nameEn,
-      purpose: isChinese ? who.purposeZh : who.purposeEn,
-      basis: who.basis,
-      claims,
-      origin: new URL(asked.responseUri).origin,
-      outcome,
-    });
-  }
-
   #done(title: string, about: string, target?: string): void {
     inView("done", "[data-done-title]").textContent = text(title);
     inView("done", "[data-done-about]").textContent = about;
@@ -455,15 +301,6 @@ class Wallet {
     back.hidden = target === undefined;
     if (target !== undefined) back.setAttribute("href", target);
     open("done");
-  }
-
-  /** The verifier of this network, started when it is first needed. */
-  #open(): Promise<PageVerifier> {
-    this.#verifier ??= openVerifierOf(root.dataset).catch((error: unknown) => {
-      this.#verifier = undefined;
-      throw error instanceof Failed ? error : new Failed("offline");
-    });
-    return this.#verifier;
   }
 }
 
@@ -476,8 +313,9 @@ async function begin(): Promise<void> {
     open("failed");
     return;
   }
-  await keep(root.dataset["offline"] ?? "");
+  await tellProgram(root.dataset["offline"] ?? "");
 }
 
+wearTheme();
 void begin();
 

@@ -14,6 +14,8 @@ type Values = Readonly<Record<string, string | number>>;
 
 const DAY_SHIFT_MS = 8 * 3_600_000; // China's zone, which has no summer time
 const [FARM, SMALLHOLDER] = [1, 2];
+/** Not by the browser's own words: to load them takes longer than to check an event. */
+const MONTH_NAMES = "January February March April May June July August September October November December".split(" ");
 const MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
 const STEPS: Readonly<Record<number, string>> = {
@@ -87,8 +89,7 @@ export class Wording {
   day(timeMs: number): string {
     const at = new Date(timeMs + DAY_SHIFT_MS);
     if (this.language === "zh-CN") return `${at.getUTCFullYear()}年${at.getUTCMonth() + 1}月${at.getUTCDate()}日`;
-    const month = new Intl.DateTimeFormat("en", { month: "long", timeZone: "UTC" }).format(at);
-    return `${at.getUTCDate()} ${month} ${at.getUTCFullYear()}`;
+    return `${at.getUTCDate()} ${MONTH_NAMES[at.getUTCMonth()]} ${at.getUTCFullYear()}`;
   }
 
   moment(timeMs: number): string {

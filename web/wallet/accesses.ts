@@ -9,7 +9,7 @@ import { toHex, utf8, type Bytes } from "../verify/src/bytes.js";
 import type { PageVerifier } from "../verify/src/client.js";
 import { bytes, decode, enumeration, many, schema, text, uint32, uint64, type Field } from "../verify/src/protobuf.js";
 import { nonceOf } from "./receive.js";
-import { present, type Held } from "./sd-jwt.js";
+import { present, type Held, type Json } from "./sd-jwt.js";
 import { Failed, address, ask, parseFields, textOf } from "./web.js";
 
 const REPORT_BYTES_MAX = 16 * 1024 * 1024;
@@ -66,6 +66,14 @@ export interface Accesses {
   readonly atMs: number;
   /** How many entries are sealed in the whole city; whether one is mine, nobody can tell from it. */
   readonly sealed: number;
+}
+
+const GRADE = /:credit-grade:/; // of credit's issuer, which keeps no lists: it names the registrar's for verifiers alone
+
+/** Where the list begins that a credential's own issuer keeps of its holder; undefined: it keeps none. */
+export function listOf(type: string, claims: Readonly<Record<string, Json>>): string | undefined {
+  const slot = claims["access_slot"];
+  return typeof slot === "string" && !GRADE.test(type) ? slot : undefined;
 }
 
 /**

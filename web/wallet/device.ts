@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the device keeps beside credentials: what it knows of the network, and the page itself.
+// What the device keeps beside credentials: what it knows of the network.
 
 import { fromHex } from "../verify/src/bytes.js";
 import { openVerifier, type PageVerifier } from "../verify/src/client.js";
@@ -33,14 +33,4 @@ export async function openVerifierOf(place: DOMStringMap): Promise<PageVerifier>
 /** Keep what a verifier knows now, so that a network which goes back is noticed. */
 export function rememberNetwork(place: DOMStringMap, verifier: PageVerifier): void {
   localStorage.setItem(ANCHOR + (place["network"] ?? ""), verifier.anchor);
-}
-
-/** Keep the page on this device, so that it opens without a connection. */
-export async function keep(address: string): Promise<void> {
-  try {
-    await navigator.serviceWorker.register(address, { scope: "/", updateViaCache: "none" });
-    if ((await navigator.serviceWorker.ready).active !== null) document.documentElement.dataset["kept"] = "yes";
-  } catch {
-    // No workers here (an in-app browser): the wallet works while the page stays open.
-  }
 }

@@ -5,15 +5,13 @@
 // Source: docs/identity.md, "Relying parties"; identity/relying.py is the same in Python.
 
 import { toHex, utf8, type Bytes } from "../verify/src/bytes.js";
-import type { PageVerifier } from "../verify/src/client.js";
 import { decode, enumeration, many, manyBytes, one, schema, text, uint32, uint64, type Field } from "../verify/src/protobuf.js";
+import { registrationIn } from "./carried.js";
+import type { Proof } from "./opening.js";
 import type { Asked, Wanted } from "./request.js";
-import { Failed, fields, textOf } from "./web.js";
+import { Failed } from "./web.js";
 
-const FORMAT = "zhixin-registration";
-const RECEIPT_CHARACTERS_MAX = 2 * 1024 * 1024;
 const VALUE_BYTES_MAX = 64 * 1024;
-const AGE_MS_MAX = 10 * 60_000; // a suspension is seen within that time
 const ACTIVE = 2; // PersonStatus
 const ORGANISATION_ACTIVE = 1;
 
@@ -56,6 +54,8 @@ const ORGANISATION = schema("membership.OrganisationRecord", {
 /** Who asks and why, as the ledger proves it. */
 export interface Registered {
   readonly party: string;
+  /** Of its registered terms. */
+  readonly version: number;
   readonly nameZh: string;
   readonly nameEn: string;
   readonly purpose: number;
@@ -64,6 +64,8 @@ export interface Registered {
   readonly basis: string;
   /** Claims that may be asked for: "natural-person/birthdate". */
   readonly attributes: ReadonlySet<string>;
+  /** Whether the purpose counts with the holder's consent on the ledger alone. */
+  readonly needsConsent: boolean;
   /** Of the proof, Unix time in ms. */
   readonly atMs: number;
 }
@@ -72,26 +74,25 @@ export interface Registered {
  * Prove who asks.
  *
  * @param asked - The request; its key must be one of those that the registration names.
- * @param verifier - Of this network.
+ * @param prove - Proves a receipt of this network, at most ten minutes old.
  * @param nowMs - Unix time.
  * @throws Failed; "untrusted": the request carries no proof, or one that does not hold.
  */
-export async function registered(asked: Asked, verifier: PageVerifier, nowMs: number): Promise<Registered> {
-  const found = asked.info.find((one) => one["format"] === FORMAT);
-  if (found === undefined) throw new Failed("untrusted", "no registration");
-  const data = fields(found["data"]);
-  const party = textOf(data, "relying_party");
-  const receipt = textOf(data, "receipt");
-  const number = data["purpose"];
-  if (receipt.length > RECEIPT_CHARACTERS_MAX || typeof number !== "number") throw new Failed("malformed");
+export async function registered(
+  asked: Asked,
+  prove: (receipt: string) => Promise<Proof>,
+  nowMs: number,
+): Promise<Registered> {
+  const { party, purpose: number, receipt } = registrationIn(asked.info);
+  if (typeof number !== "number") throw new Failed("malformed");
   let states: ReadonlyMap<string, Bytes | null>;
   let atMs: number;
   try {
-    const raw = Uint8Array.from(atob(receipt), (character) => character.charCodeAt(0));
-    const proven = await verifier.verifyReceipt(raw, { stateAgeMsMax: AGE_MS_MAX, nowMs });
+    const proven = await prove(receipt);
     states = new Map(proven.states.map(({ key, value }) => [toHex(key), value]));
     atMs = proven.timeMs;
-  } catch {
+  } catch (error) {
+    if (error instanceof Failed) throw error; // the verifier does not start
     throw new Failed("untrusted", "the registration is not proven");
   }
   const record = valueOf(states, `identity/relying-party/${party}`, (value) => decode(RECORD, value, VALUE_BYTES_MAX));
@@ -109,6 +110,7 @@ export async function registered(asked: Asked, verifier: PageVerifier, nowMs: nu
   if (purpose === undefined) throw new Failed("untrusted", "no such purpose");
   return {
     party,
+    version: record.version,
     nameZh: organisation.nameZh || organisation.nameEn || party,
     nameEn: organisation.nameEn || organisation.nameZh || party,
     purpose: number,
@@ -116,8 +118,29 @@ export async function registered(asked: Asked, verifier: PageVerifier, nowMs: nu
     purposeEn: purpose.nameEn || purpose.nameZh,
     basis: purpose.legalBasis,
     attributes: new Set(purpose.attributes),
+    needsConsent: purpose.needsConsent !== 0,
     atMs,
   };
+}
+
+interface Names {
+  readonly zh: string;
+  readonly en: string;
+}
+
+/** What an organisation is called, by its record; its id where there is none. */
+export function namesOf(record: Bytes | null, id: string): Names {
+  if (record === null) return { zh: id, en: id };
+  const { nameZh, nameEn } = decode(ORGANISATION, record, VALUE_BYTES_MAX);
+  return { zh: nameZh || nameEn || id, en: nameEn || nameZh || id };
+}
+
+/** What a purpose is called, by its relying party's record; its number where the record has it no longer. */
+export function purposeOf(record: Bytes | null, number: number): Names {
+  const purposes = record === null ? [] : (decode(RECORD, record, VALUE_BYTES_MAX).terms?.purposes ?? []);
+  const found = purposes.find((each) => each.number === number);
+  const name = String(number);
+  return { zh: found?.nameZh || found?.nameEn || name, en: found?.nameEn || found?.nameZh || name };
 }
 
 /** How registrations name a claim of a type of credential. */

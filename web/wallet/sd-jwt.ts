@@ -153,6 +153,7 @@ export function isAlwaysShown(held: Held, path: Path): boolean {
  * @param audience - Who asks, as they are named in their request.
  * @param nonce - Theirs.
  * @param nowS - Unix time in s.
+ * @param more - Further claims of the key binding, which the holder signs with it.
  */
 export async function present(
   held: Held,
@@ -161,6 +162,7 @@ export async function present(
   audience: string,
   nonce: string,
   nowS: number,
+  more: Readonly<Record<string, unknown>> = {},
 ): Promise<string> {
   const shown = new Set<string>();
   for (const path of paths) {
@@ -170,7 +172,7 @@ export async function present(
   }
   const kept = held.disclosures.filter((one) => shown.has(one));
   const bare = [held.jwt, ...kept, ""].join("~");
-  const binding = new SignJWT({ nonce, sd_hash: await digest(bare) })
+  const binding = new SignJWT({ ...more, nonce, sd_hash: await digest(bare) })
     .setProtectedHeader({ alg: "ES256", typ: "kb+jwt" })
     .setAudience(audience)
     .setIssuedAt(nowS);

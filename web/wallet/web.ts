@@ -4,7 +4,7 @@
 const ANSWER_MS_MAX = 20_000;
 const ANSWER_BYTES_MAX = 4 * 1024 * 1024; // a batch of thirty credentials of 64 KB each stays below
 
-export type Fault = "address" | "offline" | "refused" | "malformed" | "expired" | "untrusted" | "digits" | "used" | "unproven" | "forged";
+export type Fault = "address" | "offline" | "refused" | "malformed" | "expired" | "untrusted" | "digits" | "used" | "unproven" | "unknown-act" | "forged" | "no-program" | "unpaired" | "no-card" | "unsigned";
 
 /** Why something did not work, as the page has words for it. */
 export class Failed extends Error {

@@ -128,9 +128,19 @@ def own_claims(session: Session, store: Store, person_id: str, now_ms: int) -> d
         made_ms = now_ms if row is None else max(now_ms, row.made_ms + 1)  # the newest one is the one that counts
         row = AccessListRow(person_id=person_id, first_digest=_digest(store, head.first), entries=0, made_ms=made_ms)
         store.people.seal(session, row, AccessListRow.head, head.to_text())
-    seed = hmac.digest(store.secret("accesses/pairwise-seed"), person_id.encode(), "sha256")
+    seed = pairwise_seed(store, person_id)
     slot = claim_of_slot(_head(session, store, row).first)
     return {"access_slot": slot, "pairwise_seed": encode_base64url(seed)}
+
+
+def pairwise_seed(store: Store, person_id: str) -> bytes:
+    """What a person's pseudonyms are made of, in each of their credentials; 32 bytes.
+
+    Args:
+        store: Where the person is.
+        person_id: Whose.
+    """
+    return hmac.digest(store.secret("accesses/pairwise-seed"), person_id.encode(), "sha256")
 
 
 async def hand_out(store: Store, read: Read, first_slot: str) -> Handed:

@@ -32,6 +32,7 @@ from identity.api.accesses.lists import Exhausted, UnknownList, own_claims
 from identity.api.desk.base import DeskContext
 from identity.api.desk.looking_up import Reason
 from identity.api.desk.tables import DeskAccess, DeskAccessBatch, DeskAccessEntry
+from identity.api.space.sealed_salts import content_salt_of
 from identity.commitments import SALT_BYTES as CONTENT_SALT_BYTES
 from identity.pb import access_pb2
 from identity.pb import identity_pb2 as pb
@@ -177,9 +178,11 @@ def _keep(desk: DeskContext, handed: Sequence[tuple[Waiting, Handed]]) -> Batch 
             access = session.get(DeskAccess, one.access_id, with_for_update=True)
             if access is None or access.opening_id is not None:  # erased, or recorded by another process
                 continue
-            content, salt = content_of(access), secrets.token_bytes(CONTENT_SALT_BYTES)
+            content = content_of(access)
             row = DeskAccessEntry(person_id=access.person_id, access_id=access.id)
             try:
+                sealed = content_salt_of(session, desk.store, access.id)  # one that law delayed is just what was sealed
+                salt = sealed or secrets.token_bytes(CONTENT_SALT_BYTES)
                 desk.store.people.seal(session, row, DeskAccessEntry.slot, slot.slot.hex())
                 desk.store.people.seal(session, row, DeskAccessEntry.content, content.hex())
                 desk.store.people.seal(session, row, DeskAccessEntry.salt, salt.hex())

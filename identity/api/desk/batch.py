@@ -6,11 +6,9 @@ with a reason; what was under way when the process died is found by its card and
 many.
 """
 
-import csv
-import io
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -22,6 +20,7 @@ from chain.transaction import Operation
 from identity.api.desk import batch_problems as kinds
 from identity.api.desk import cards, cards_binding, cards_making, stock
 from identity.api.desk.base import DeskContext
+from identity.api.desk.batch_file import Fault, parse
 from identity.api.desk.batch_tables import Batch, BatchRow
 from identity.api.desk.cards import Reason
 from identity.api.desk.cards_history import Signed, note, sentences, words
@@ -38,12 +37,6 @@ from service.sign_in.sessions import Officer
 from service.store import new_id
 from service.store.normal import Normal, normalise
 
-FILE_BYTES_MAX: Final = 1024 * 1024
-"""Some thirty characters a line, for as many lines as below."""
-ROWS_MAX: Final = 5_000
-"""A town's worth; more is two files."""
-FIELD_CHARACTERS_MAX: Final = 100
-COLUMNS: Final = ("name", "number")
 ACT_CARDS_MAX: Final = 40
 """Cards whose keys one act binds: what fits into an act, and what an officer can compare with a list."""
 LISTED_MAX: Final = 200
@@ -55,19 +48,6 @@ class RowState(StrEnum):
     READY = "ready"
     DONE = "done"
     FAILED = "failed"
-
-
-class Fault(StrEnum):
-    """Why a line becomes no card; words stand in the catalogues."""
-
-    COLUMNS = "columns"
-    EMPTY = "empty"
-    TOO_LONG = "too-long"
-    TWICE = "twice"
-    UNKNOWN = "unknown"
-    HAS_CARD = "has-card"
-    NO_BLANK = "no-blank"
-    CARD = "card"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,52 +67,6 @@ class Progress:
     def total(self) -> int:
         """Lines of the file."""
         return self.ready + self.done + self.failed
-
-
-def parse(raw: bytes) -> Iterator[tuple[int, str, str] | tuple[int, Fault]]:
-    """The lines of a file as (line number, name, number), or with what is wrong with the line itself.
-
-    Spreadsheets write UTF-8 with a mark, or GB 18030; both are read. Empty lines are passed over.
-
-    Raises:
-        Problem: It is no CSV file with the columns `name` and `number`, or too large.
-    """
-    if len(raw) > FILE_BYTES_MAX:
-        raise Problem(kinds.FILE, {"rows": ROWS_MAX})
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        try:
-            text = raw.decode("gb18030")
-        except UnicodeDecodeError:
-            raise Problem(kinds.FILE, {"rows": ROWS_MAX}) from None
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        head = [cell.strip().casefold() for cell in next(reader, [])]
-        if any(name not in head for name in COLUMNS):
-            raise Problem(kinds.FILE, {"rows": ROWS_MAX})
-        places = [head.index(name) for name in COLUMNS]
-        found = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-    except csv.Error:
-        raise Problem(kinds.FILE, {"rows": ROWS_MAX}) from None
-    if not found or len(found) > ROWS_MAX:
-        raise Problem(kinds.FILE, {"rows": ROWS_MAX})
-    seen: set[str] = set()
-    for line, cells in found:
-        if len(cells) != len(head):
-            yield line, Fault.COLUMNS
-            continue
-        name, number = (cells[place].strip().removeprefix("'") for place in places)
-        key = normalise(Normal.IDENTIFIER, number)
-        if not name or not key:
-            yield line, Fault.EMPTY
-        elif max(len(name), len(number)) > FIELD_CHARACTERS_MAX:
-            yield line, Fault.TOO_LONG
-        elif key in seen:
-            yield line, Fault.TWICE
-        else:
-            seen.add(key)
-            yield line, name, number
 
 
 def take(desk: DeskContext, officer: Officer, raw: bytes) -> str:

@@ -9,7 +9,8 @@ from starlette.responses import RedirectResponse, Response
 
 from identity.api.desk import batch
 from identity.api.desk.base import Approver, Clerk, DeskContext, Reader, desk_of, show
-from identity.api.desk.batch import ACT_CARDS_MAX, FILE_BYTES_MAX, ROWS_MAX, Fault, RowState
+from identity.api.desk.batch import ACT_CARDS_MAX, RowState
+from identity.api.desk.batch_file import FILE_BYTES_MAX, ROWS_MAX, Fault
 from identity.api.desk.card_making_pages import shop_of
 from identity.api.desk.cards_binding import reference_of
 from identity.api.desk.cards_history import Signed

@@ -6,22 +6,19 @@ ahead of it. What is done to a card itself is written down before it is begun an
 """
 
 import json
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from chain.signing import Scheme, Signer
 from identity.api.desk import cards_problems as kinds
 from identity.api.desk import stock
 from identity.api.desk.base import DeskContext
 from identity.api.desk.cards_history import NOBODY, keep_receipts, note
+from identity.api.desk.cards_keys import BoundKey
 from identity.api.desk.cards_life import (
     BOUND_KEYS,
     COUNTS,
@@ -34,8 +31,6 @@ from identity.api.desk.cards_life import (
 from identity.api.desk.cards_people import registered
 from identity.api.desk.cards_tables import Card
 from identity.api.desk.tables import DeskPerson
-from identity.cards.objects import Slot
-from identity.commitments import SALT_BYTES, control_commitment
 from identity.pb import identity_pb2 as pb
 from identity.registrations import load_person, person_key
 from service.problems import Problem
@@ -45,11 +40,6 @@ from service.store.audit import SYSTEM
 
 LISTED_MAX: Final = 200
 """Cards of one state that a page lists."""
-PURPOSES: Final[Mapping[Slot, pb.ControlPurpose.ValueType]] = {
-    Slot.AUTHENTICATE: pb.CONTROL_PURPOSE_AUTHENTICATE,
-    Slot.SIGN: pb.CONTROL_PURPOSE_SIGN,
-}
-"""Keys of a card that are bound on the ledger; the other two speak for the card, not for the holder."""
 
 
 class Reason(StrEnum):
@@ -60,47 +50,6 @@ class Reason(StrEnum):
     DAMAGED = "damaged"
     NAME_CHANGED = "name-changed"
     EXPIRING = "expiring"
-
-
-@dataclass(frozen=True, slots=True)
-class BoundKey:
-    """One key of a card that speaks for its holder.
-
-    Attributes:
-        slot: Where on the card.
-        public_key: Compressed, 33 bytes in hex.
-        salt: Of the commitment; 32 bytes in hex.
-        certificate: DER in hex.
-    """
-
-    slot: int
-    public_key: str
-    salt: str
-    certificate: str
-
-    @classmethod
-    def of(cls, slot: Slot, public_key: bytes, certificate: bytes) -> "BoundKey":
-        """With a salt of its own.
-
-        Args:
-            slot: Where on the card.
-            public_key: Uncompressed, as the card gave it; 65 bytes.
-            certificate: DER.
-        """
-        point = EllipticCurvePublicKey.from_encoded_point(SECP256R1(), public_key)
-        compressed = point.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
-        return cls(slot, compressed.hex(), secrets.token_hex(SALT_BYTES), certificate.hex())
-
-    @property
-    def purpose(self) -> pb.ControlPurpose.ValueType:
-        """What it is bound for."""
-        return PURPOSES[Slot(self.slot)]
-
-    @property
-    def commitment(self) -> bytes:
-        """What stands on the ledger in the key's place; 32 bytes."""
-        signer = Signer(Scheme.P256, bytes.fromhex(self.public_key))
-        return control_commitment(self.purpose, signer, bytes.fromhex(self.salt))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509 import load_der_x509_certificate
 
 from identity.api.desk import cards_problems as kinds
+from identity.api.desk import notices, persons
 from identity.api.desk.base import DeskContext
 from identity.api.desk.cards import Opened, forget_secrets, opened, own, step
 from identity.api.desk.cards_life import CardState, CardStep
@@ -176,3 +177,5 @@ def _sign(desk: DeskContext, officer: Officer, card: Opened, piv: Piv, own_pin: 
         desk.store.people.seal(session, row, Card.receipt, signed.encode())
         step(desk, session, row, CardStep.ACTIVATE, officer)
         begin_ending(session, row, desk.now())  # in one transaction: no crash leaves two cards that work for good
+        found = persons.load_of(desk, session, officer.organisation, row.person_id)
+        notices.tell(desk, session, found, "card-handed-over")

@@ -17,8 +17,9 @@ from sqlalchemy.orm import Session
 from identity.api.desk import cards_problems as kinds
 from identity.api.desk import stock
 from identity.api.desk.base import DAY_MS, DeskContext
-from identity.api.desk.cards import PURPOSES, BoundKey, forget_secrets, keep_keys, own, step
+from identity.api.desk.cards import forget_secrets, keep_keys, own, step
 from identity.api.desk.cards_history import note
+from identity.api.desk.cards_keys import PURPOSES, BoundKey
 from identity.api.desk.cards_life import CardState, CardStep
 from identity.api.desk.cards_tables import Card
 from identity.cards.making import Journal, PersonalisedCard

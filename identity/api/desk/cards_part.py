@@ -5,7 +5,7 @@ from fastapi import FastAPI
 
 import identity.api.desk.batch_tables
 import identity.api.desk.legal_tables  # noqa: F401 - its tables join the store
-from identity.api.desk.batch import FILE_BYTES_MAX
+from identity.api.desk.batch_file import FILE_BYTES_MAX
 from identity.api.desk.batch_pages import batch_router
 from identity.api.desk.batch_problems import BATCH_KINDS
 from identity.api.desk.card_making_pages import card_making_router

@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from identity.api.desk import cards, persons
+from identity.api.desk import cards, notices, persons
 from identity.api.desk import cards_problems as kinds
 from identity.api.desk.base import DAY_MS, HOUR_MS, DeskContext
 from identity.api.desk.cards_binding import suspension
@@ -95,7 +95,7 @@ async def suspend(desk: DeskContext, officer: Officer, card_id: str) -> CardStat
         return state
     operations = suspension(card, person.registration, record)
     with desk.store.write() as session:  # or a stolen session could stop every card of the district
-        _count_call(desk, session, officer, card_id)
+        _count_call(desk, session, officer, card_id, is_repeatable=True)
     # a crash here or below leaves the row behind the ledger; `observe` finds out when anybody opens the card
     proven = await send(desk, operations)
     record = await cards.on_ledger(desk, person.registration)
@@ -103,13 +103,23 @@ async def suspend(desk: DeskContext, officer: Officer, card_id: str) -> CardStat
         row = cards.own(session, officer.organisation, card_id, held=True)
         note(desk, session, row, "phone", row.state, officer.staff_id, receipt=proven.receipt())
         state = cards.observe_in(desk, session, row, record)
-        persons.notify(desk, session, persons.load(desk, session, officer, card.person_id), "card-suspended")
+        notices.tell(desk, session, persons.load(desk, session, officer, card.person_id), "card-suspended")
         desk.record(session, officer, "card.suspended-by-phone", card_id)
     return state
 
 
-def _count_call(desk: DeskContext, session: Session, officer: Officer, number: str) -> None:
+def _count_call(
+    desk: DeskContext, session: Session, officer: Officer, number: str, *, is_repeatable: bool = False
+) -> None:
     """Count a call before anything is looked up.
+
+    Args:
+        desk: Which desk.
+        session: A transaction that writes.
+        officer: Who took it.
+        number: What it is about.
+        is_repeatable: The same officer's calls about the same within a day are one: they try again what did not reach
+            the ledger, and must not use up the calls that would.
 
     Raises:
         Problem: There were too many.
@@ -117,6 +127,9 @@ def _count_call(desk: DeskContext, session: Session, officer: Officer, number: s
     now_ms = desk.now()
     subject = hmac.digest(desk.store.secret("desk/phone-call"), normalise(Normal.IDENTIFIER, number).encode(), "sha256")
     session.execute(delete(PhoneCall).where(PhoneCall.at_ms <= now_ms - DAY_MS))
+    same = select(PhoneCall.id).where(PhoneCall.subject == subject, PhoneCall.actor == officer.staff_id)
+    if is_repeatable and session.scalar(same.limit(1)) is not None:
+        return
     count = select(func.count()).select_from(PhoneCall)
     by_officer = count.where(PhoneCall.actor == officer.staff_id, PhoneCall.at_ms > now_ms - HOUR_MS)
     about = count.where(PhoneCall.subject == subject)

@@ -20,6 +20,7 @@ from identity.cards.card import Card
 from identity.cards.making import Diversifier, Journal, PersonalisedCard
 from identity.cards.personalise import personalise
 from identity.cards.profile import Places, make_issuing, make_root
+from identity.cards.verifying import Chain
 from identity.jose import MemorySigner
 from service.sign_in.sessions import Officer
 
@@ -34,11 +35,13 @@ class Shop:
         counter: Readers.
         authority: Certifies the keys of cards.
         diversifier: Gives each card a management key of its own.
+        chain: Whom to trust for the cards made here; None: it lies in the authority's folder.
     """
 
     counter: Counter
     authority: CardAuthority
     diversifier: Diversifier
+    chain: Chain | None = None
 
     def make(self, desk: DeskContext, officer: Officer, card_id: str, reader: str, serial: str | None = None) -> str:
         """Make a card from the blank in a reader, or go on where that broke off; blocks, as cards do.
@@ -99,4 +102,4 @@ def trial_shop(folder: Path, master: bytes, now_ms: int) -> Shop:
     root = make_root(root_signer, TRIAL_NAME, today)
     issuing = make_issuing(root, root_signer, signer.public_key, today, Places())
     authority = CardAuthority(issuing, signer, Places(), allows_emulated=True)
-    return Shop(Counter([EmulatedTray(folder)]), authority, TrialDiversifier(master))
+    return Shop(Counter([EmulatedTray(folder)]), authority, TrialDiversifier(master), Chain(root, issuing))

@@ -122,6 +122,7 @@ def facts(details: Details, language: Language) -> list[tuple[str, str]]:
         (translate(language, "desk.born"), _day(details.born, language)),
         (translate(language, "desk.address"), details.address),
         (translate(language, "desk.phone"), details.phone),
+        (translate(language, "desk.mail"), details.mail),
         (translate(language, "desk.method"), translate(language, METHOD_KEYS[Method(details.method)])),
         (translate(language, "desk.guardians"), str(len(details.guardians) or "")),
         (translate(language, "desk.died"), _day(details.deceased_on, language)),
@@ -143,6 +144,7 @@ def _typed(values: Mapping[str, str], language: Language) -> list[tuple[str, str
         (translate(language, "desk.born"), values.get("born", "")),
         (translate(language, "desk.address"), values.get("address", "")),
         (translate(language, "desk.phone"), values.get("phone", "")),
+        (translate(language, "desk.mail"), values.get("mail", "")),
     ]
     return [(label, value) for label, value in named if value]
 

@@ -36,6 +36,7 @@ def compartment_router() -> APIRouter:
                 raise Elsewhere(f"/look-up?person={person_id}") from None
             found = persons.load(desk, session, officer, person_id)
             kept = compartments.load(desk, session, person_id)
+            before = compartments.before(desk, session, person_id)
         return show(
             request,
             officer,
@@ -43,6 +44,7 @@ def compartment_router() -> APIRouter:
             person_id=person_id,
             person_name=found.name,
             kept=kept,
+            before=before,
             keeps=officer.may(Permission.ENROL),
         )
 
@@ -54,9 +56,11 @@ def compartment_router() -> APIRouter:
 
     @router.get(PATH + "{person_id}/sealed")
     def sealed(person_id: str, request: Request, officer: Clerk) -> Response:
-        content = compartments.hand_back(desk_of(request), officer, person_id)
-        headers = {"content-disposition": f'attachment; filename="compartment-{person_id[:8]}.jwe"'}
-        return Response(content, media_type=MEDIA_TYPE, headers=headers)
+        return _file(compartments.hand_back(desk_of(request), officer, person_id), person_id)
+
+    @router.get(PATH + "{person_id}/before/{before_id}")
+    def sealed_before(person_id: str, before_id: str, request: Request, officer: Clerk) -> Response:
+        return _file(compartments.hand_back(desk_of(request), officer, person_id, before_id), person_id)
 
     @router.post(PATH + "{person_id}/remove")
     def remove(person_id: str, request: Request, officer: Clerk) -> Response:
@@ -64,3 +68,8 @@ def compartment_router() -> APIRouter:
         return RedirectResponse(f"{PATH}{person_id}", 303)
 
     return router
+
+
+def _file(content: bytes, person_id: str) -> Response:
+    headers = {"content-disposition": f'attachment; filename="compartment-{person_id[:8]}.jwe"'}
+    return Response(content, media_type=MEDIA_TYPE, headers=headers)

@@ -6,8 +6,11 @@ changes a person: that happens when the ledger has taken the act (`follow`).
 """
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
+from typing import Final
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -33,6 +36,8 @@ from service.sign_in.acts import EXPIRY_MS, Acts, State
 from service.sign_in.office import Office
 from service.sign_in.sessions import Officer
 from service.sign_in.tables import PreparedAct
+
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 NOTE_CHARACTERS_MAX = 500
 """Why a case was returned: some sentences."""
@@ -298,10 +303,17 @@ def open_change(desk: DeskContext, officer: Officer, person_id: str) -> str:
         Problem: The person is not active, or another change is open.
     """
     with desk.store.write() as session:
-        found = persons.load(desk, session, officer, person_id, hold=True)
-        if found.state is not PersonState.ACTIVE or found.details is None:
-            raise Problem(NOT_NOW)
-        case = open_case(desk, session, officer, person_id, CaseKind.CHANGE)
-        note_access(desk, session, officer, person_id, Reason.CORRECTION)
-        write(desk, session, case, form_of(found.details))
-        return case.id
+        return begin_change(desk, session, officer, person_id).id
+
+
+def begin_change(
+    desk: DeskContext, session: Session, officer: Officer, person_id: str, wanted: Mapping[str, str] = NOTHING
+) -> DeskCase:
+    """The same within a transaction that writes, with what is wanted already in the form. Raises as `open_change`."""
+    found = persons.load(desk, session, officer, person_id, hold=True)
+    if found.state is not PersonState.ACTIVE or found.details is None:
+        raise Problem(NOT_NOW)
+    case = open_case(desk, session, officer, person_id, CaseKind.CHANGE)
+    note_access(desk, session, officer, person_id, Reason.CORRECTION)
+    write(desk, session, case, form_of(found.details) | dict(wanted))
+    return case

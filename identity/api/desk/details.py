@@ -8,9 +8,9 @@ from datetime import date
 from enum import StrEnum
 
 from identity.documents import NUMBER_KINDS, DocumentKind, NumberKind, tagged_number
+from identity.liveness import proofing_level
 from identity.pb import identity_pb2 as pb
 from identity.person_data import canonical_data, data_commitment
-from identity.registrations import LEVEL_MAX
 
 ADULT_YEARS = 18
 """民法典, article 17: younger people act through a guardian."""
@@ -64,6 +64,7 @@ class Details:
     latin_name: str = ""
     address: str = ""
     phone: str = ""
+    mail: str = ""
     document_until: str = ""
     method: Method = Method.INSPECTED
     guardians: Sequence[str] = field(default=())
@@ -92,7 +93,12 @@ class Details:
     @property
     def level(self) -> pb.AssuranceLevel.ValueType:
         """The highest assurance level that the way of proofing gives."""
-        return LEVEL_MAX[self.proofing]
+        return proofing_level(self.proofing, None)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Where notices go."""
+        return tuple(channel for channel in (self.phone, self.mail) if channel)
 
     def age(self, today: date) -> int:
         """Whole years."""
@@ -104,8 +110,12 @@ class Details:
         return self.age(today) < ADULT_YEARS
 
     def claims(self) -> dict[str, str]:
-        """What the ledger commits to; guardians stand in mandates of their own."""
-        return {name: str(value) for name, value in asdict(self).items() if name != "guardians"}
+        """What the ledger commits to; guardians stand in mandates of their own.
+
+        Without a mail address there is no such field: what was committed to before there were any still holds.
+        """
+        left_out = {"guardians"} if self.mail else {"guardians", "mail"}
+        return {name: str(value) for name, value in asdict(self).items() if name not in left_out}
 
     def commitment(self, salt: bytes) -> bytes:
         """Salted commitment to all of it; 32 bytes."""

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from identity.api.desk import persons
+from identity.api.desk import notices, persons
 from identity.api.desk.base import DAY_MS, DeskContext
 from identity.api.desk.looking_up import require_reason
 from identity.api.desk.problems import NOT_NOW, OWN_WORK, UNKNOWN_PERSON
@@ -111,7 +111,7 @@ def confirm(desk: DeskContext, officer: Officer, erasure_id: str) -> None:
         row.state, row.confirmed_by = ErasureState.WAITING, officer.staff_id
         row.due_ms = desk.now() + desk.retention.erasure_days * DAY_MS
         found = persons.load(desk, session, officer, row.person_id)
-        persons.notify(desk, session, found, "erasure-waits")
+        notices.tell(desk, session, found, "erasure-waits")
         desk.record(session, officer, "erasure.confirmed", row.id)
 
 

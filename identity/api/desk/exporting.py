@@ -3,7 +3,7 @@
 
 Also what joins them to the ledger: the registration's id, salts and receipts, with which anybody can check offline that
 the ledger commits to exactly these data, and what opens the person's lists of accesses there. Entries of looks that
-concern an investigation appear once they may be seen.
+concern an investigation appear once they may be seen; accesses have no numbers here, since a gap would tell of one.
 """
 
 import base64
@@ -17,7 +17,8 @@ from identity.api.desk import compartments, images, persons
 from identity.api.desk.base import DeskContext
 from identity.api.desk.cases import receipt_of
 from identity.api.desk.images import ImageKind
-from identity.api.desk.tables import DeskAccess, DeskCase, DeskNotice, DeskStep
+from identity.api.desk.notices import told_by_desk
+from identity.api.desk.tables import DeskAccess, DeskCase, DeskStep
 
 FORMAT = "zhixin-person-export/1"
 
@@ -36,9 +37,9 @@ def export(desk: DeskContext, organisation: str, person_id: str) -> dict[str, An
         receipts = {step.id: receipt_of(desk, session, step) for step in steps}
         visible = (DeskAccess.person_id == person_id) & (DeskAccess.visible_after_ms <= desk.now())
         accesses = session.scalars(select(DeskAccess).where(visible).order_by(DeskAccess.number)).all()
-        notices = session.scalars(select(DeskNotice).where(DeskNotice.person_id == person_id)).all()
         lists = opened(session, desk.store, person_id)
         compartment = compartments.load(desk, session, person_id)
+        before = compartments.before(desk, session, person_id)
         pictures = {kind: images.load(desk, session, person_id, kind) for kind in ImageKind}
         return {
             "format": FORMAT,
@@ -66,7 +67,6 @@ def export(desk: DeskContext, organisation: str, person_id: str) -> dict[str, An
             ],
             "accesses": [
                 {
-                    "number": entry.number,
                     "at_ms": entry.at_ms,
                     "organisation": entry.organisation,
                     "role": entry.role,
@@ -81,8 +81,14 @@ def export(desk: DeskContext, organisation: str, person_id: str) -> dict[str, An
                 }
                 for one in lists
             ],
-            "notices": [{"at_ms": notice.at_ms, "kind": notice.kind} for notice in notices],
+            "notices": [
+                {"at_ms": one.at_ms, "kind": one.kind, "way": one.way, "state": one.state, "done_ms": one.done_ms}
+                for one in told_by_desk(desk, session, person_id)
+            ],
             "compartment": None if compartment is None else compartment.sealed.decode("utf-8"),
+            "compartments_before": [
+                {"kept_ms": one.kept_ms, "replaced_ms": one.replaced_ms, "size_bytes": one.size_bytes} for one in before
+            ],
             "pictures": {kind: _text(content) for kind, content in pictures.items() if content is not None},
         }
 

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from chain.errors import LedgerError, Refused
 from chain.transaction import decode
 from client.errors import TransportError
-from identity.api.desk import persons
+from identity.api.desk import notices, persons
 from identity.api.desk.base import DeskContext
 from identity.api.desk.cases import NEXT_SECRETS, arrive, content
 from identity.api.desk.details import Details
@@ -160,7 +160,7 @@ def _take_effect(desk: DeskContext, session: Session, case: DeskCase, step: Step
             details = Details.decode(values["details"])
             persons.keep_secrets(desk, session, row, found.secrets.confirmed())
             persons.settle(desk, session, row, details, PersonState.ACTIVE)
-            persons.notify(desk, session, found, f"{kind}-approved", details.phone)
+            notices.tell(desk, session, found, f"{kind}-approved", details)
         case Step.PROPOSE:
             persons.keep_secrets(desk, session, row, persons.Secrets.decode(values[NEXT_SECRETS]))
             row.changed_ms = desk.now()
@@ -173,7 +173,7 @@ def _take_effect(desk: DeskContext, session: Session, case: DeskCase, step: Step
             if kind is CaseKind.DECEASED and found.details is not None:
                 died = Details.decode(values["details"])
                 persons.settle(desk, session, row, died, PersonState.DECEASED)
-            persons.notify(desk, session, found, kind)
+            notices.tell(desk, session, found, kind)
         case _:
             row.changed_ms = desk.now()
 

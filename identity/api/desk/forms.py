@@ -16,6 +16,7 @@ from identity.names import NameFault
 from identity.resident_number import EARLIEST_BIRTH
 from identity.resident_number import Fault as NumberFault
 from service.language import Language, translate
+from service.notices.smtp import is_address
 
 FIELDS = (
     "document",
@@ -28,6 +29,7 @@ FIELDS = (
     "born",
     "address",
     "phone",
+    "mail",
     "document_until",
     "method",
     "guardian_1",
@@ -146,6 +148,7 @@ def check(form: Mapping[str, str], today: date, language: Language) -> Checked:
         latin_name=form["latin_name"],
         address=form["address"],
         phone=form["phone"],
+        mail=form["mail"],
         document_until=form["document_until"],
         method=method,
     )
@@ -177,6 +180,8 @@ def _check_texts(form: Mapping[str, str], errors: dict[str, str], language: Lang
         errors["latin_name"] = translate(language, "desk.latin-wrong")
     if form["phone"] and not _PHONE.fullmatch(form["phone"]):
         errors["phone"] = translate(language, "desk.phone-wrong")
+    if form["mail"] and not is_address(form["mail"]):
+        errors["mail"] = translate(language, "desk.mail-wrong")
     if not all(character.isprintable() or character == " " for character in form["address"]):
         errors["address"] = translate(language, "desk.address-wrong")
 

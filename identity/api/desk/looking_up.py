@@ -11,8 +11,10 @@ from enum import StrEnum
 from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from identity.api.desk import notices, persons
 from identity.api.desk.base import DAY_MS, HOUR_MS, DeskContext
 from identity.api.desk.problems import REASON_NEEDED, SLOW_DOWN, UNKNOWN_PERSON
+from identity.api.desk.states import PersonState
 from identity.api.desk.tables import DeskAccess, DeskLookUp, DeskPerson
 from service.problems import Problem
 from service.sign_in.sessions import Officer
@@ -85,7 +87,14 @@ def look_up(desk: DeskContext, officer: Officer, reason: Reason, wanted: str, re
 
 
 def note_access(
-    desk: DeskContext, session: Session, officer: Officer, person_id: str, reason: Reason, look_up_id: str = "-"
+    desk: DeskContext,
+    session: Session,
+    officer: Officer,
+    person_id: str,
+    reason: Reason,
+    look_up_id: str = "-",
+    *,
+    is_anew: bool = False,
 ) -> None:
     """Write an access entry, unless the same officer has one for the same reason that still holds.
 
@@ -96,8 +105,9 @@ def note_access(
         person_id: At whom.
         reason: Why.
         look_up_id: The search that led here, or "-".
+        is_anew: Write one in any case: a machine shows somebody each time anew, and no reason of before covers that.
     """
-    if _holds(desk, session, officer, person_id, reason):
+    if not is_anew and _holds(desk, session, officer, person_id, reason):
         return
     # persons are held while they are written for, so that two entries never get the same number
     held = session.scalar(select(DeskPerson).where(DeskPerson.person_id == person_id).with_for_update())
@@ -120,6 +130,8 @@ def note_access(
     session.add(entry)
     session.flush()
     desk.record(session, officer, "person.looked-at", entry.id)
+    if reason is not Reason.CASE and held.state in (PersonState.ACTIVE, PersonState.SUSPENDED):
+        notices.tell_of_look(desk, session, persons.read(desk, session, held), entry.visible_after_ms)
 
 
 def require_reason(desk: DeskContext, session: Session, officer: Officer, person_id: str) -> None:

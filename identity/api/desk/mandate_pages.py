@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from client.errors import TransportError
 from identity.api.desk import legal_problems as kinds
-from identity.api.desk import mandates
+from identity.api.desk import mandate_reveal, mandates
 from identity.api.desk.base import Approver, Clerk, DeskContext, Reader, desk_of, show
 from identity.api.desk.cards_history import Signed, history, receipt_of
 from identity.api.desk.cards_people import registered
@@ -247,7 +247,7 @@ def _add_codes(router: APIRouter) -> None:
         if use not in tuple(CodeUse):
             raise Problem(kinds.CODE)
         wants = CodeUse(use)
-        revealed = await run_in_threadpool(mandates.reveal, desk, officer.organisation, code, wants)
+        revealed = await run_in_threadpool(mandate_reveal.reveal, desk, officer.organisation, code, wants)
         content = await run_in_threadpool(_content, desk, officer, revealed.row_id)
         record = await mandates.on_ledger(desk, content)
         if record is None or record.ended_at_ms:

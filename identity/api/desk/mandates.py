@@ -25,8 +25,8 @@ from identity.api.desk.base import DAY_MS, DeskContext
 from identity.api.desk.cards_history import NOBODY, Signed, keep_receipts, note, sentences, words
 from identity.api.desk.cards_people import registered
 from identity.api.desk.legal_tables import Mandate
-from identity.api.desk.mandate_codes import CodeUse, Secret, WrongCode, read
-from identity.commitments import SALT_BYTES, anchor_of
+from identity.api.desk.mandate_codes import Secret
+from identity.commitments import SALT_BYTES
 from identity.mandates import AMOUNT_FEN_MAX, mandate_key
 from identity.pb import identity_pb2 as pb
 from identity.uscc import is_uscc
@@ -185,13 +185,13 @@ def draft(desk: DeskContext, officer: Officer, terms: Terms) -> str:
             person_id=terms.agent,
             organisation=officer.organisation,
             principal_id=None if is_company else terms.principal,
-            company=_digest(desk, "company", terms.principal.encode()) if is_company else None,
+            company=digest_of(desk, "company", terms.principal.encode()) if is_company else None,
             kind=terms.kind,
             state=MandateState.DRAFT,
             created_ms=desk.now(),
             changed_ms=desk.now(),
-            principal_side=_digest(desk, "side", bytes.fromhex(anchors[0])),
-            agent_side=_digest(desk, "side", bytes.fromhex(anchors[1])),
+            principal_side=digest_of(desk, "side", bytes.fromhex(anchors[0])),
+            agent_side=digest_of(desk, "side", bytes.fromhex(anchors[1])),
         )
         desk.store.people.seal(session, row, Mandate.content, json.dumps(asdict(content), ensure_ascii=False))
         slips = {side: secret.raw.hex() for side, secret in made.items()}
@@ -291,7 +291,7 @@ def grant(content: Content, reference: str) -> Signed:
     said = [words("mandate.act-grant", reference=reference), words("mandate.act-sides")]
     if terms.may_delegate:
         said.append(words("mandate.act-delegates"))
-    return [_operation(message)], sentences(*said)
+    return [operation_of(message)], sentences(*said)
 
 
 def officer_accepts(content: Content, reference: str) -> Signed:
@@ -303,13 +303,13 @@ def officer_accepts(content: Content, reference: str) -> Signed:
     if content.terms.kind not in OFFICER_ACCEPTS:
         raise Problem(kinds.SIDES)
     message = pb.AcceptMandate(id=bytes.fromhex(content.id), side=pb.SIDE_PRINCIPAL)
-    return [_operation(message)], sentences(words("mandate.act-accept", reference=reference))
+    return [operation_of(message)], sentences(words("mandate.act-accept", reference=reference))
 
 
 def officer_ends(content: Content, reference: str) -> Signed:
     """The act by which an officer ends a mandate, as when a side has died or lost the codes."""
     message = pb.EndMandate(id=bytes.fromhex(content.id))
-    return [_operation(message)], sentences(words("mandate.act-end", reference=reference))
+    return [operation_of(message)], sentences(words("mandate.act-end", reference=reference))
 
 
 def note_act(desk: DeskContext, officer: Officer, row_id: str, step: str, act_id: str) -> None:
@@ -331,50 +331,6 @@ def note_sent(desk: DeskContext, officer: Officer, row_id: str, step: str, recei
 # ---------------------------------------------------------------- codes of the sides
 
 
-@dataclass(frozen=True, slots=True)
-class Revealed:
-    """What a side's code does.
-
-    Attributes:
-        row_id: Which mandate.
-        operation: What goes on the ledger, in nobody's name: the code itself is the authority.
-        use: Accept or end.
-    """
-
-    row_id: str
-    operation: Operation
-    use: CodeUse
-
-
-def reveal(desk: DeskContext, organisation: str, code: str, wants: CodeUse) -> Revealed:
-    """Find the mandate of a code and say what revealing it does.
-
-    A side that declines ends what it has not accepted, with the code that ends.
-
-    Raises:
-        Problem: It is no code, not for what is wanted, or of no mandate of this desk.
-    """
-    try:
-        use, proof = read(code)
-    except WrongCode:
-        raise Problem(kinds.CODE) from None
-    if use is not wants:
-        raise Problem(kinds.CODE)
-    anchor = anchor_of(proof) if use is CodeUse.ACCEPT else anchor_of(anchor_of(proof))
-    with desk.store.read() as session:
-        digest = _digest(desk, "side", anchor)
-        either = or_(Mandate.principal_side == digest, Mandate.agent_side == digest)
-        row = session.scalar(select(Mandate).where(Mandate.organisation == organisation, either))
-        if row is None:
-            raise Problem(kinds.CODE)
-        content = content_of(desk, session, row)
-        side = pb.SIDE_PRINCIPAL if row.principal_side == digest else pb.SIDE_AGENT
-    mandate = bytes.fromhex(content.id)
-    if wants is CodeUse.ACCEPT:
-        return Revealed(row.id, _operation(pb.AcceptMandate(id=mandate, side=side, proof=proof)), wants)
-    return Revealed(row.id, _operation(pb.EndMandate(id=mandate, proof=proof)), wants)
-
-
 def slips(desk: DeskContext, session: Session, row: Mandate) -> dict[str, Secret]:
     """The secrets that are still to be printed, by side."""
     found = json.loads(desk.store.people.open(session, row, Mandate.slips) or "{}")
@@ -393,13 +349,15 @@ def forget_slip(desk: DeskContext, officer: Officer, row_id: str, side: str) -> 
 
 def of_company(desk: DeskContext, session: Session, organisation: str, uscc: str) -> Sequence[Mandate]:
     """Mandates of a company, the latest changed first; at most 200."""
-    wanted = (Mandate.organisation == organisation) & (Mandate.company == _digest(desk, "company", uscc.encode()))
+    wanted = (Mandate.organisation == organisation) & (Mandate.company == digest_of(desk, "company", uscc.encode()))
     return session.scalars(select(Mandate).where(wanted).order_by(Mandate.changed_ms.desc()).limit(LISTED_MAX)).all()
 
 
-def _digest(desk: DeskContext, what: str, value: bytes) -> bytes:
+def digest_of(desk: DeskContext, what: str, value: bytes) -> bytes:
+    """Keyed digest by which a row is found: of a side's anchor, or of a company's code."""
     return hmac.digest(desk.store.secret(f"desk/mandate-{what}"), value, "sha256")
 
 
-def _operation(message: pb.GrantMandate | pb.AcceptMandate | pb.EndMandate) -> Operation:
+def operation_of(message: pb.GrantMandate | pb.AcceptMandate | pb.EndMandate) -> Operation:
+    """An operation about a mandate."""
     return Operation.make(f"identity.{message.DESCRIPTOR.name}", encode(message))

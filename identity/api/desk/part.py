@@ -14,15 +14,18 @@ from identity.api.desk.base import DeskContext, Ledger, Tagger
 from identity.api.desk.case_pages import case_router
 from identity.api.desk.compartment_pages import PATH as COMPARTMENTS
 from identity.api.desk.compartment_pages import compartment_router
+from identity.api.desk.declared_pages import declared_router
 from identity.api.desk.enrol_pages import enrol_router
 from identity.api.desk.erasure_pages import erasure_router
 from identity.api.desk.images import FILE_BYTES_MAX
 from identity.api.desk.ledger import DeskLedger
 from identity.api.desk.look_up_pages import look_up_router
+from identity.api.desk.notice_pages import notice_router
 from identity.api.desk.person_pages import person_router
 from identity.api.desk.problems import KINDS
 from identity.api.desk.recovery_pages import recovery_router
 from identity.api.desk.upkeep import keep_up, keep_writing
+from identity.api.space.request_pages import requests_router
 from identity.compartment import SEALED_BYTES_MAX
 from service.app import Part
 from service.pages import Site, add_templates
@@ -48,6 +51,9 @@ def desk_routers() -> list[APIRouter]:
         recovery_router(),
         erasure_router(),
         compartment_router(),
+        notice_router(),
+        requests_router(),
+        declared_router(),
     ]
 
 

@@ -20,9 +20,13 @@ from identity.api.desk.exporting import export
 from identity.api.desk.follow import follow_all, send_one
 from identity.api.desk.forms import is_past_day, today_at
 from identity.api.desk.looking_up import require_reason
+from identity.api.desk.notice_kinds import SUBJECT_KEYS
+from identity.api.desk.notice_pages import STATE_KEYS as NOTICE_STATE_KEYS
+from identity.api.desk.notice_pages import WAY_KEYS
+from identity.api.desk.notices import told_by_desk
 from identity.api.desk.problems import NO_SERVICE_KEY, NOT_NOW, REASON_NEEDED
 from identity.api.desk.states import CaseKind, PersonState
-from identity.api.desk.tables import DeskAccess, DeskCase, DeskNotice, DeskPerson
+from identity.api.desk.tables import DeskAccess, DeskCase, DeskPerson
 from identity.api.desk.words import (
     CASE_KEYS,
     CHANGE_KEYS,
@@ -30,7 +34,6 @@ from identity.api.desk.words import (
     KIND_KEYS,
     METHOD_ABOUT_KEYS,
     METHOD_KEYS,
-    NOTICE_KEYS,
     REASON_KEYS,
     STATE_KEYS,
 )
@@ -164,8 +167,6 @@ def _view(request: Request, desk: DeskContext, officer: Officer, person_id: str)
         cases = session.scalars(select(DeskCase).where(of_person).order_by(DeskCase.opened_ms.desc())).all()
         seen = select(DeskAccess).where(DeskAccess.person_id == person_id).order_by(DeskAccess.number.desc())
         accesses = session.scalars(seen.limit(LISTED_MAX)).all()
-        told = select(DeskNotice).where(DeskNotice.person_id == person_id).order_by(DeskNotice.at_ms.desc())
-        notices = session.scalars(told.limit(LISTED_MAX)).all()
         guardians = () if found.details is None else tuple(found.details.guardians)
         wards = session.scalars(select(DeskPerson.person_id).where(DeskPerson.person_id.in_(guardians))).all()
         names = names_of(desk, session, {entry.staff_id for entry in accesses})
@@ -175,7 +176,7 @@ def _view(request: Request, desk: DeskContext, officer: Officer, person_id: str)
             "facts_shown": [] if found.details is None else facts(found.details, language),
             "cases": cases,
             "accesses": accesses,
-            "notices": notices,
+            "notices": told_by_desk(desk, session, person_id, LISTED_MAX),
             "guardians": wards,
             "names": names,
             "is_active": found.state is PersonState.ACTIVE,
@@ -194,6 +195,8 @@ def _view(request: Request, desk: DeskContext, officer: Officer, person_id: str)
             "kind_keys": KIND_KEYS,
             "state_keys": STATE_KEYS,
             "reason_keys": REASON_KEYS,
-            "notice_keys": NOTICE_KEYS,
+            "notice_keys": SUBJECT_KEYS,
+            "notice_states": NOTICE_STATE_KEYS,
+            "notice_ways": WAY_KEYS,
             "role_words": ROLE_KEYS,
         }

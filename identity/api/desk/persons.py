@@ -13,14 +13,12 @@ from identity.api.desk.base import DeskContext
 from identity.api.desk.details import Details
 from identity.api.desk.problems import UNKNOWN_PERSON
 from identity.api.desk.states import PersonState
-from identity.api.desk.tables import DeskNotice, DeskPerson
+from identity.api.desk.tables import DeskPerson
 from identity.commitments import SALT_BYTES
 from service.problems import Problem
 from service.sign_in.sessions import Officer
 
 REGISTRATION_BYTES = 16
-WAITING = "waiting"
-"""State of a notice that no channel has delivered yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,24 +186,3 @@ def others_alike(desk: DeskContext, session: Session, person_id: str, details: D
         & DeskPerson.state.in_((PersonState.ACTIVE, PersonState.SUSPENDED, PersonState.DRAFT))
     )
     return session.scalars(select(DeskPerson).where(wanted)).all()
-
-
-def notify(desk: DeskContext, session: Session, found: Found, kind: str, *more: str) -> int:
-    """Put a notice to every channel of a person into the outbox.
-
-    Args:
-        desk: Which desk.
-        session: A transaction that writes.
-        found: Whom.
-        kind: What about, e.g. "suspended"; the words are the channel's.
-        more: Channels beside those registered now, such as the one that is being replaced.
-
-    Returns:
-        How many.
-    """
-    channels = sorted({channel for channel in (found.phone, *more) if channel})
-    for channel in channels:
-        row = DeskNotice(person_id=found.row.person_id, at_ms=desk.now(), kind=kind, state=WAITING)
-        desk.store.people.seal(session, row, DeskNotice.channel, channel)
-    session.flush()
-    return len(channels)

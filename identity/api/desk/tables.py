@@ -199,15 +199,15 @@ class DeskCompartment(PersonalRow):
     __table_args__ = (UniqueConstraint("person_id"),)
 
 
-class DeskNotice(PersonalRow):
-    """A message to a person by every channel that they registered, until it is delivered."""
+class DeskCompartmentBefore(PersonalRow):
+    """A compartment whose place another one took; `compartments` says how long it is kept."""
 
-    __tablename__ = "desk_notice"
+    __tablename__ = "desk_compartment_before"
 
-    at_ms: Mapped[int] = mapped_column(BigInteger)
-    kind: Mapped[str] = mapped_column(String(32))
-    state: Mapped[str] = mapped_column(String(16), index=True)
-    channel: Mapped[bytes | None] = sealed()
+    kept_ms: Mapped[int] = mapped_column(BigInteger)
+    size_bytes: Mapped[int] = mapped_column(Integer)
+    replaced_ms: Mapped[int] = mapped_column(BigInteger, index=True)
+    content: Mapped[bytes | None] = sealed()
 
 
 class DeskErasure(Base):
@@ -226,3 +226,18 @@ class DeskErasure(Base):
     due_ms: Mapped[int] = mapped_column(BigInteger)
     done_ms: Mapped[int] = mapped_column(BigInteger)
     account: Mapped[str] = mapped_column(String(4096))
+
+
+class DeskDeclaration(PersonalRow):
+    """That the desk deals with what somebody declared at a kiosk: by a case that changes it, or not, with a reason.
+
+    `answer` is the reason why not. Which of both: `declared.State`.
+    """
+
+    __tablename__ = "desk_declaration"
+
+    statement_id: Mapped[str] = mapped_column(String(ID_CHARACTERS), unique=True)
+    case_id: Mapped[str] = mapped_column(String(ID_CHARACTERS))
+    staff_id: Mapped[str] = mapped_column(String(ID_CHARACTERS))
+    changed_ms: Mapped[int] = mapped_column(BigInteger)
+    answer: Mapped[bytes | None] = sealed()

@@ -16,6 +16,7 @@ from identity.api.accesses.reading import forget_contents
 from identity.api.desk.access_ticks import tick
 from identity.api.desk.base import DAY_MS, HOUR_MS, DeskContext
 from identity.api.desk.cards_replacing import AGAIN_MS, stop_all
+from identity.api.desk.compartments import forget_before
 from identity.api.desk.erasing import due, erase
 from identity.api.desk.follow import follow_all, send_again
 from identity.api.desk.states import CaseKind, CaseState, PersonState
@@ -93,6 +94,7 @@ def tidy(desk: DeskContext) -> dict[str, int]:
         "drafts": _each(desk, _drafts),
         "images": _images(desk),
         "accesses": _accesses(desk),
+        "compartments": forget_before(desk),
         "erasures": _each(desk, due),
     }
 

@@ -103,19 +103,6 @@ CODE_KEYS = {
     "identity.issuer-suspended": "desk.code-issuer-suspended",
 }
 """What the ledger's commonest refusals mean at a desk; others show their code alone."""
-NOTICE_KEYS = {
-    "enrol-approved": "desk.notice-enrol",
-    "change-approved": "desk.notice-change",
-    "suspend": "desk.notice-suspend",
-    "reinstate": "desk.notice-reinstate",
-    "revoke": "desk.notice-revoke",
-    "deceased": "desk.notice-deceased",
-    "recover": "desk.notice-recover",
-    "erasure-waits": "desk.notice-erasure",
-    "card-suspended": "desk.notice-card-suspended",
-    "compartment-changed": "desk.notice-compartment",
-}
-"""What a notice says."""
 GROUND_KEYS = {
     "own-request": "desk.ground-own-request",
     "withdrawn-consent": "desk.ground-withdrawn-consent",

@@ -21,7 +21,7 @@ from chain.strict_json import Json
 from identity import offline_qr, sd_jwt
 from identity.api.issuer.denied import Denied, Error
 from identity.api.issuer.issuing import Issuer, check_counts, check_published, enter_copy, key_digest, use_up
-from identity.api.issuer.lists import subjects_from
+from identity.api.issuer.lists import pinned_from
 from identity.api.issuer.offers import COPIES_MAX
 from identity.api.issuer.proofs import Proven, verify_proofs
 from identity.api.issuer.tables import IssuerCopy, IssuerPlace
@@ -47,7 +47,7 @@ class Asked:
     Attributes:
         credential: What was presented, bound to its key.
         proven: The new keys.
-        subjects: State keys of the records of which the credential speaks.
+        subjects: State keys of the records of which the credential speaks, as they are pinned.
     """
 
     credential: Verified
@@ -72,11 +72,7 @@ def check_request(issuer: Issuer, presentation: Json, proofs: Sequence[Json]) ->
     proven = verify_proofs(proofs, issuer.origin, secret, issuer.now_ms())
     with issuer.store.read() as session:
         copy = copy_of(issuer, session, credential)
-        try:
-            text = issuer.store.people.open(session, copy, IssuerCopy.subjects)
-        except PersonErased:
-            raise Denied(Error.CREDENTIAL_REQUEST_DENIED, "the credential counts no longer") from None
-    return Asked(credential, proven, subjects_from(text or "[]"))
+        return Asked(credential, proven, _subjects(issuer, session, copy))
 
 
 def answer(issuer: Issuer, asked: Asked, reading: Reading) -> list[bytes]:
@@ -148,7 +144,10 @@ def verify_presented(issuer: Issuer, presentation: Json, nonce: str) -> Verified
 
 
 def copy_of(issuer: Issuer, session: Session, credential: Verified) -> IssuerCopy:
-    """The row of a credential that still counts by itself; what its records say is asked of the ledger."""
+    """The row of a credential that still counts by itself, and did at the last tick by what its records say.
+
+    How these stand now, the caller asks of the ledger.
+    """
     assert credential.holder_key is not None, "it was presented bound to its key"
     assert credential.status is not None, "as it was checked"
     digest = key_digest(issuer.store, str(credential.claims["vct"]), credential.holder_key)
@@ -156,7 +155,18 @@ def copy_of(issuer: Issuer, session: Session, credential: Verified) -> IssuerCop
     place = None if copy is None else session.get(IssuerPlace, (copy.list_number, copy.place))
     if copy is None or place is None or place.status != Status.VALID or copy.place != credential.status.index:
         raise Denied(Error.CREDENTIAL_REQUEST_DENIED, "the credential counts no longer")
+    standing = issuer.standing
+    if standing is not None and standing.of(_subjects(issuer, session, copy)) is Status.INVALID:
+        raise Denied(Error.CREDENTIAL_REQUEST_DENIED, "the credential says what counts no longer; fetch a new one")
     return copy
+
+
+def _subjects(issuer: Issuer, session: Session, copy: IssuerCopy) -> tuple[bytes, ...]:
+    """State keys of the records of which a credential speaks, as they are pinned."""
+    try:
+        return pinned_from(issuer.store.people.open(session, copy, IssuerCopy.subjects) or "[]")
+    except PersonErased:
+        raise Denied(Error.CREDENTIAL_REQUEST_DENIED, "the credential counts no longer") from None
 
 
 def _said(claims: JsonObject) -> dict[str, Claim]:

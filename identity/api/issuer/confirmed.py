@@ -78,9 +78,10 @@ def check_confirmed(
         _check_natural_person(claims.claims, subjects, opening, records)
     elif claims.vct == LEGAL_PERSON:
         _check_legal_person(claims.claims, subjects, records)
-    else:
-        assert claims.vct == MANDATE, "there are three types"
+    elif claims.vct == MANDATE:
         _check_mandate(claims.claims, subjects, records)
+    else:
+        raise NotConfirmed("no record on the ledger bears such a credential out")
 
 
 def _check_natural_person(

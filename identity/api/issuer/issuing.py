@@ -30,11 +30,11 @@ from identity.api.issuer.metadata import configuration_id
 from identity.api.issuer.offers import Content
 from identity.api.issuer.proofs import Proven, verify_proofs
 from identity.api.issuer.tables import USED, IssuerCopy, IssuerList, IssuerNonce
-from identity.credentials import DECOYS, Claims, refreshed
+from identity.credentials import DECOYS, MANDATE, Claims, refreshed
 from identity.issuer_keys import IssuingKey, KeySet
 from identity.jose import InvalidToken
 from identity.sd_jwt import StatusReference
-from identity.standing import Reading, Standing
+from identity.standing import Reading, Standing, pinned
 from identity.status_list import Status
 from service.store import Act, Store
 from service.store.engine import insert_new
@@ -129,7 +129,11 @@ def answer_wallet(
         check_published(issuer, session)
         if offer.copies == 1:
             _end_before(issuer.store, session, offer.person_id, content.claims.vct, proven.keys[0])
-        issued = [_issue(issuer, session, offer.person_id, content, one, key, offer.lifetime_s) for one in proven.keys]
+        subjects = _pinned(content, reading)
+        issued = [
+            _issue(issuer, session, offer.person_id, content.claims, subjects, one, key, offer.lifetime_s)
+            for one in proven.keys
+        ]
         offer.state = USED
         issuer.store.record(session, Act("system", "credential.issued", offer.id))
     return issued
@@ -191,11 +195,28 @@ def _end_before(store: Store, session: Session, person_id: str, vct: str, holder
         session.flush()
 
 
+def _pinned(content: Content, reading: Reading) -> tuple[bytes, ...]:
+    """Of which records a credential speaks, with what these say where it repeats that: it ends when that changes.
+
+    A mandate's terms never change, and its credential names its two sides by what the desk knows of them.
+    """
+    if content.claims.vct == MANDATE:
+        return content.subjects
+
+    def value(key: bytes) -> bytes:
+        found = reading.values[key]
+        assert found is not None, "it counts, as was checked just now"
+        return found
+
+    return tuple(pinned(key, value(key)) for key in content.subjects)
+
+
 def _issue(
     issuer: Issuer,
     session: Session,
     person_id: str,
-    content: Content,
+    offered: Claims,
+    subjects: Sequence[bytes],
     holder_key: bytes,
     key: IssuingKey,
     lifetime_s: int,
@@ -203,14 +224,14 @@ def _issue(
     """One credential with a place of its own; checked as a verifier will, before anybody gets it."""
     now_s = issuer.now_s
     expires_s = min(now_s + lifetime_s, key.ends_s) // DAY_S * DAY_S
-    digest = key_digest(issuer.store, content.claims.vct, holder_key)
+    digest = key_digest(issuer.store, offered.vct, holder_key)
     reference = enter_copy(
         issuer,
         session,
         IssuerCopy(person_id=person_id, key_digest=digest, expires_s=expires_s, is_code=False),
-        content.subjects,
+        subjects,
     )
-    claims = refreshed(content.claims, datetime.fromtimestamp(now_s, UTC).date())
+    claims = refreshed(offered, datetime.fromtimestamp(now_s, UTC).date())
     assert key.signer is not None, "the current key signs"
     token = sd_jwt.issue(
         claims.dated(
@@ -226,7 +247,7 @@ def _issue(
         header=key.header,
         decoys=DECOYS,
     )
-    checked = sd_jwt.verify(token, key.public_key, max(now_s, _begins_s(claims)), vct=content.claims.vct)
+    checked = sd_jwt.verify(token, key.public_key, max(now_s, _begins_s(claims)), vct=offered.vct)
     assert checked.holder_key == holder_key, "it is bound to the key that was proven"
     return token
 
@@ -245,7 +266,7 @@ def enter_copy(issuer: Issuer, session: Session, copy: IssuerCopy, subjects: Seq
         issuer: Of this service.
         session: A transaction that writes.
         copy: Whose, for which key, until when.
-        subjects: State keys of the records of which it speaks.
+        subjects: State keys of the records of which it speaks, as they are pinned.
 
     Raises:
         Denied: The key has one of this kind already.

@@ -19,7 +19,7 @@ from identity import status_list
 from identity.api.issuer.offers import content_of
 from identity.api.issuer.tables import OPEN, REDEEMED, IssuerCopy, IssuerList, IssuerOffer, IssuerPlace
 from identity.issuer_keys import IssuingKey
-from identity.standing import AGE_S_MAX, Standing, worst
+from identity.standing import AGE_S_MAX, Standing, record_key, worst
 from identity.status_list import Status, StatusList
 from service.errors import PersonErased
 from service.store import Store, new_id
@@ -141,7 +141,7 @@ class Subjects:
             for copy in copies:
                 with contextlib.suppress(PersonErased):
                     text = store.people.open(session, copy, IssuerCopy.subjects)
-                    self._by_copy[copy.id] = subjects_from(text or "[]")
+                    self._by_copy[copy.id] = pinned_from(text or "[]")
             del held
         return dict(self._by_copy)
 
@@ -158,7 +158,12 @@ class Subjects:
 
 
 def subjects_from(text: str) -> tuple[bytes, ...]:
-    """State keys from a copy's column."""
+    """State keys from a copy's column, without what they are pinned to."""
+    return tuple(record_key(subject) for subject in pinned_from(text))
+
+
+def pinned_from(text: str) -> tuple[bytes, ...]:
+    """State keys from a copy's column, as they are pinned: `identity.standing.pinned`."""
     value = parse(text.encode(), size_max=_SUBJECTS_BYTES_MAX, depth_max=2)
     assert isinstance(value, list), "we wrote it"
     return tuple(str(key).encode("ascii") for key in value)

@@ -4,15 +4,18 @@
 Source: OpenID4VCI 1.0, 12.2 (issuer metadata) and appendix A.3 (`dc+sd-jwt`); RFC 8414; SD-JWT VC draft-24, 3.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from chain.strict_json import Json
-from identity.credentials import TYPES, type_metadata
+from identity.credentials import LEGAL_PERSON, MANDATE, NATURAL_PERSON, TYPES, type_metadata
 from identity.jose import JsonObject
 from identity.sd_jwt import VC_TYPE
 
 NAMES: Final = {vct.split(":")[-2]: vct for vct in TYPES}
 """Short names of types, as they stand in addresses."""
+ISSUED: Final = (NATURAL_PERSON, LEGAL_PERSON, MANDATE)
+"""What a registrar's issuer issues; grades come from the service that keeps credit logs."""
 _CONFIGURATIONS = {vct: f"{name}-{vct.rsplit(':', 1)[1]}" for name, vct in NAMES.items()}
 
 
@@ -28,15 +31,30 @@ def issuer_metadata(issuer: str, batch_max: int) -> JsonObject:
         issuer: Its identifier: the service's origin.
         batch_max: Proofs that it takes in one request.
     """
+    names = {"zh-CN": "智信 身份签发", "en": "Zhixin identity issuer"}
+    return described_issuer(issuer, batch_max, ISSUED, names) | {
+        "offline_code_endpoint": f"{issuer}/oid4vci/codes",
+        "access_report_endpoint": f"{issuer}/oid4vci/accesses",
+        "data_space_endpoint": f"{issuer}/space/acts",
+    }
+
+
+def described_issuer(issuer: str, batch_max: int, types: Sequence[str], names: Mapping[str, str]) -> JsonObject:
+    """What the protocol asks of any issuer's metadata.
+
+    Args:
+        issuer: Its identifier: the service's origin.
+        batch_max: Proofs that it takes in one request.
+        types: What it issues.
+        names: What it is called, by language.
+    """
     return {
         "credential_issuer": issuer,
         "credential_endpoint": f"{issuer}/oid4vci/credential",
         "nonce_endpoint": f"{issuer}/oid4vci/nonce",
-        "offline_code_endpoint": f"{issuer}/oid4vci/codes",
-        "access_report_endpoint": f"{issuer}/oid4vci/accesses",
         "batch_credential_issuance": {"batch_size": batch_max},
-        "display": [{"name": "智信 身份签发", "locale": "zh-CN"}, {"name": "Zhixin identity issuer", "locale": "en"}],
-        "credential_configurations_supported": {configuration_id(vct): _configuration(vct) for vct in TYPES},
+        "display": [{"name": name, "locale": locale} for locale, name in names.items()],
+        "credential_configurations_supported": {configuration_id(vct): _configuration(vct) for vct in types},
     }
 
 

@@ -6,7 +6,8 @@ Source: OpenID4VCI 1.0, 4 to 8 and 12; RFC 6749, 5; Token Status List draft-21, 
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request
@@ -29,7 +30,7 @@ from identity.api.issuer.publishing import Source
 from identity.credentials import type_metadata
 from identity.jose import JsonObject, encode_base64url
 from identity.sd_jwt import TOKEN_CHARACTERS_MAX
-from identity.standing import Reading
+from identity.standing import Reading, record_key
 from identity.status_list import MEDIA_TYPE
 from service import problems
 from service.problems import Problem
@@ -40,6 +41,9 @@ BODY_BYTES_MAX = COPIES_MAX * PROOF_CHARACTERS_MAX + TOKEN_CHARACTERS_MAX
 """A full batch of proofs, and a presentation."""
 FORM_FIELDS_MAX = 10
 """A token request has three."""
+
+Give: TypeAlias = Callable[[str, JsonObject], Awaitable[list[str]]]
+"""Makes credentials for an access token and the body of the request that it came with; raises Denied alone."""
 
 _FORM = "application/x-www-form-urlencoded"
 
@@ -53,8 +57,18 @@ def issuer_router(issuer: Issuer, source: Source, prove: Prove | None = None) ->
         prove: Makes receipts of states; None: nobody is shown their list of accesses.
     """
     router = APIRouter(tags=["issuer"])
-    _describe(router, issuer)
-    _exchange(router, issuer, source)
+
+    async def give(token: str, asked: JsonObject) -> list[str]:
+        subjects = await run_in_threadpool(subjects_of, issuer, token)
+        try:
+            reading = await source.read(subjects)
+        except (TransportError, LedgerError):
+            raise Denied(Error.TEMPORARILY_UNAVAILABLE, "the ledger cannot be asked at this time") from None
+        configuration = asked.get("credential_configuration_id")
+        return await run_in_threadpool(answer_wallet, issuer, token, configuration, proofs_of(asked), reading)
+
+    add_exchange(router, issuer, lambda: metadata.issuer_metadata(issuer.origin, COPIES_MAX), give)
+    _describe(router)
     _give_codes(router, issuer, source)
     if prove is not None:
         _show_accesses(router, issuer, source, prove)
@@ -62,12 +76,38 @@ def issuer_router(issuer: Issuer, source: Source, prove: Prove | None = None) ->
     return router
 
 
-def _describe(router: APIRouter, issuer: Issuer) -> None:
+def add_exchange(router: APIRouter, issuer: Issuer, describe: Callable[[], JsonObject], give: Give) -> None:
+    """Add what wallets ask of any issuer: its metadata, offers, tokens, nonces, credentials.
+
+    Args:
+        router: Takes the endpoints.
+        issuer: Of this service.
+        describe: Makes the issuer's metadata.
+        give: Issues.
+    """
+    _add_metadata(router, issuer, describe)
+    _exchange(router, issuer, give)
+
+
+def proofs_of(asked: JsonObject) -> list[Json]:
+    """The proofs of a wallet's request, 1 to 30 of any content.
+
+    Raises:
+        Denied: None, more, or no list.
+    """
+    proofs = asked.get("proofs")
+    listed = proofs.get("jwt") if isinstance(proofs, dict) and len(proofs) == 1 else None
+    if not isinstance(listed, list) or not 1 <= len(listed) <= COPIES_MAX:
+        raise Denied(Error.INVALID_PROOF, f"proofs.jwt holds 1 to {COPIES_MAX} proofs")
+    return listed
+
+
+def _add_metadata(router: APIRouter, issuer: Issuer, describe: Callable[[], JsonObject]) -> None:
     @router.get(
         "/.well-known/openid-credential-issuer", operation_id="getIssuerMetadata", summary="What is issued, and where"
     )
     async def issuer_metadata() -> Response:
-        return _public(metadata.issuer_metadata(issuer.origin, COPIES_MAX))
+        return _public(describe())
 
     @router.get(
         "/.well-known/oauth-authorization-server", operation_id="getServerMetadata", summary="Where tokens are given"
@@ -79,6 +119,8 @@ def _describe(router: APIRouter, issuer: Issuer) -> None:
     async def keys() -> Response:
         return _public(metadata.key_metadata(issuer.origin, issuer.keys.jwks(issuer.now_s)))
 
+
+def _describe(router: APIRouter) -> None:
     @router.get("/types/{name}", operation_id="getCredentialType", summary="What a type of credential says")
     async def described(name: str) -> Response:
         if name not in metadata.NAMES:
@@ -86,7 +128,7 @@ def _describe(router: APIRouter, issuer: Issuer) -> None:
         return _public(type_metadata(metadata.NAMES[name]))
 
 
-def _exchange(router: APIRouter, issuer: Issuer, source: Source) -> None:
+def _exchange(router: APIRouter, issuer: Issuer, give: Give) -> None:
     @router.get("/oid4vci/offers/{token}", operation_id="getOffer", summary="What is offered under an address")
     def offer(token: str) -> Response:
         with issuer.store.read() as session:
@@ -109,13 +151,10 @@ def _exchange(router: APIRouter, issuer: Issuer, source: Source) -> None:
         body = await request.body()
         try:
             token = _bearer(request)
-            subjects = await run_in_threadpool(subjects_of, issuer, token)
-            reading = await source.read(subjects)
+            issued = await give(token, await run_in_threadpool(_object, body))
         except Denied as denied:
             return _refused(denied)
-        except (TransportError, LedgerError):
-            return _refused(Denied(Error.TEMPORARILY_UNAVAILABLE, "the ledger cannot be asked at this time"))
-        return await run_in_threadpool(_answered, lambda: _credential(issuer, token, body, reading))
+        return _private({"credentials": [{"credential": one} for one in issued]})
 
 
 def _give_codes(router: APIRouter, issuer: Issuer, source: Source) -> None:
@@ -124,7 +163,7 @@ def _give_codes(router: APIRouter, issuer: Issuer, source: Source) -> None:
         body = await request.body()
         try:
             asked = await run_in_threadpool(_asked_codes, issuer, body)
-            reading = await source.read(asked.subjects)
+            reading = await source.read([record_key(subject) for subject in asked.subjects])
         except Denied as denied:
             return _refused(denied)
         except (TransportError, LedgerError):
@@ -195,16 +234,9 @@ def _bearer(request: Request) -> str:
     return token
 
 
-def _credential(issuer: Issuer, token: str, body: bytes, reading: Reading) -> JsonObject:
-    asked = _object(body)
-    issued = answer_wallet(issuer, token, asked.get("credential_configuration_id"), _proofs(asked), reading)
-    credentials: list[Json] = [{"credential": one} for one in issued]
-    return {"credentials": credentials}
-
-
 def _asked_codes(issuer: Issuer, body: bytes) -> Asked:
     asked = _object(body)
-    return codes.check_request(issuer, asked.get("presentation"), _proofs(asked))
+    return codes.check_request(issuer, asked.get("presentation"), proofs_of(asked))
 
 
 def _asked_accesses(issuer: Issuer, body: bytes) -> Shown:
@@ -225,14 +257,6 @@ def _object(body: bytes) -> JsonObject:
     if not isinstance(asked, dict):
         raise Denied(Error.INVALID_CREDENTIAL_REQUEST, "the request is no JSON object")
     return asked
-
-
-def _proofs(asked: JsonObject) -> list[Json]:
-    proofs = asked.get("proofs")
-    listed = proofs.get("jwt") if isinstance(proofs, dict) and len(proofs) == 1 else None
-    if not isinstance(listed, list) or not 1 <= len(listed) <= COPIES_MAX:
-        raise Denied(Error.INVALID_PROOF, f"proofs.jwt holds 1 to {COPIES_MAX} proofs")
-    return listed
 
 
 def _form(request: Request, body: bytes) -> dict[str, str]:

@@ -22,7 +22,7 @@ from identity.api.issuer import lists
 from identity.api.issuer.issuing import Issuer
 from identity.api.issuer.lists import TICK_S, Published
 from identity.api.issuer.tables import IssuerList
-from identity.standing import Reading, Standing
+from identity.standing import Reading, Standing, record_key
 from membership.pb import membership_pb2
 from membership.state import PARAMETERS_KEY, load_key, signer_key
 from service.anchors import put_anchor
@@ -90,7 +90,7 @@ async def standing_now(source: Source, keys: Sequence[bytes], issuing_key: bytes
 
     Args:
         source: The ledger.
-        keys: State keys of registrations and mandates, each once.
+        keys: State keys of registrations, pinned or not, and of mandates; each once.
         issuing_key: 33 bytes.
 
     Raises:
@@ -98,7 +98,7 @@ async def standing_now(source: Source, keys: Sequence[bytes], issuing_key: bytes
         LedgerError: What was answered is not proven.
     """
     signer = Signer(Scheme.P256, issuing_key)
-    reading = await source.read([signer_key(signer), *keys])
+    reading = await source.read([signer_key(signer), *sorted({record_key(key) for key in keys})])
     registered = load_key(reading.values.get, signer)
     is_ended = registered is not None and not (
         registered.is_usable(reading.time_ms) and membership_pb2.PURPOSE_ATTEST in registered.purposes

@@ -5,24 +5,22 @@ A question costs the same whether it is answered with a known tag or an unknown 
 so that neither a restart nor a second process gives a registrar another one.
 """
 
-import hashlib
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from identity.api.tagging.problems import BEARER, RATE
 from identity.api.tagging.tables import UniquenessRegistrar, UniquenessUsage
+from service.api_keys import ApiKeys
 from service.problems import Problem
-from service.store import Act, Store, audit, new_id
+from service.store import Act, Store, new_id
 
 KEY_PREFIX: Final = "zxu_"
-"""Whoever finds one in a place where it should not be knows what it is."""
-KEY_CHARACTERS_MAX: Final = 64
-_KEY_BYTES = 32
+KEYS: Final = ApiKeys(
+    UniquenessRegistrar, (KEY_PREFIX,), b"zhixin/uniqueness-bearer/1|", "uniqueness.registrar", BEARER
+)
 _MINUTE_MS = 60_000
 _DAY_MS = 24 * 60 * _MINUTE_MS
 
@@ -59,12 +57,12 @@ def add(store: Store, organisation: str, now_ms: int) -> tuple[Registrar, str]:
     Returns:
         Who it is, and the key, which is kept nowhere: only its digest is.
     """
-    key = KEY_PREFIX + secrets.token_urlsafe(_KEY_BYTES)
+    key, digest = KEYS.new(KEY_PREFIX)
     registrar = Registrar(new_id(), organisation)
-    with store.write() as session:
-        digest = _digest(key)
-        session.add(UniquenessRegistrar(id=registrar.id, organisation=organisation, key_digest=digest, made_ms=now_ms))
-        store.record(session, Act(audit.SYSTEM, "uniqueness.registrar-added", registrar.id))
+    KEYS.add(
+        store,
+        UniquenessRegistrar(id=registrar.id, organisation=organisation, key_digest=digest, made_ms=now_ms),
+    )
     return registrar, key
 
 
@@ -74,19 +72,12 @@ def end(store: Store, registrar_id: str, now_ms: int) -> bool:
     Returns:
         Whether there was one in use.
     """
-    with store.write() as session:
-        row = session.get(UniquenessRegistrar, registrar_id, with_for_update=True)
-        if row is None or row.ended_ms is not None:
-            return False
-        row.ended_ms = now_ms
-        store.record(session, Act(audit.SYSTEM, "uniqueness.registrar-ended", registrar_id))
-        return True
+    return KEYS.end(store, registrar_id, now_ms)
 
 
 def listed(store: Store) -> Sequence[UniquenessRegistrar]:
     """All of them, oldest first."""
-    with store.read() as session:
-        return session.scalars(select(UniquenessRegistrar).order_by(UniquenessRegistrar.made_ms)).all()
+    return KEYS.listed(store)
 
 
 def find(store: Store, key: str) -> Registrar:
@@ -95,13 +86,8 @@ def find(store: Store, key: str) -> Registrar:
     Raises:
         Problem: Nobody's, or it was ended.
     """
-    if not key.startswith(KEY_PREFIX) or len(key) > KEY_CHARACTERS_MAX:
-        raise Problem(BEARER, headers={"WWW-Authenticate": "Bearer"})
-    with store.read() as session:
-        row = session.scalar(select(UniquenessRegistrar).where(UniquenessRegistrar.key_digest == _digest(key)))
-        if row is None or row.ended_ms is not None:
-            raise Problem(BEARER, headers={"WWW-Authenticate": "Bearer"})
-        return Registrar(row.id, row.organisation)
+    row = KEYS.find(store, key)
+    return Registrar(row["id"], row["organisation"])
 
 
 def check_budget(store: Store, registrar: Registrar, budget: Budget, now_ms: int) -> None:
@@ -158,7 +144,7 @@ def _held(session: Session, registrar: Registrar, budget: Budget) -> UniquenessU
     """What a registrar has used, held until this transaction ends; a key that was ended meanwhile pays for nothing."""
     row = session.get(UniquenessRegistrar, registrar.id, with_for_update=True)
     if row is None or row.ended_ms is not None:
-        raise Problem(BEARER, headers={"WWW-Authenticate": "Bearer"})
+        raise KEYS.nobody()
     usage = session.get(UniquenessUsage, (registrar.id, budget.name))
     if usage is None:
         usage = UniquenessUsage(
@@ -181,7 +167,3 @@ def _wait_ms(usage: UniquenessUsage, budget: Budget, now_ms: int) -> int:
     if usage.minute == now_ms // _MINUTE_MS and usage.minute_count >= budget.per_minute:
         return _MINUTE_MS - now_ms % _MINUTE_MS
     return 0
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(b"zhixin/uniqueness-bearer/1|" + key.encode()).digest()

@@ -3,9 +3,10 @@
 
 from pathlib import Path
 
-from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, String
+from sqlalchemy import BigInteger, Boolean, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
+from service.api_keys import ApiKeyRow
 from service.store import Base
 from service.store.migrate import add_migrations
 from service.store.models import ID_CHARACTERS
@@ -13,16 +14,12 @@ from service.store.models import ID_CHARACTERS
 add_migrations(Path(__file__).parent / "migrations")
 
 
-class UniquenessRegistrar(Base):
-    """A registrar's access: whose, and a digest of its key."""
+class UniquenessRegistrar(ApiKeyRow):
+    """A registrar's access: whose it is."""
 
     __tablename__ = "uniqueness_registrar"
 
-    id: Mapped[str] = mapped_column(String(ID_CHARACTERS), primary_key=True)
     organisation: Mapped[str] = mapped_column(String(64))
-    key_digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
-    made_ms: Mapped[int] = mapped_column(BigInteger)
-    ended_ms: Mapped[int | None] = mapped_column(BigInteger, nullable=True)
 
 
 class UniquenessUsage(Base):

@@ -16,9 +16,10 @@ from identity.api.verifier.answers import ANSWER_CHARACTERS_MAX
 from identity.api.verifier.asking import CREDENTIALS, SAME_DEVICE, Asked, token_digest
 from identity.api.verifier.bodies import NewVerification, VerificationMade, VerificationShown
 from identity.api.verifier.clients import Client
-from identity.api.verifier.problems import ADDRESS, BEARER, CODE, OVER, UNKNOWN
+from identity.api.verifier.problems import ADDRESS, BEARER, CODE, OVER, QUERY, UNKNOWN
 from identity.api.verifier.request_objects import wallet_link
 from identity.api.verifier.tables import OPEN
+from identity.api.verifier.transaction_data import Act, Payment
 from identity.api.verifier.verifier import Question, Verifier
 from identity.api.verifier.wallet import request_address
 from identity.jose import JsonObject, decode_jws, load_object
@@ -45,7 +46,7 @@ def caller_of(verifier: Callable[[], Verifier], *, is_behind_proxy: bool) -> Cal
         if credentials is None:
             raise Problem(BEARER, headers={"WWW-Authenticate": "Bearer"})
         certificate = clients.certificate_of(request, is_behind_proxy=is_behind_proxy)
-        return await run_in_threadpool(clients.find, verifier().store, credentials.credentials, certificate)
+        return await verifier().known.find(credentials.credentials, certificate)
 
     return caller
 
@@ -73,7 +74,12 @@ def verifications_router(verifier: Callable[[], Verifier], caller: Callable[...,
             return_url=body.return_url or "",
             notify_url=body.notify_url or "",
         )
-        made = await verifier().ask(client, asked, body.query, lifetime_s=body.lifetime_s)
+        if body.payment is not None and body.act is not None:
+            raise Problem(QUERY, members={"errors": [{"where": "act", "what": "one thing is confirmed at a time"}]})
+        confirmed: Payment | Act | None = None if body.payment is None else Payment(**body.payment.model_dump())
+        if body.act is not None:
+            confirmed = Act(**body.act.model_dump())
+        made = await verifier().ask(client, asked, body.query, lifetime_s=body.lifetime_s, confirmed=confirmed)
         return VerificationMade(
             id=made.question.id,
             nonce=made.question.asked.nonce,
@@ -92,7 +98,7 @@ def verifications_router(verifier: Callable[[], Verifier], caller: Callable[...,
     )
     async def cancel(identifier: str, client: Caller) -> Response:
         question = await found(verifier(), client, identifier)
-        if not await run_in_threadpool(verifier().cancel, question.id):
+        if not await run_in_threadpool(verifier().kept.cancel, question.id):
             raise Problem(OVER)
         return Response(status_code=204)
 
@@ -107,7 +113,7 @@ async def found(verifier: Verifier, client: Client, identifier: str) -> Question
     """
     if len(identifier) != ID_CHARACTERS:
         raise Problem(UNKNOWN)
-    return await run_in_threadpool(verifier.by_id, client, identifier)
+    return await verifier.kept.find(client.id, identifier)
 
 
 def shown(verifier: Verifier, question: Question, response_code: str | None) -> VerificationShown:
@@ -116,19 +122,18 @@ def shown(verifier: Verifier, question: Question, response_code: str | None) -> 
     Raises:
         Problem: Its answer needs the code that the citizen brought back, and this is not it.
     """
-    answer, digest = verifier.answer(question.id)
+    answer, digest = verifier.kept.answer(question.id)
     if not answer:
-        is_over = question.state == OPEN and not verifier.is_open(question)
+        is_over = question.state == OPEN and not verifier.kept.is_open(question)
         state: Any = "expired" if is_over else question.state
         return VerificationShown(id=question.id, state=state)
     if digest is not None and (response_code is None or token_digest(response_code) != digest):
         raise Problem(CODE)
-    return told(question, answer)
+    return told(question, answer, opened(answer))
 
 
-def told(question: Question, answer: str) -> VerificationShown:
-    """A question with its answer."""
-    report = opened(answer)
+def told(question: Question, answer: str, report: JsonObject) -> VerificationShown:
+    """A question with its answer, and what that says."""
     state: Literal["refused", "answered"] = "refused" if report["outcome"] == "refused" else "answered"
     return VerificationShown(id=question.id, state=state, answer=answer, report=report)
 

@@ -16,7 +16,7 @@ from chain.strict_json import Json, parse
 from chain.types import sha256
 from identity.api.verifier.dcql import InvalidQuery, Query, check_within, parse_query
 from identity.api.verifier.registered import ACCESS_SLOT, PAIRWISE_SEED, Purpose
-from identity.credentials import MANDATE, NATURAL_PERSON
+from identity.credentials import MANDATE, NATURAL_PERSON, OF_ONE_PERSON
 from identity.jose import JsonObject, encode_base64url
 
 LIFETIME_S: Final = 300
@@ -29,7 +29,7 @@ CROSS_DEVICE, SAME_DEVICE = "cross-device", "same-device"
 CREDENTIALS, CARD, LOGIN = "credentials", "card", "login"
 """What is asked for: credentials of a wallet; a card's signature over a challenge; credentials, to log in."""
 
-OWN_CLAIMS: Final[Mapping[str, tuple[str, ...]]] = {NATURAL_PERSON: (ACCESS_SLOT, PAIRWISE_SEED)}
+OWN_CLAIMS: Final[Mapping[str, tuple[str, ...]]] = dict.fromkeys(OF_ONE_PERSON, (ACCESS_SLOT, PAIRWISE_SEED))
 """What the verifier asks for itself: without them there is no entry and no pseudonym."""
 
 _ASKED_BYTES_MAX = 64 * 1024
@@ -51,6 +51,7 @@ class Asked:
         notify_url: Where a notice is posted; "": nowhere.
         response_key: The private key of this request alone, to which the wallet encrypts; hex.
         origin: The site whose page shows a card's challenge; "" otherwise.
+        transaction: What the holder confirms with it, as `transaction_data` encodes it; "": nothing.
     """
 
     kind: str
@@ -64,6 +65,7 @@ class Asked:
     notify_url: str = ""
     response_key: str = ""
     origin: str = ""
+    transaction: str = ""
 
     @property
     def parsed(self) -> Query:

@@ -9,6 +9,12 @@ from identity.api.verifier.asking import LIFETIME_S, LIFETIME_S_MAX
 from identity.api.verifier.cards import ALGORITHM, CERTIFICATE_BYTES_MAX
 from identity.api.verifier.direct import POWERS, SCOPES, SIGNATURES_MAX
 from identity.api.verifier.outbound import URL_CHARACTERS_MAX
+from identity.api.verifier.transaction_data import (
+    MATTER_CHARACTERS_MAX,
+    PAYEE_CHARACTERS_MAX,
+    REFERENCE_CHARACTERS_MAX,
+    SUBJECT_CHARACTERS_MAX,
+)
 from identity.mandates import AMOUNT_FEN_MAX
 from identity.offline_qr import TEXT_CHARACTERS_MAX
 
@@ -36,6 +42,38 @@ class Body(BaseModel):
     """What is sent: nothing beside what is named, and no value in an error."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, strict=True)
+
+
+class NewPayment(Body):
+    """A payment that the holder confirms with what they show; their wallet shows it in these words before they sign."""
+
+    amount: Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,11})\.[0-9]{2}$", examples=["128.00"])]
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217.", examples=["CNY"])]
+    payee: Annotated[str, Field(min_length=1, max_length=PAYEE_CHARACTERS_MAX, examples=["禅城供水有限公司"])]
+    reference: Annotated[str, Field(max_length=REFERENCE_CHARACTERS_MAX, examples=["2026-11 / 4711"])] = ""
+
+
+class NewAct(Body):
+    """What the holder does by answering; their wallet has words for each act, and shows them before they sign."""
+
+    act: Literal["company", "stop-card", "stop-phone", "stop-seal"]
+    subject: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=SUBJECT_CHARACTERS_MAX,
+            description="The company's name; of a card, phone or seal, what is printed on it or shown for it.",
+            examples=["禅城陶瓷有限公司"],
+        ),
+    ]
+    number: Annotated[
+        str, Field(max_length=18, description="The company's unified social credit code; company alone.")
+    ] = ""
+    matter: Annotated[
+        str, Field(max_length=MATTER_CHARACTERS_MAX, description="What is signed for the company; company alone.")
+    ] = ""
+    amount: Annotated[str, Field(max_length=15, description="Up to which amount; company alone. Empty: none.")] = ""
+    currency: Annotated[str, Field(max_length=3, description="ISO 4217, of that amount.")] = ""
 
 
 class NewVerification(Body):
@@ -68,6 +106,8 @@ class NewVerification(Body):
     response_mode: Literal["direct_post", "direct_post.jwt"] = "direct_post.jwt"
     return_url: Annotated[Url | None, Field(description="At an origin of yours that the operator knows.")] = None
     notify_url: Annotated[Url | None, Field(description="Where a signed notice is posted; likewise.")] = None
+    payment: Annotated[NewPayment | None, Field(description="What the holder confirms by showing this.")] = None
+    act: Annotated[NewAct | None, Field(description="What the holder does by showing this; not with payment.")] = None
     lifetime_s: Annotated[int, Field(ge=30, le=LIFETIME_S_MAX)] = LIFETIME_S
 
 

@@ -50,6 +50,8 @@ LISTS_MAX: Final = 16
 """Card authorities that one city knows."""
 FETCH_S: Final = 30
 """As often as the desk makes a list. Also after a try that failed: a host that hangs costs one look its time-out."""
+CERTIFICATES_MAX: Final = 1_024
+"""Cards that are remembered, some kilobytes each: one that signs fifty documents, or tries again, is read once."""
 _RAW_SIGNATURE_BYTES = 64
 
 
@@ -110,6 +112,7 @@ class CardTrust:
         self._states = states
         self._now_s = now_s
         self._lists: OrderedDict[str, Revoked] = OrderedDict()
+        self._read: OrderedDict[bytes, tuple[x509.Certificate, Chain]] = OrderedDict()
         self._turn = asyncio.Lock()
 
     async def check(
@@ -127,9 +130,7 @@ class CardTrust:
             The steps; the certificate unless it is none; as of when the list is, Unix time in s, if there is one.
         """
         try:
-            certificate = load_certificate(der[:CERTIFICATE_BYTES_MAX])  # one cut short is none
-            compressed_key(certificate)
-            chain = self._chain_of(certificate)
+            certificate, chain = self._known(der[:CERTIFICATE_BYTES_MAX])  # one cut short is none
             _check_times(certificate, chain, seconds(self._now_s()))
             _check_use(certificate, slot)
         except InvalidCardCertificate as error:
@@ -185,6 +186,23 @@ class CardTrust:
             return Finding(Step.LEDGER_KEY, Outcome.FAILED, subject, "card.not-bound", reason), b""
         code, reason = ("card.recovered", "bound by a recovery some days ago") if counting.is_recovered else ("", "")
         return Finding(Step.LEDGER_KEY, Outcome.HELD, subject, code, reason), proven.receipts[where]
+
+    def _known(self, der: bytes) -> tuple[x509.Certificate, Chain]:
+        """A certificate and the authority that signed it. Whether it counts now is not remembered.
+
+        Raises:
+            InvalidCardCertificate: It is none of a card authority's that counts here.
+        """
+        digest = sha256(der)
+        found = self._read.get(digest)
+        if found is None:
+            certificate = load_certificate(der)
+            compressed_key(certificate)
+            found = self._read[digest] = certificate, self._chain_of(certificate)
+            if len(self._read) > CERTIFICATES_MAX:
+                self._read.popitem(last=False)
+        self._read.move_to_end(digest)
+        return found
 
     def _chain_of(self, certificate: x509.Certificate) -> Chain:
         for chain in self._chains:

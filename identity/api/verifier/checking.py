@@ -15,14 +15,17 @@ from chain.errors import LedgerError
 from chain.strict_json import Json
 from client.errors import TransportError
 from identity import sd_jwt, status_list
+from identity.api.verifier import transaction_data
+from identity.api.verifier.consents import check_consent
 from identity.api.verifier.dcql import NotAnswered, Query, asked_of, check_presented
 from identity.api.verifier.findings import Finding, Report, StatusShown, Step, failed, pairwise
-from identity.api.verifier.ledger import Issuers
+from identity.api.verifier.ledger import Issuers, States
 from identity.api.verifier.outbound import NotReached
 from identity.api.verifier.registered import ACCESS_SLOT, PAIRWISE_SEED, Purpose
 from identity.api.verifier.status_lists import StatusLists
+from identity.consent_showing import CLAIM
 from identity.credential_check import Outcome
-from identity.credentials import LEGAL_PERSON, NATURAL_PERSON
+from identity.credentials import LEGAL_PERSON, MANDATE, NATURAL_PERSON, OF_ONE_PERSON, is_short_lived
 from identity.issuer_keys import Trust
 from identity.jose import InvalidToken, JsonObject
 from identity.sd_jwt import Binding, Verified
@@ -41,11 +44,13 @@ class Judge:
         trust: Registrars whose credentials count.
         issuers: How their keys stand on the ledger.
         lists: Status lists.
+        states: Read consents; None: purposes that need one are not answered.
     """
 
     trust: Trust
     issuers: Issuers
     lists: StatusLists
+    states: States | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class _Judged:
     verified: Verified | None = None
     status: StatusShown | None = None
     receipt: bytes = b""
+    binding: JsonObject | None = None
 
 
 async def check_presentations(
@@ -65,6 +71,7 @@ async def check_presentations(
     now_s: int,
     *,
     holder_key: bytes | None = None,
+    transaction: str = "",
 ) -> Report:
     """Check what a wallet presented.
 
@@ -76,6 +83,7 @@ async def check_presentations(
         binding: To whom, and to which nonce, the holder's key must have answered.
         now_s: Unix time in s.
         holder_key: The key to which each credential must be bound, such as a card's, 33 bytes; None: any.
+        transaction: What the holder must have confirmed, as `transaction_data` encodes it; "": nothing.
     """
     judged = {name: await _judge(judge, name, text, purpose, binding, now_s) for name, text in presented.items()}
     findings = [finding for one in judged.values() for finding in one.findings]
@@ -101,15 +109,54 @@ async def check_presentations(
     for one in query.credentials:
         if one.id in verified:
             told[one.id] = asked_of(one, verified[one.id].claims)
-    return Report(
-        tuple(findings),
-        told,
-        _assurance_level(verified),
-        pseudonym,
-        statuses,
-        tuple(("issuer-key", raw) for raw in receipts),
-        slot=slot,
-    )
+    proofs = [("issuer-key", raw) for raw in receipts]
+    confirmed, facts = _transaction(transaction, judged)
+    findings += confirmed
+    if any(finding.outcome is Outcome.FAILED for finding in confirmed):
+        return Report(tuple(findings), statuses=statuses)
+    if purpose.needs_consent:
+        shown = [judged[name].binding for name, one in verified.items() if one.claims.get("vct") in OF_ONE_PERSON]
+        binding_claims = next((claims for claims in shown if claims is not None and CLAIM in claims), None)
+        attributes = disclosed(query, told)
+        consented = await check_consent(_states(judge), purpose, binding_claims, attributes, pseudonym)
+        findings.append(consented.finding)
+        if consented.finding.outcome is Outcome.FAILED:
+            return Report(tuple(findings), statuses=statuses)
+        proofs.append(("consent", consented.receipt))
+        facts |= consented.facts
+    level = _assurance_level(verified)
+    return Report(tuple(findings), told, level, pseudonym, statuses, tuple(proofs), facts, slot)
+
+
+def disclosed(query: Query, claims: Mapping[str, JsonObject]) -> tuple[str, ...]:
+    """What an answer discloses, as registrations name it: type of credential and claim; sorted, no values.
+
+    Args:
+        query: What was asked.
+        claims: By id of the credential query, what is told.
+    """
+    names = {
+        f"{vct.split(':')[-2]}/{name}"
+        for one in query.credentials
+        for vct in one.types
+        for name in claims.get(one.id, {})
+    }
+    return tuple(sorted(names))
+
+
+def _transaction(transaction: str, judged: Mapping[str, _Judged]) -> tuple[list[Finding], JsonObject]:
+    """What the holder confirmed, as findings and facts."""
+    bindings = {name: one.binding for name, one in judged.items() if one.binding is not None}
+    if not transaction:
+        unasked = transaction_data.check_unasked(bindings)
+        return ([] if unasked is None else [unasked]), {}
+    found, facts = transaction_data.check(transaction, bindings)
+    return [found], facts
+
+
+def _states(judge: Judge) -> States:
+    assert judge.states is not None, "a verifier that can't ask the ledger has no purposes that need consents"
+    return judge.states
 
 
 async def _judge(judge: Judge, name: str, text: str, purpose: Purpose, binding: Binding, now_s: int) -> _Judged:
@@ -126,13 +173,13 @@ async def _judge(judge: Judge, name: str, text: str, purpose: Purpose, binding: 
     if found.outcome is Outcome.FAILED:
         return _Judged(tuple(findings))
     try:
-        sd_jwt.verify(text, public_key, now_s, binding=binding)
+        bound = sd_jwt.verify_binding(text, verified, binding, now_s)
         findings.append(Finding(Step.BOUND, Outcome.HELD, name))
     except InvalidToken as error:
         return _Judged((*findings, failed(Step.BOUND, error, name)))
     found, status = await _status(judge.lists, verified, registrar, purpose.status_age_s_max, name, now_s)
     findings.append(found)
-    return _Judged(tuple(findings), verified, status, receipt)
+    return _Judged(tuple(findings), verified, status, receipt, bound)
 
 
 async def check_issuer_key(issuers: Issuers, public_key: bytes, name: str) -> tuple[Finding, bytes]:
@@ -161,6 +208,9 @@ async def _status(
     lists: StatusLists, verified: Verified, registrar: Trust, age_s_max: int | None, name: str, now_s: int
 ) -> tuple[Finding, StatusShown | None]:
     reference = verified.status
+    if reference is None and is_short_lived(verified.claims):
+        reason = "credentials of this type name no status list: they count for a day"
+        return Finding(Step.STATUS, Outcome.NOT_ASKED, name, "", reason), None
     if reference is None:
         missing = InvalidToken("the credential names no status list", "identity.status-missing")
         return failed(Step.STATUS, missing, name), None
@@ -193,34 +243,38 @@ def _asked(query: Query, claims: Mapping[str, JsonObject]) -> Finding:
 
 
 def _same_holder(verified: Mapping[str, Verified]) -> Finding:
-    """One-time copies have a key each, so that different keys do not mean different people: nobody can tell."""
-    if len({one.holder_key for one in verified.values()}) == 1:
+    """One-time copies have a key each: with one seed they are one person's, without nobody can tell."""
+    seeds = {str(one.claims.get(PAIRWISE_SEED, "")) for one in verified.values()}
+    are_of_people = all(one.claims.get("vct") in OF_ONE_PERSON for one in verified.values())
+    if len({one.holder_key for one in verified.values()}) == 1 or (
+        are_of_people and len(seeds) == 1 and "" not in seeds
+    ):
         return Finding(Step.SAME_HOLDER, Outcome.HELD)
     reason = "the credentials are bound to different keys; compare what they say"
     return Finding(Step.SAME_HOLDER, Outcome.UNKNOWN, "", "verifier.different-keys", reason)
 
 
 def _own_claims(verified: Mapping[str, Verified], relying_party: str) -> tuple[str, str]:
-    """The pseudonym, and where the person's list begins, as the natural person's credential has them.
+    """The pseudonym, and where the person's list begins, as the person's credentials have them.
 
-    Companies alone have neither. Whatever else tells of a person counts together with that person's own credential,
-    for without it nobody's list says that somebody looked.
+    Companies alone have neither. A mandate counts together with its agent's own credential, for without it nobody's
+    list says that somebody looked, and nobody can compare the names.
 
     Raises:
         InvalidToken: A credential has none of them, or they are not what they must be.
     """
-    people = [one.claims for one in verified.values() if one.claims.get("vct") == NATURAL_PERSON]
-    if not people:
-        if all(one.claims.get("vct") == LEGAL_PERSON for one in verified.values()):
-            return "", ""
+    types = {one.claims.get("vct") for one in verified.values()}
+    people = [one.claims for one in verified.values() if one.claims.get("vct") in OF_ONE_PERSON]
+    if types == {LEGAL_PERSON}:
+        return "", ""
+    if not people or (MANDATE in types and NATURAL_PERSON not in types):
         raise InvalidToken("a mandate counts together with its agent's own credential", "verifier.not-answered")
-    seeds, slots = (
-        {_text(claims, PAIRWISE_SEED) for claims in people},
-        {_text(claims, ACCESS_SLOT) for claims in people},
-    )
-    if len(seeds) != 1 or len(slots) != 1:
+    people.sort(key=lambda claims: claims.get("vct") != NATURAL_PERSON)
+    seeds = {_text(claims, PAIRWISE_SEED) for claims in people}
+    slots = [_text(claims, ACCESS_SLOT) for claims in people]  # of one person: a later credential may name a later list
+    if len(seeds) != 1:
         raise InvalidToken("the credentials are of different people")
-    return pairwise(seeds.pop(), relying_party), slots.pop()
+    return pairwise(seeds.pop(), relying_party), slots[0]
 
 
 def _text(claims: JsonObject, name: str) -> str:

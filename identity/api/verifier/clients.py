@@ -9,30 +9,39 @@ Source: RFC 6750 (bearer); RFC 9440 (Client-Cert); RFC 8705, 3 (a key that is go
 
 import hmac
 import json
-import secrets
 from base64 import b64decode
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import RowMapping, bindparam, select
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from chain.types import sha256
 from identity.api.verifier.outbound import NotReached, parse_place
 from identity.api.verifier.problems import BEARER, CERTIFICATE
 from identity.api.verifier.tables import VerifierClient
+from service.api_keys import ApiKeys, table_of
 from service.problems import Problem
-from service.store import Act, Store, audit, new_id
+from service.store import Store, new_id
+from service.store.models import ID_CHARACTERS
 
 KEY_PREFIX: Final = "zxv_"
-"""Whoever finds one in a place where it should not be knows what it is."""
 SANDBOX_PREFIX: Final = "zxt_"
-KEY_CHARACTERS_MAX: Final = 64
+KEYS: Final = ApiKeys(VerifierClient, (KEY_PREFIX, SANDBOX_PREFIX), b"", "verifier.client", BEARER)
 ADDRESSES_MAX: Final = 16
 """Return addresses of one program."""
 CERTIFICATE_CHARACTERS_MAX: Final = 16_384
-_KEY_BYTES = 32
+KNOWN_MS: Final = 1_000
+"""So long a program is not looked up again: whoever asks fifty times a second is looked up once, and a key that was
+ended counts for at most a second more."""
+KNOWN_MAX: Final = 1_024
+"""Programs that are remembered, each below a kilobyte; the one that called longest ago makes room."""
+
+_ROWS: Final = table_of(VerifierClient)
+_BY_ID: Final = select(_ROWS).where(_ROWS.c.id == bindparam("id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +104,12 @@ def add(
         raise InvalidClient(f"a client has at most {ADDRESSES_MAX} addresses of a kind")
     if bool(redirect_uris) != bool(login_purpose):
         raise InvalidClient("redirect addresses and the purpose of log-ins go together")
-    key = (SANDBOX_PREFIX if is_sandbox else KEY_PREFIX) + secrets.token_urlsafe(_KEY_BYTES)
+    key, digest = KEYS.new(SANDBOX_PREFIX if is_sandbox else KEY_PREFIX)
     client = Client(new_id(), relying_party, is_sandbox, tuple(origins), tuple(redirect_uris), login_purpose)
     row = VerifierClient(
         id=client.id,
         relying_party=relying_party,
-        key_digest=_digest(key),
+        key_digest=digest,
         certificate_digest=None if certificate is None else sha256(certificate),
         is_sandbox=is_sandbox,
         origins=json.dumps(list(origins)),
@@ -108,9 +117,7 @@ def add(
         login_purpose=login_purpose,
         made_ms=now_ms,
     )
-    with store.write() as session:
-        session.add(row)
-        store.record(session, Act(audit.SYSTEM, "verifier.client-added", client.id))
+    KEYS.add(store, row)
     return client, key
 
 
@@ -120,19 +127,12 @@ def end(store: Store, client_id: str, now_ms: int) -> bool:
     Returns:
         Whether there was one in use.
     """
-    with store.write() as session:
-        row = session.get(VerifierClient, client_id, with_for_update=True)
-        if row is None or row.ended_ms is not None:
-            return False
-        row.ended_ms = now_ms
-        store.record(session, Act(audit.SYSTEM, "verifier.client-ended", client_id))
-        return True
+    return KEYS.end(store, client_id, now_ms)
 
 
 def listed(store: Store) -> Sequence[VerifierClient]:
     """All of them, oldest first."""
-    with store.read() as session:
-        return session.scalars(select(VerifierClient).order_by(VerifierClient.made_ms)).all()
+    return KEYS.listed(store)
 
 
 def by_id(store: Store, client_id: str, *, also_ended: bool = False) -> Client | None:
@@ -143,12 +143,42 @@ def by_id(store: Store, client_id: str, *, also_ended: bool = False) -> Client |
         client_id: Its id.
         also_ended: Take one that was ended, too: what was answered to it still needs its entry.
     """
-    if len(client_id) > KEY_CHARACTERS_MAX:
+    if len(client_id) != ID_CHARACTERS:
         return None
     with store.read() as session:
-        row = session.get(VerifierClient, client_id)
-        is_found = row is not None and (also_ended or row.ended_ms is None)
-        return _client(row) if row is not None and is_found else None
+        row = session.connection().execute(_BY_ID, {"id": client_id}).mappings().one_or_none()
+    is_found = row is not None and (also_ended or row["ended_ms"] is None)
+    return _client(row) if row is not None and is_found else None
+
+
+class Known:
+    """Programs that call, looked up at most once a second each.
+
+    Args:
+        store: Where they stand.
+        now_ms: Unix time in ms.
+    """
+
+    def __init__(self, store: Store, now_ms: Callable[[], int]) -> None:
+        self._store = store
+        self._now_ms = now_ms
+        self._found: OrderedDict[bytes, tuple[RowMapping, int]] = OrderedDict()
+
+    async def find(self, key: str, certificate: bytes | None) -> Client:
+        """Whose key this is; see `find`.
+
+        Raises:
+            Problem: Nobody's, it was ended, or its certificate is missing.
+        """
+        digest, now_ms = KEYS.digest(key), self._now_ms()
+        row, until_ms = self._found.get(digest, (None, 0))
+        if row is None or not until_ms - KNOWN_MS <= now_ms < until_ms:  # nor is it known by a clock that was set back
+            self._found.pop(digest, None)
+            row = await run_in_threadpool(KEYS.find, self._store, key)
+            self._found[digest] = row, now_ms + KNOWN_MS
+            if len(self._found) > KNOWN_MAX:
+                self._found.popitem(last=False)
+        return _checked(row, certificate)
 
 
 def find(store: Store, key: str, certificate: bytes | None) -> Client:
@@ -162,16 +192,7 @@ def find(store: Store, key: str, certificate: bytes | None) -> Client:
     Raises:
         Problem: Nobody's, it was ended, or its certificate is missing.
     """
-    if not key.startswith((KEY_PREFIX, SANDBOX_PREFIX)) or len(key) > KEY_CHARACTERS_MAX or not key.isascii():
-        raise _unknown()
-    with store.read() as session:
-        row = session.scalar(select(VerifierClient).where(VerifierClient.key_digest == _digest(key)))
-        if row is None or row.ended_ms is not None:
-            raise _unknown()
-        wanted = row.certificate_digest
-        if wanted is not None and (certificate is None or not hmac.compare_digest(wanted, sha256(certificate))):
-            raise Problem(CERTIFICATE)
-        return _client(row)
+    return _checked(KEYS.find(store, key), certificate)
 
 
 def certificate_of(request: Request, *, is_behind_proxy: bool) -> bytes | None:
@@ -208,14 +229,19 @@ def _check_address(address: str, *, is_origin: bool, is_sandbox: bool) -> None:
         raise InvalidClient(f"{address}: an origin has no path; write {place.origin}")
 
 
-def _client(row: VerifierClient) -> Client:
-    origins, redirects = json.loads(row.origins), json.loads(row.redirect_uris)
-    return Client(row.id, row.relying_party, row.is_sandbox, tuple(origins), tuple(redirects), row.login_purpose)
+def _checked(row: RowMapping, certificate: bytes | None) -> Client:
+    """The program of a row, if it came with the certificate that its key goes with.
+
+    Raises:
+        Problem: It did not.
+    """
+    wanted = row["certificate_digest"]
+    if wanted is not None and (certificate is None or not hmac.compare_digest(wanted, sha256(certificate))):
+        raise Problem(CERTIFICATE)
+    return _client(row)
 
 
-def _digest(key: str) -> bytes:
-    return sha256(key.encode())
-
-
-def _unknown() -> Problem:
-    return Problem(BEARER, headers={"WWW-Authenticate": "Bearer"})
+def _client(row: RowMapping) -> Client:
+    origins, redirects = json.loads(row["origins"]), json.loads(row["redirect_uris"])
+    own = row["id"], row["relying_party"], row["is_sandbox"]
+    return Client(*own, tuple(origins), tuple(redirects), row["login_purpose"])

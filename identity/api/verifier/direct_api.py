@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from chain.types import sha256
 from identity.api.verifier import direct
-from identity.api.verifier.api import found, opened, shown, told
+from identity.api.verifier.api import found, shown, told
 from identity.api.verifier.asking import CARD, Asked
 from identity.api.verifier.bodies import (
     AttestationCheck,
@@ -90,17 +90,18 @@ def cards_router(verifier: Callable[[], Verifier], caller: Callable[..., Any]) -
 
     @router.post("/card-logins/{identifier}/answer", operation_id="answerCardLogin", summary="What the card signed")
     async def answer(identifier: str, body: CardAnswer, client: Caller) -> VerificationShown:
-        question = await found(verifier(), client, identifier)
+        question = verifier().kept.lately(client.id, identifier) or await found(verifier(), client, identifier)
         if question.asked.kind != CARD:
             raise Problem(UNKNOWN)
-        if not verifier().is_open(question):
+        if not verifier().kept.is_open(question):
             raise Problem(OVER)
-        purpose = await verifier().purpose(client, question.asked.purpose)
+        is_more = question.asked.query is not None
+        purpose = await verifier().purpose(client, question.asked.purpose, is_for_credentials=is_more)
         report = await _card_report(verifier(), client, purpose, question, body)
         kept: JsonObject = {"token": body.token.model_dump(), "presented": dict(body.presented or {})}
         done = await verifier().conclude(question, client, purpose, report, kept)
         if done.answer:
-            return told(question, done.answer)
+            return told(question, done.answer, done.claims)
         return await run_in_threadpool(shown, verifier(), await found(verifier(), client, identifier), None)
 
     @router.post("/signatures/check", operation_id="checkSignatures", summary="Signatures of cards over documents")
@@ -208,7 +209,7 @@ async def _card_report(
         shown_report.pseudonym,
         (*status, *shown_report.statuses),
         (*receipts, *shown_report.receipts),
-        facts,
+        facts | shown_report.facts,
         shown_report.slot,
     )
 
@@ -218,9 +219,8 @@ def _answered(
 ) -> DirectAnswer:
     """A direct answer, signed; what was found of nobody in particular waits for no entry."""
     asked = Asked.new(kind, purpose.id, nonce, response_mode="")
-    claims = verifier.claims(client, asked, report, new_id(), purpose)
-    answer = verifier.signed(client, claims | {"entry": {"state": "none"}})
-    return DirectAnswer(answer=answer, report=opened(answer))
+    claims = verifier.claims(client, asked, report, new_id(), purpose) | {"entry": {"state": "none"}}
+    return DirectAnswer(answer=verifier.signed(client, claims), report=claims)
 
 
 def _opening(value: KeyOpening | None) -> Opening | None:

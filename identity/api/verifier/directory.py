@@ -7,7 +7,6 @@ So long a purpose that two officers withdrew may still be asked for; wallets loo
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final
 
 from chain.errors import LedgerError
 from identity.api.verifier.ledger import REMEMBERED_MAX, REMEMBERED_MS, Proven, States
@@ -17,8 +16,6 @@ from identity.relying import claims_of, find_purpose, refused_at, signs_for
 from identity.relying_rules import load_relying_party, relying_party_key
 from membership.names import check_organisation_id
 from membership.state import load_organisation, organisation_key
-
-CONSENT_REASON: Final = "the purpose needs the citizen's consent on the ledger, which this verifier cannot check yet"
 
 
 class LedgerDirectory:
@@ -63,8 +60,6 @@ class LedgerDirectory:
         found = find_purpose(record, purpose)
         if found is None:
             raise NotRegistered(f"the relying party has no purpose {purpose}")
-        if found.needs_consent:
-            raise NotRegistered(CONSENT_REASON)
         return _purpose(relying_party, owner.name_zh, owner.name_en, record, found, proven)
 
     async def _proven(self, relying_party: str) -> Proven:
@@ -101,5 +96,7 @@ def _purpose(
         valid_to_ms=record.terms.valid_to_ms,
         about_zh=found.name_zh,
         about_en=found.name_en,
+        needs_consent=found.needs_consent,
+        version=record.version,
         receipt=proven.together,  # who it is, and what it may ask: a wallet shows both
     )

@@ -28,8 +28,9 @@ from chain.types import sha256
 from identity.api.verifier import clients
 from identity.api.verifier.api import opened
 from identity.api.verifier.clients import Client
+from identity.api.verifier.kept import DAY_MS
 from identity.api.verifier.tables import VerifierLogin
-from identity.api.verifier.verifier import DAY_MS, Verifier
+from identity.api.verifier.verifier import Verifier
 from identity.credentials import NATURAL_PERSON
 from identity.jose import JsonObject, encode_base64url, sign_jws
 from service.problems import Problem
@@ -185,7 +186,7 @@ def keep(verifier: Verifier, client: Client, grant: Grant, verification: str) ->
         client_id=client.id,
         verification_id=verification,
         browser_digest=sha256(browser.encode()),
-        grant=verifier.sealing.seal(identifier, "grant", grant.to_text()),
+        grant=verifier.kept.sealing.seal(identifier, "grant", grant.to_text()),
         expires_ms=now_ms + LOGIN_S * 1000,
         gone_ms=now_ms + DAY_MS,
     )
@@ -334,7 +335,7 @@ def discovery(origin: str) -> JsonObject:
 
 
 def _person(verifier: Verifier, login: Login) -> JsonObject:
-    answer, _ = verifier.answer(login.verification)
+    answer, _ = verifier.kept.answer(login.verification)
     report = opened(answer)
     told = report["claims"]
     assert isinstance(told, dict), "we made it"
@@ -344,7 +345,7 @@ def _person(verifier: Verifier, login: Login) -> JsonObject:
 
 
 def _id_token(verifier: Verifier, client: Client, login: Login) -> str:
-    answer, _ = verifier.answer(login.verification)
+    answer, _ = verifier.kept.answer(login.verification)
     now_s = verifier.now_s
     claims: JsonObject = {
         "iss": verifier.origin,
@@ -366,7 +367,7 @@ def _end(verifier: Verifier, identifier: str) -> None:
 
 
 def _login(verifier: Verifier, row: VerifierLogin) -> Login:
-    text = verifier.sealing.open(row.id, "grant", row.grant)
+    text = verifier.kept.sealing.open(row.id, "grant", row.grant)
     assert text is not None, "each log-in has its grant"
     assert len(text) <= _GRANT_BYTES_MAX, "it was bounded"
     return Login(row.id, row.client_id, row.verification_id, Grant(**json.loads(text)))

@@ -108,7 +108,7 @@ def _pages(router: APIRouter, verifier: Callable[[], Verifier], site: Site) -> N
     @router.get("/oidc/log-ins/{identifier}", include_in_schema=False)
     async def page(identifier: str, request: Request) -> Response:
         login = await own_login(verifier(), request, identifier)
-        question = await run_in_threadpool(verifier().by_token, login.grant.token)
+        question = await run_in_threadpool(verifier().kept.by_token, login.grant.token)
         client = await run_in_threadpool(clients.by_id, verifier().store, login.client_id)
         if question is None or client is None:
             raise Problem(LOGIN_PROBLEM)
@@ -134,7 +134,7 @@ def _pages(router: APIRouter, verifier: Callable[[], Verifier], site: Site) -> N
     async def state(identifier: str, request: Request) -> Response:
         """Asked by the page's script: stays, or leads on."""
         login = await own_login(verifier(), request, identifier)
-        question = await run_in_threadpool(verifier().by_token, login.grant.token)
+        question = await run_in_threadpool(verifier().kept.by_token, login.grant.token)
         headers = {"cache-control": "no-store"}
         if question is None or _state(verifier(), question.state, question.expires_ms) == "waiting":
             return Response(status_code=204, headers=headers)
@@ -143,7 +143,7 @@ def _pages(router: APIRouter, verifier: Callable[[], Verifier], site: Site) -> N
     @router.get("/oidc/log-ins/{identifier}/continue", include_in_schema=False)
     async def onwards(identifier: str, request: Request) -> Response:
         login = await own_login(verifier(), request, identifier)
-        question = await run_in_threadpool(verifier().by_token, login.grant.token)
+        question = await run_in_threadpool(verifier().kept.by_token, login.grant.token)
         found = "over" if question is None else _state(verifier(), question.state, question.expires_ms)
         if found == "waiting":
             return RedirectResponse(f"/oidc/log-ins/{identifier}", 303, {"cache-control": "no-store"})

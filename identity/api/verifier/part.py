@@ -71,8 +71,8 @@ def verifier_part(
     return Part(
         "verifier",
         [
+            cards_router(lambda: verifier, caller),  # the first one is found first, and a counter waits for this one
             verifications_router(lambda: verifier, caller),
-            cards_router(lambda: verifier, caller),
             direct_router(lambda: verifier, caller, states, Scanned()),
             wallet_router(lambda: verifier),
             oidc_router(lambda: verifier, SITE, is_behind_proxy=is_behind_proxy),

@@ -2,11 +2,12 @@
 """What the verifier's parts hand one another: on what verifications rest, a question, how it was taken."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from identity.api.verifier.asking import Asked
 from identity.api.verifier.checking import Judge
 from identity.api.verifier.registered import Access, Directory, Recorder
+from identity.jose import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,13 @@ class Concluded:
 
     Attributes:
         code: What a citizen on the same device brings back to the page; "" in another flow.
-        answer: The signed answer; "" while it waits for its entry, or if that came in time: then the store has it.
+        answer: The signed answer; "" while it waits for its entry.
+        claims: What the signed answer says.
     """
 
     code: str
-    answer: str
+    answer: str = ""
+    claims: JsonObject = field(default_factory=dict)
 
 
 def access_text(access: Access) -> str:

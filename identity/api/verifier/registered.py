@@ -9,15 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from identity.credentials import LEGAL_PERSON, MANDATE, NATURAL_PERSON
-
 ACCESS_SLOT: Final = "access_slot"
 """The claim in which a person's own list of accesses begins. The verifier reads it; no answer holds it."""
 PAIRWISE_SEED: Final = "pairwise_seed"
 """The claim of which pseudonyms are made; likewise."""
 VERIFIER_CLAIMS: Final = frozenset({ACCESS_SLOT, PAIRWISE_SEED})
 """Asked for by the verifier for itself. No purpose allows them, so no relying party gets them."""
-TYPES: Final = (NATURAL_PERSON, LEGAL_PERSON, MANDATE)
 
 
 class NotRegistered(Exception):
@@ -51,6 +48,8 @@ class Purpose:
         receipt: Proves the registration: bytes of a `Receipt`; empty in a sandbox.
         about_zh: What it is for, as citizens are told; "" if the registration says it in English alone.
         about_en: The same.
+        needs_consent: Whether an answer rests on the person's consent, which the ledger has.
+        version: Of the registered terms, to which a consent was given; 0 in a sandbox.
     """
 
     relying_party: str
@@ -66,6 +65,8 @@ class Purpose:
     receipt: bytes = field(default=b"", repr=False)
     about_zh: str = ""
     about_en: str = ""
+    needs_consent: bool = False
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,7 @@ def request_object(
         keys: list[Json] = [_response_jwk(asked)]
         ciphers: list[Json] = list(CIPHERS)
         metadata |= {"jwks": {"keys": keys}, "encrypted_response_enc_values_supported": ciphers}
+    transaction: list[Json] = [asked.transaction]
     return {
         "iss": client_id(key),
         "aud": AUDIENCE,
@@ -98,6 +99,7 @@ def request_object(
         "dcql_query": asked.parsed.to_json(OWN_CLAIMS),
         "client_metadata": metadata,
         "verifier_info": [{"format": REGISTRATION_FORMAT, "data": registration}],
+        **({"transaction_data": transaction} if asked.transaction else {}),
     }
 
 

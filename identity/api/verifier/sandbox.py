@@ -23,6 +23,7 @@ from identity.api.verifier.ledger import Issuers, Proven
 from identity.api.verifier.outbound import NotReached
 from identity.api.verifier.registered import VERIFIER_CLAIMS, NotRegistered, Purpose
 from identity.api.verifier.status_lists import StatusLists
+from identity.api.verifier.transaction_data import confirmation
 from identity.api.verifier.verifier import Realm
 from identity.credentials import NATURAL_PERSON, Proofing, natural_person
 from identity.disclosures import unpack
@@ -55,14 +56,16 @@ class Sandbox:
     key: IssuingKey
     now_s: Callable[[], int]
 
-    def presented(self, person: str, query: Query, binding: Binding) -> dict[str, str]:
+    def presented(self, person: str, query: Query, binding: Binding, transaction: str = "") -> dict[str, str]:
         """What a made-up person's wallet answers.
 
         Args:
             person: One of `PEOPLE`.
             query: What was asked.
             binding: Of the request.
+            transaction: What the person confirms, as `transaction_data` encodes it; "": nothing.
         """
+        extra = confirmation(transaction) if transaction else None
         holder = MemorySigner(generate_private_key(SECP256R1()))
         credential = self._credential(person, holder)
         issued, *texts = credential.split("~")
@@ -72,7 +75,9 @@ class Sandbox:
             if NATURAL_PERSON in one.types:
                 wanted = [claim.path for claim in one.claims] + [(name,) for name in OWN_CLAIMS[NATURAL_PERSON]]
                 shown = [path for path in places if any(path[: len(way)] == way[: len(path)] for way in wanted)]
-                found[one.id] = sd_jwt.present(credential, shown, key=holder, binding=binding, now_s=self.now_s())
+                found[one.id] = sd_jwt.present(
+                    credential, shown, key=holder, binding=binding, now_s=self.now_s(), extra=extra
+                )
         return found
 
     def _credential(self, person: str, holder: MemorySigner) -> str:

@@ -59,7 +59,7 @@ def sandbox_router(verifier: Callable[[], Verifier], sandbox: Sandbox, caller: C
     async def log_in(identifier: str, request: Request) -> Response:
         login = await own_login(verifier(), request, identifier)
         client = await run_in_threadpool(clients.by_id, verifier().store, login.client_id)
-        question = await run_in_threadpool(verifier().by_token, login.grant.token)
+        question = await run_in_threadpool(verifier().kept.by_token, login.grant.token)
         if client is None or question is None or not client.is_sandbox:
             raise Problem(UNKNOWN)
         await answered(verifier(), sandbox, client, question, "adult")
@@ -74,15 +74,16 @@ async def answered(verifier: Verifier, sandbox: Sandbox, client: Client, questio
     Raises:
         Problem: It is over, or a card's challenge.
     """
-    if question.asked.kind == CARD or not verifier.is_open(question):
+    if question.asked.kind == CARD or not verifier.kept.is_open(question):
         raise Problem(OVER)
     directory = sandbox.realm.directory
     assert directory is not None, "the sandbox has its own"
     purpose = await directory.purpose(client.relying_party, question.asked.purpose)
     binding = Binding(client_id(verifier.key()), question.asked.wallet_nonce)
-    presented = sandbox.presented(person, question.asked.parsed, binding)
+    query, transaction = question.asked.parsed, question.asked.transaction
+    presented = sandbox.presented(person, query, binding, transaction)
     report = await check_presentations(
-        sandbox.realm.judge, question.asked.parsed, purpose, presented, binding, verifier.now_s
+        sandbox.realm.judge, query, purpose, presented, binding, verifier.now_s, transaction=transaction
     )
     kept: JsonObject = dict(presented)
     return (await verifier.conclude(question, client, purpose, report, kept)).code

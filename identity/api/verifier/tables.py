@@ -11,6 +11,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Boolean, Index, Integer, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from service.api_keys import ApiKeyRow
 from service.store import Base
 from service.store.migrate import add_migrations
 from service.store.models import ID_CHARACTERS
@@ -25,21 +26,17 @@ NO_ENTRY, WANTED, WRITTEN = "none", "wanted", "written"
 NAME_CHARACTERS: Final = 128
 
 
-class VerifierClient(Base):
+class VerifierClient(ApiKeyRow):
     """A program of a relying party. Its key stands here as a digest alone."""
 
     __tablename__ = "verifier_client"
 
-    id: Mapped[str] = mapped_column(String(ID_CHARACTERS), primary_key=True)
     relying_party: Mapped[str] = mapped_column(String(NAME_CHARACTERS))
-    key_digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
     certificate_digest: Mapped[bytes | None] = mapped_column(LargeBinary(32), nullable=True)
     is_sandbox: Mapped[bool] = mapped_column(Boolean)
     origins: Mapped[str] = mapped_column(Text)
     redirect_uris: Mapped[str] = mapped_column(Text)
     login_purpose: Mapped[str] = mapped_column(String(NAME_CHARACTERS))
-    made_ms: Mapped[int] = mapped_column(BigInteger)
-    ended_ms: Mapped[int | None] = mapped_column(BigInteger, nullable=True)
 
 
 class Verification(Base):

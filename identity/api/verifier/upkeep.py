@@ -19,10 +19,11 @@ from chain.errors import LedgerError
 from client.errors import TransportError
 from identity.api.verifier import clients
 from identity.api.verifier.answers import sign_notice
+from identity.api.verifier.kept import TICK_ROWS_MAX
 from identity.api.verifier.outbound import NotReached
 from identity.api.verifier.registered import Access
 from identity.api.verifier.tables import Verification
-from identity.api.verifier.verifier import TICK_ROWS_MAX, Verifier
+from identity.api.verifier.verifier import Verifier
 from identity.jose import JsonObject
 from service.errors import KeyFileError, StorageError
 from service.problems import Problem
@@ -50,8 +51,8 @@ async def tick(verifier: Verifier) -> None:
     Raises:
         StorageError: The store failed; the next tick begins anew.
     """
-    await run_in_threadpool(verifier.give_up)
-    waiting = await run_in_threadpool(verifier.unfinished)
+    await run_in_threadpool(verifier.kept.give_up)
+    waiting = await run_in_threadpool(verifier.kept.unfinished)
     await asyncio.gather(*(_finish(verifier, *one) for one in waiting))
 
 
@@ -142,7 +143,7 @@ class Upkeep:
         await tick(self._verifier)
         loop = asyncio.get_running_loop()
         if loop.time() >= self._forget_at:
-            await run_in_threadpool(self._verifier.forget)
+            await run_in_threadpool(self._verifier.kept.forget)
             self._forget_at = loop.time() + FORGET_S
 
     async def _loop(self, name: str, one: Callable[[], Awaitable[None]]) -> None:
@@ -208,7 +209,7 @@ def _notice(verifier: Verifier, identifier: str) -> tuple[str, bytes] | None:
     if client is None:  # its program was ended: there is nobody to tell
         _note(verifier, identifier, is_sent=True)
         return None
-    question = verifier.by_id(client, identifier)
+    question = verifier.kept.by_id(client.id, identifier)
     try:
         key = verifier.key()
     except Problem:

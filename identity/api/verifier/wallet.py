@@ -134,14 +134,22 @@ async def _report(
         return Report((Finding(Step.WALLET, Outcome.FAILED, "", f"wallet.{_plain(opened.error)}", reason),))
     binding = Binding(client_id(verifier.key()), question.asked.wallet_nonce)
     judge = verifier.realm_of(client).judge
-    return await check_presentations(judge, question.asked.parsed, purpose, opened.presented, binding, verifier.now_s)
+    return await check_presentations(
+        judge,
+        question.asked.parsed,
+        purpose,
+        opened.presented,
+        binding,
+        verifier.now_s,
+        transaction=question.asked.transaction,
+    )
 
 
 async def _open_question(verifier: Verifier, token: str) -> Question:
     question = None
     if len(token) <= TOKEN_CHARACTERS_MAX:
-        question = await run_in_threadpool(verifier.by_token, token)
-    if question is None or question.asked.kind == CARD or not verifier.is_open(question):
+        question = await run_in_threadpool(verifier.kept.by_token, token)
+    if question is None or question.asked.kind == CARD or not verifier.kept.is_open(question):
         raise WalletDenied("invalid_request", "there is no such request, or it is over")
     return question
 

@@ -46,8 +46,8 @@ def wallet_router(verifier: Callable[[], Verifier]) -> APIRouter:
     async def qr(token: str) -> Response:
         question = None
         if len(token) <= TOKEN_CHARACTERS_MAX:
-            question = await run_in_threadpool(verifier().by_token, token)
-        if question is None or not verifier().is_open(question):
+            question = await run_in_threadpool(verifier().kept.by_token, token)
+        if question is None or not verifier().kept.is_open(question):
             raise Problem(problems.NOT_FOUND)
         return drawn(wallet_link(verifier().key(), request_address(verifier(), token)))
 

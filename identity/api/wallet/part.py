@@ -1,65 +1,141 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wallet as a part of a service: `[shell_part(SITE), wallet_part(genesis_file, network, origin)]`.
+"""The wallet as a part of a service: `[shell_part(SITE), wallet_part(genesis_file, network, origin, ...)]`.
 
-One page and what it needs to open without a connection. Nothing that a visitor does in it reaches this service.
+The wallet's page with what it needs to open without a connection, and "my data", which asks registrars. Nothing that a
+visitor does in either reaches this service.
 """
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter
+import structlog
+from fastapi import APIRouter, FastAPI
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
+from chain.errors import LedgerError
 from chain.strict_json import Json
+from client.errors import TransportError
+from identity.api.wallet.program import SCRIPT, Anchors, Program, Prove, program_router
 from identity.credentials import TYPES, type_metadata
-from service.app import Part
+from service.app import Hook, Part
 from service.envelope import content_policy
-from service.explorer.offline import Offline, genesis_address, offline_router
+from service.errors import ConfigError
+from service.explorer.offline import genesis_address
 from service.language import Language, language_of, translate
 from service.pages import Site, render
-from service.static_files import static_files
+from service.static_files import PREFIX, static_files
 
 SITE: Final = Site("wallet.title")
-ENTRIES: Final = ("shell.css", "shell.js", "wallet.css", "wallet.js", "verifier.js", "qr-reader.js", "mark.svg")
-"""What the page loads, now or when something is to be read or checked."""
-SCRIPT: Final = "/wallet-offline.js"
+PAGES: Final[Mapping[str, str]] = {"/": "wallet/wallet.html", "/my-data": "wallet/space.html"}
+"""Paths of the wallet's pages with their templates."""
+_SCRIPTS: Final[Mapping[str, str]] = {"/": "wallet.js", "/my-data": "space.js"}
+"""What each loads: named in the page with all that it imports, no script waits for the one that names it."""
+ANCHOR_S: Final = 86_400.0
+"""Between two looks whether the program's anchor still stands."""
+RETRY_S: Final = 60.0
+"""After nodes were silent."""
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
+log = structlog.get_logger(__name__)
 
-def wallet_part(genesis: bytes, network: bytes, origin: str) -> Part:
+
+def wallet_part(
+    genesis: bytes,
+    network: bytes,
+    origin: str,
+    *,
+    organisations: Iterable[str] = (),
+    card_agent: str = "",
+    prove: Prove | None = None,
+    anchor: Callable[[Program], Awaitable[str]] | None = None,
+    start: Hook | None = None,
+    stop: Hook | None = None,
+) -> Part:
     """What a service takes along that serves the wallet.
 
     Args:
         genesis: The genesis file, byte for byte.
         network: Its id.
         origin: The service's public origin.
+        organisations: Who may have anchored the program, beside whoever `anchor` does it for.
+        card_agent: Origin of the card's program on people's own computers; "": the data space takes wallets alone.
+        prove: Makes receipts of states; None: nobody's anchor is shown, and wallets are not kept on devices.
+        anchor: Puts the program's digest on the ledger unless it stands there, and says whose anchor it is.
+        start: What must be open before, such as a way to the ledger.
+        stop: Closes it again.
 
     Raises:
         PagesNotBuilt: There is no build.
     """
-    offline = Offline(genesis, network, static_files(), page="/", script=SCRIPT, entries=ENTRIES)
     # Issuers and verifiers have origins of their own; a wallet of a test network reaches those of this machine, too.
     near = ("http://localhost:*", "http://127.0.0.1:*") if urlsplit(origin).hostname in _LOOPBACK else ()
-    policy = content_policy(connect=["https:", *near])
-    router = APIRouter()
+    policy = content_policy(connect=["https:", *near, *([card_agent] if card_agent and not near else [])])
 
-    @router.get("/", include_in_schema=False)
-    async def wallet(request: Request) -> Response:
+    def draw(request: Request) -> Response:
         response = render(
             request,
-            "wallet/wallet.html",
+            PAGES[request.url.path],
             site=SITE,
             genesis=genesis_address(network),
             network=network.hex(),
             offline=SCRIPT,
+            card_agent=card_agent,
+            preloads=[PREFIX + path for path in static_files().imports[_SCRIPTS[request.url.path]][1:]],
             types=_types(language_of(request)),
         )
-        response.headers.update({**offline.headers, "content-security-policy": policy})
+        response.headers["content-security-policy"] = policy
         return response
+
+    drawn = {path: lambda request: bytes(draw(request).body) for path in PAGES}
+    program = Program((genesis_address(network), genesis), static_files(), drawn, policy)
+    anchors = Anchors(program, organisations, prove)
+    tasks: list[asyncio.Task[None]] = []
+
+    async def begin(app: FastAPI) -> None:
+        if start is not None:
+            await start(app)
+        if anchor is not None:
+            tasks.append(asyncio.create_task(_anchoring(program, anchors, anchor)))
+
+    async def end(app: FastAPI) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if stop is not None:
+            await stop(app)
+
+    routers = [_pages_router(draw, genesis), program_router(program, anchors)]
+    return Part("wallet", routers, start=begin, stop=end)
+
+
+async def _anchoring(program: Program, anchors: Anchors, anchor: Callable[[Program], Awaitable[str]]) -> None:
+    """See that the program's digest stands on the ledger, again and again."""
+    while True:
+        pause_s = ANCHOR_S
+        try:
+            anchors.add(await anchor(program))
+        except TransportError as error:
+            log.warning("wallet.program-waits", reason=str(error))
+            pause_s = RETRY_S
+        except (LedgerError, ConfigError) as error:
+            log.warning("wallet.program-not-anchored", reason=str(error))
+        await asyncio.sleep(pause_s)
+
+
+def _pages_router(draw: Callable[[Request], Response], genesis: bytes) -> APIRouter:
+    """Pages, the genesis file, and what an installed page is called."""
+    router = APIRouter()
+
+    async def page(request: Request) -> Response:
+        return draw(request)
+
+    for path in PAGES:
+        router.add_api_route(path, page, methods=["GET"], include_in_schema=False)
 
     @router.get("/v1/genesis", operation_id="getGenesis", summary="The network's genesis file, byte for byte")
     async def genesis_file() -> Response:
@@ -83,7 +159,7 @@ def wallet_part(genesis: bytes, network: bytes, origin: str) -> Part:
         headers = {"cache-control": "private, no-cache", "vary": "Accept-Language, Cookie"}
         return Response(json.dumps(about, ensure_ascii=False), headers=headers, media_type="application/manifest+json")
 
-    return Part("wallet", [router, offline_router(offline)])
+    return router
 
 
 def _types(language: Language) -> Markup:

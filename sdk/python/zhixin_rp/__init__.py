@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ask citizens' wallets and cards through a Zhixin verifier, and check its signed answers."""
 
-from zhixin_rp.answers import Answer, Forged, Notice, Root
+from zhixin_rp.answers import Answer, Forged, Notice, Payment, Root
 from zhixin_rp.verifier import CardChallenge, NotAnswered, Question, Refused, Verifier, person
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Forged",
     "NotAnswered",
     "Notice",
+    "Payment",
     "Question",
     "Refused",
     "Root",

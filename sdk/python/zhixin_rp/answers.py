@@ -26,12 +26,31 @@ SKEW_S: Final = 60
 NOTICE_AGE_S_MAX: Final = 3_600
 """A verifier tries for some twenty minutes; older notices are replayed ones."""
 
+PAYMENT_TYPE: Final = "urn:zhixin:payment-confirmation:1"
+
 _ANSWER, _SANDBOX, _NOTICE = "zhixin-answer+jwt", "zhixin-sandbox-answer+jwt", "zhixin-notice+jwt"
 _PART = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Forged(Exception):
     """A token that the verifier did not make, or not for you, or that was altered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """What a holder confirms on their own screen; whether money moves is your affair.
+
+    Attributes:
+        amount: With two decimals and a point, such as "128.00"; more than zero.
+        currency: ISO 4217, such as "CNY".
+        payee: Who gets it, in words.
+        reference: Of the bill, so that it is paid once; "" says nothing.
+    """
+
+    amount: str
+    currency: str
+    payee: str
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +84,14 @@ class Answer:
     def assurance_level(self) -> str:
         """low, substantial or high; "" where no credential says."""
         return str(self.content["assurance_level"])
+
+    @property
+    def payment(self) -> Payment | None:
+        """What the holder's key confirmed; None if it confirmed nothing, or a check failed."""
+        said = self.content["facts"].get("transaction") if self.held else None
+        if not isinstance(said, dict) or said.get("type") != PAYMENT_TYPE:
+            return None
+        return Payment(*(str(said.get(name, "")) for name in ("amount", "currency", "payee", "reference")))
 
     @property
     def failures(self) -> list[dict[str, str]]:

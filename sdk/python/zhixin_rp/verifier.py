@@ -8,14 +8,14 @@ second question.
 import secrets
 import time
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
 
-from zhixin_rp.answers import Answer, Root
+from zhixin_rp.answers import Answer, Forged, Payment, Root
 
 NATURAL_PERSON: Final = "urn:imi:cn-gd-fs-chancheng:natural-person:1"
 TIMEOUT_S: Final = 30.0
@@ -54,6 +54,7 @@ class Question:
         wallet_link: For a QR code, or a link on the same device.
         qr: Address of the QR code as an SVG image.
         expires_ms: Until when it can be answered, Unix time in ms.
+        payment: What the holder confirms by answering; None: nothing.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Question:
     wallet_link: str
     qr: str
     expires_ms: int
+    payment: Payment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +144,13 @@ class Verifier:
         """Close its connections."""
         self._http.close()
 
-    def ask(self, purpose: int, query: dict[str, Any], **more: Any) -> Question:
+    def ask(self, purpose: int, query: dict[str, Any], *, payment: Payment | None = None, **more: Any) -> Question:
         """Ask a citizen's wallet.
 
         Args:
             purpose: The purpose's number on the ledger.
             query: DCQL; `person` makes simple ones.
+            payment: What the holder confirms by answering, in the words that their wallet shows; None: nothing.
             more: `flow`, `return_url`, `notify_url`, `lifetime_s`: see the guide.
 
         Raises:
@@ -155,8 +158,10 @@ class Verifier:
         """
         nonce = secrets.token_urlsafe(24)
         body = {"purpose": purpose, "query": query, "nonce": nonce, **more}
+        if payment is not None:
+            body["payment"] = asdict(payment)
         made = self._post("/v1/verifications", body, once=True)
-        return Question(made["id"], nonce, made["wallet_link"], self._url + made["qr"], made["expires_ms"])
+        return Question(made["id"], nonce, made["wallet_link"], self._url + made["qr"], made["expires_ms"], payment)
 
     def look(self, question: Question, response_code: str | None = None) -> Answer | None:
         """The answer, if there is one.
@@ -174,7 +179,7 @@ class Verifier:
         found = self._checked(self._http.get(f"/v1/verifications/{question.id}", params=parameters))
         if found["state"] in {"expired", "cancelled"}:
             raise NotAnswered(found["state"])
-        return None if found["answer"] is None else self._answer(found["answer"], question.nonce)
+        return None if found["answer"] is None else self._answered(question, found["answer"])
 
     def wait(self, question: Question, *, timeout_s: float = 300.0) -> Answer:
         """Wait for the answer.
@@ -204,7 +209,7 @@ class Verifier:
             Refused: Your key is none of the sandbox.
         """
         found = self._post(f"/v1/sandbox/verifications/{question.id}/answer", {"person": person})
-        return self._answer(found["answer"], question.nonce)
+        return self._answered(question, found["answer"])
 
     def challenge_card(self, purpose: int, origin: str, query: dict[str, Any] | None = None) -> CardChallenge:
         """Make a challenge for a card.
@@ -270,6 +275,13 @@ class Verifier:
         nonce = secrets.token_urlsafe(24)
         found = self._post(path, {"purpose": purpose, "nonce": nonce, **body})
         return self._answer(found["answer"], nonce)
+
+    def _answered(self, question: Question, token: str) -> Answer:
+        """An answer to a question; one that held confirms the very payment that was asked for."""
+        answer = self._answer(token, question.nonce)
+        if answer.held and answer.payment != question.payment:
+            raise Forged("the answer confirms another payment than the one that was asked for")
+        return answer
 
     def _answer(self, token: str, nonce: str) -> Answer:
         return self.root.answer(token, self.relying_party, nonce=nonce, sandbox=self._is_sandbox)

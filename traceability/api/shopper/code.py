@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which program the page runs on a phone: a digest over its files, which each organisation anchors on the ledger.
 
-All organisations that run this service from one build serve the same files, so anybody can compare what two of them
-serve, and either with what stands on the ledger.  The stream is the same for every organisation on purpose.
+All organisations that serve anything from one build serve the same files, so anybody can compare what two of them
+serve, and either with what stands on the ledger: `code_part` answers on the explorer of each, which needs no key.  The
+stream is the same for every organisation on purpose.
 """
 
 import hashlib
@@ -11,14 +12,19 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Final
 
+from fastapi import APIRouter
+from starlette.responses import Response
+
 from chain.genesis import Genesis
 from chain.types import sha256
 from membership.anchors import STREAM_BYTES, anchor_key
 from membership.pb import membership_pb2
+from service.app import Part
 from service.static_files import PREFIX, static_files
 
 ENTRIES: Final = ("shell.css", "trace.css", "trace.js", "trace-worker.js", "trace-offline.js")
 """What the journey page is made of, but for its text."""
+CODE: Final = "/v1/journey-code"
 KIND: Final = membership_pb2.ANCHOR_KIND_WEB_BUNDLE
 STREAM: Final = sha256(b"zhixin/shopper")[:STREAM_BYTES]
 ORGANISATIONS_MAX: Final = 64
@@ -61,3 +67,21 @@ def anchor_keys(organisations: Iterable[str]) -> set[bytes]:
 def code_document() -> str:
     """The files and their digest as JSON, for whoever compares."""
     return json.dumps({"digest": code_digest().hex(), "files": code_files()}, indent=1)
+
+
+def code_router() -> APIRouter:
+    """The route that lists the files; they themselves are served by every service with pages."""
+    router = APIRouter()
+
+    async def code() -> Response:
+        headers = {"cache-control": "public, max-age=5", "access-control-allow-origin": "*"}
+        return Response(code_document(), headers=headers, media_type="application/json")
+
+    about = "The files of the shopper's journey page with their digests"
+    router.add_api_route(CODE, code, methods=["GET"], operation_id="getJourneyCode", summary=about, tags=["shopper"])
+    return router
+
+
+def code_part() -> Part:
+    """The same for a service that has no journeys, such as a validator's explorer."""
+    return Part("journey-code", [code_router()])

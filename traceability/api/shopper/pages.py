@@ -21,7 +21,7 @@ from service.wording import day, instant
 from traceability.api.context import TraceContext
 from traceability.api.problems import NO_LINK
 from traceability.api.shopper.bundle import bundle_of
-from traceability.api.shopper.code import code_document, code_files
+from traceability.api.shopper.code import CODE, code_files
 from traceability.api.shopper.districts import district_name
 from traceability.api.shopper.evidence import Evidence, Evidences
 from traceability.api.shopper.offline import GENESIS, SCRIPT, Offline
@@ -36,7 +36,6 @@ from traceability.products import product_key
 from traceability.recalls import recall_key
 
 BUNDLES: Final = "/v1/journeys/"
-CODE: Final = "/v1/journey-code"
 EPOCH_MAX: Final = 1 << 40
 _FOREVER: Final = "public, max-age=31536000, immutable"
 _BRIEFLY: Final = {"cache-control": "public, max-age=5", "access-control-allow-origin": "*"}
@@ -71,7 +70,6 @@ class Pages:
         for path, answer, name, about in (
             (BUNDLES + "{rest:path}", self.bundle, "getJourney", "The proof of an item's journey, from genesis on"),
             (GENESIS, self.genesis, "getJourneyGenesis", "The network's genesis file"),
-            (CODE, self.code, "getJourneyCode", "The files of the journey page with their digests"),
         ):
             router.add_api_route(path, answer, methods=["GET"], operation_id=name, summary=about, tags=["shopper"])
         return router
@@ -115,10 +113,6 @@ class Pages:
         if network != self._context.genesis.network.hex():
             raise Problem(NO_LINK)
         return Response(self._context.genesis_raw, headers={"cache-control": _FOREVER}, media_type="application/json")
-
-    async def code(self) -> Response:
-        """What the journey page's program consists of."""
-        return Response(code_document(), headers=_BRIEFLY, media_type="application/json")
 
     # ------------------------------------------------------------ parts of a page
 

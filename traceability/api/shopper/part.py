@@ -22,16 +22,17 @@ from service.errors import ConfigError, StorageError
 from service.pages import add_templates
 from service.static_files import static_files
 from traceability.api.context import TraceContext
-from traceability.api.shopper.code import KIND, STREAM, code_digest, code_files
+from traceability.api.shopper.code import KIND, STREAM, code_digest, code_files, code_router
 from traceability.api.shopper.complaints import Complaints
 from traceability.api.shopper.evidence import Evidences
-from traceability.api.shopper.label_pages import LabelPages
+from traceability.api.shopper.label_pages import LABELS, LabelPages
 from traceability.api.shopper.offline import Offline
 from traceability.api.shopper.opened import KeptEvents, Opener, StoredEvents
-from traceability.api.shopper.pages import Pages
+from traceability.api.shopper.pages import BUNDLES, Pages
+from traceability.api.shopper.places import FOOD
 from traceability.api.shopper.problems import KINDS
 from traceability.api.shopper.scans import Scans
-from traceability.api.shopper.voices import Voices
+from traceability.api.shopper.voices import COMPLAINT, HERE, Voices
 
 add_templates(Path(__file__).parent / "templates")
 
@@ -70,8 +71,9 @@ def shopper_part(context: TraceContext, kept: KeptEvents | None = None) -> Part:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    routers = [pages.router(), voices.router(), LabelPages(context, pages).router()]
-    return Part("shopper", routers, start=start, stop=stop, problems=KINDS)
+    routers = [pages.router(), code_router(), voices.router(), LabelPages(context, pages).router()]
+    escaped = (FOOD, BUNDLES, LABELS, HERE, COMPLAINT)  # a lot may have a slash in its name
+    return Part("shopper", routers, start=start, stop=stop, problems=KINDS, uri_paths=escaped)
 
 
 async def forgetting(scans: Scans, complaints: Complaints, context: TraceContext) -> None:

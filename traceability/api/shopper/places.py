@@ -9,6 +9,7 @@ from starlette.requests import Request
 from service.problems import Problem
 from traceability import digital_link
 from traceability.api.problems import NO_DIGITAL_LINK
+from traceability.epc import path_of
 from traceability.gs1 import InvalidCode
 
 FOOD: Final = "/food/"
@@ -43,7 +44,7 @@ def items_named(request: Request, prefix: str) -> list[str]:
 
 def item_of(path: tuple[tuple[str, str], ...]) -> str:
     """The name of what a path of keys and values stands for."""
-    return digital_link.build(path, _STEM.removesuffix("/")).removeprefix(_STEM)
+    return path_of(path)
 
 
 def plain(item: str) -> str:

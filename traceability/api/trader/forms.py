@@ -12,7 +12,7 @@ from starlette.datastructures import FormData
 from service.problems import Problem
 from traceability.api.trader.photos import PHOTO_BYTES_MAX
 from traceability.api.trader.problems import PHOTO
-from traceability.api.trader.steps import LINES_MAX, SCANNED_CHARACTERS_MAX, Entry, Line, Step
+from traceability.api.trader.steps import LINES_MAX, OUTPUTS_MAX, SCANNED_CHARACTERS_MAX, Entry, Line, Output, Step
 from traceability.api.trader.tables import DRAFT_CHARACTERS
 
 DRAFT: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -27,6 +27,15 @@ class DraftLine(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
     item: Text = ""
+    quantity: Text = ""
+
+
+class DraftOutput(BaseModel):
+    """What a draft says was made."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    product: Text = ""
+    lot: Text = ""
     quantity: Text = ""
 
 
@@ -45,6 +54,7 @@ class Draft(BaseModel):
     container: Text = ""
     product: Text = ""
     lot: Text = ""
+    outputs: Annotated[list[DraftOutput], Field(max_length=OUTPUTS_MAX)] = []
     passed: bool = True
     complete: bool = False
     celsius: Text = ""
@@ -52,9 +62,10 @@ class Draft(BaseModel):
 
     def entry(self) -> Entry:
         """As an entry, without the picture."""
-        kept: dict[str, Any] = self.model_dump(exclude={"draft", "photo", "lines", "step"})
+        kept: dict[str, Any] = self.model_dump(exclude={"draft", "photo", "lines", "outputs", "step"})
         lines = tuple(Line(line.item, line.quantity) for line in self.lines)
-        return Entry(step=Step(self.step), lines=lines, **kept)
+        outputs = tuple(Output(one.product, one.lot, one.quantity) for one in self.outputs)
+        return Entry(step=Step(self.step), lines=lines, outputs=outputs, **kept)
 
     def picture(self) -> bytes:
         """Its picture's file; b"" for none.
@@ -89,6 +100,10 @@ def entry_of(form: FormData, step: Step, actor: str, now_ms: int) -> Entry:
     items, codes, quantities = texts("item"), texts("code"), texts("quantity")
     count = max(len(items), len(codes), len(quantities), 0)
     lines = tuple(Line(_at(codes, index) or _at(items, index), _at(quantities, index)) for index in range(count))
+    outputs = tuple(
+        Output(*(text(f"out-{name}-{index}") for name in ("product", "lot", "quantity")))
+        for index in range(OUTPUTS_MAX)
+    )
     return Entry(
         step=step,
         actor=text("actor") or actor,
@@ -100,6 +115,7 @@ def entry_of(form: FormData, step: Step, actor: str, now_ms: int) -> Entry:
         container=text("container"),
         product=text("product"),
         lot=text("lot"),
+        outputs=outputs,
         passed=text("passed") != "no",
         complete=text("complete") == "yes",
         celsius=text("celsius"),

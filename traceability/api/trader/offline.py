@@ -16,6 +16,7 @@ from fastapi import APIRouter, Request
 from sqlalchemy import select
 from starlette.responses import Response
 
+from service.envelope import permissions_policy
 from service.language import language_of
 from service.pages import render
 from service.problems import NOT_FOUND, Problem
@@ -59,7 +60,7 @@ def offline_router() -> APIRouter:
         if step is None:
             raise Problem(NOT_FOUND)
         products, names = _products(request)
-        return render(
+        page = render(
             request,
             "trade/form.html",
             site=_BARE_SITE,
@@ -89,6 +90,8 @@ def offline_router() -> APIRouter:
             code_of=code_of,
             typed=str,
         )
+        page.headers["permissions-policy"] = permissions_policy({"camera"})
+        return page
 
     return router
 

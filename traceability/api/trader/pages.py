@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
+from service.envelope import permissions_policy
 from service.language import language_of, translate
 from service.problems import NOT_FOUND, Problem
 from service.sign_in.acts import State
@@ -34,9 +35,9 @@ from traceability.api.trader.ground import (
 from traceability.api.trader.photos import remake
 from traceability.api.trader.problems import SUSPENDED
 from traceability.api.trader.recording import Record, Rejected, Signing
-from traceability.api.trader.steps import LINES_MAX, SHAPES, Entry, Step
+from traceability.api.trader.steps import LINES_MAX, OUTPUTS_MAX, SHAPES, Entry, Output, Step
 from traceability.api.trader.stock import Candidates, Stock, candidates_of, glns_of, read_stock
-from traceability.api.trader.words import ROLE_KEYS, STEP_WORDS, WRONG_KEYS, goods_words, refusal_of
+from traceability.api.trader.words import ROLE_KEYS, STEP_WORDS, WRONG_KEYS, goods_words, named_goods, refusal_of
 from traceability.documents.names import CHINA, Names, code_of
 from traceability.pb import traceability_pb2 as pb
 
@@ -47,6 +48,9 @@ PLACES_MAX: Final = 50
 PLACES_READ_MAX: Final = 20_000
 """Places of a city, looked through for one's own: some hundredths of a second."""
 PARTNERS_SHOWN: Final = 30
+CAMERA_ALLOWED: Final = permissions_policy({"camera"})
+"""Of forms alone: they read labels through it."""
+_NEW_STEPS: Final = (pb.BUSINESS_STEP_COMMISSIONING, pb.BUSINESS_STEP_CREATING_CLASS_INSTANCE)
 _WAITING: Final = (State.PREPARED, State.SIGNED)
 
 
@@ -163,7 +167,7 @@ def _steps_for(roles: set[pb.Role.ValueType]) -> list[Step]:
 
 
 def _short(record: Record, names: Names) -> str:
-    return goods_words(names, [(line.item, line.quantity) for line in record.projection.lines])
+    return goods_words(names, named_goods(record.step, record.projection))
 
 
 # ---------------------------------------------------------------- forms
@@ -230,7 +234,8 @@ async def _form(
     """The form of a step."""
     trader, desk = present.trader, desk_of(request)
     actor = trader.acting(entered["actor"]) or trader.own
-    count = await run_in_threadpool(_harvests_today, desk, actor.gln) if step is Step.HARVEST else 0
+    is_new = step in (Step.HARVEST, Step.MAKE)
+    count = await run_in_threadpool(_made_today, desk, actor.gln) if is_new else 0
     day = instant(desk.context.now()).astimezone(CHINA)
     blank = {
         "place": around.places[0][0] if around.places else "",
@@ -239,12 +244,13 @@ async def _form(
         "container": "",
         "product": around.products[0][0] if around.products else "",
         "lot": f"{day:%y%m%d}-{actor.gln[7:12]}-{count + 1}",
+        "outputs": [Output(lot=f"{day:%y%m%d}-{actor.gln[7:12]}-{count + 1}"), *[Output()] * (OUTPUTS_MAX - 1)],
         "passed": True,
         "complete": False,
         "celsius": "",
     }
     labels = [(gln, around.names.participant(gln)) for gln in (trader.own.gln, *trader.principals)]
-    return show(
+    response = show(
         request,
         present.officer,
         "trade/form.html",
@@ -258,25 +264,30 @@ async def _form(
         entered=blank | entered,
         errors=errors,
         lines_max=LINES_MAX,
+        outputs_max=OUTPUTS_MAX,
         code_of=code_of,
         typed=_typed,
     )
+    response.headers["permissions-policy"] = CAMERA_ALLOWED
+    return response
 
 
 def _entered(entry: Entry, draft: str) -> dict[str, Any]:
     """What was entered, for the same form once more; a rejected draft made nothing, and keeps its name."""
     names = ("actor", "place", "partner", "carrier", "container", "product", "lot", "passed", "complete", "celsius")
     lines = [(line.item, line.quantity) for line in entry.lines] or [("", "")]
-    return {name: getattr(entry, name) for name in names} | {"lines": lines, "draft": draft}
+    found = {name: getattr(entry, name) for name in names} | {"lines": lines, "draft": draft}
+    rows = [*entry.outputs, *[Output()] * OUTPUTS_MAX][:OUTPUTS_MAX]
+    return found | ({"outputs": rows} if entry.outputs else {})
 
 
-def _harvests_today(desk: TradeDesk, gln: str) -> int:
+def _made_today(desk: TradeDesk, gln: str) -> int:
     """How many events a participant has of the day, so that its lots of a day have different names."""
     start = instant(desk.context.now()).astimezone(CHINA).replace(hour=0, minute=0, second=0, microsecond=0)
     table = events_table.c
     with desk.context.reading() as connection:
         wanted = select(func.count()).where(table.actor == gln, table.time_ms >= int(start.timestamp() * 1000))
-        return int(connection.scalar(wanted.where(table.step == pb.BUSINESS_STEP_COMMISSIONING)) or 0)
+        return int(connection.scalar(wanted.where(table.step.in_(_NEW_STEPS))) or 0)
 
 
 def _typed(quantity: int) -> str:

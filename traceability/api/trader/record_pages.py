@@ -41,7 +41,7 @@ from traceability.api.trader.problems import UNKNOWN
 from traceability.api.trader.recording import OVER, Record
 from traceability.api.trader.standing import read_state
 from traceability.api.trader.steps import Step, party_of
-from traceability.api.trader.words import STEP_WORDS, discrepancy_words, goods_words, refusal_of
+from traceability.api.trader.words import STEP_WORDS, discrepancy_words, goods_words, named_goods, refusal_of
 from traceability.documents.names import CHINA, Names, code_of
 from traceability.events import event_key, load_event
 from traceability.participants import AGENTS_MAX
@@ -95,9 +95,7 @@ def _add_records(router: APIRouter) -> None:
         desk = desk_of(request)
         found = recording.listed(desk, officer)
         names = _names(request, found)
-        words = {
-            one.id: goods_words(names, [(line.item, line.quantity) for line in one.projection.lines]) for one in found
-        }
+        words = {one.id: goods_words(names, named_goods(one.step, one.projection)) for one in found}
         return show(
             request, officer, "trade/records.html", records=found, words=words, step_words=STEP_WORDS, names=names
         )
@@ -116,7 +114,7 @@ def _add_records(router: APIRouter) -> None:
         act = None
         if found.state != OVER:
             act = await run_in_threadpool(acts_of(request).find, office_here(request), officer, found.act_id)
-        item = found.projection.lines[0].item if found.projection.lines else ""
+        item = _new_lot(found)
         return show(
             request,
             officer,
@@ -126,7 +124,7 @@ def _add_records(router: APIRouter) -> None:
             sentences=() if act is None else act.words[language],
             differences=differences,
             refusal=refusal_of(found.code),
-            uri=f"{desk.context.origin}/{item}" if item and found.step is Step.HARVEST else "",
+            uri=f"{desk.context.origin}/{item}" if item else "",
             is_over=found.state == OVER,
         )
 
@@ -155,7 +153,7 @@ def _names(request: Request, records: Sequence[Record]) -> Names:
             connection,
             language_of(request),
             glns=[gln for one in records for gln in (one.actor, one.projection.counterparty)],
-            items=[line.item for one in records for line in one.projection.lines],
+            items=[line.item for one in records for line in (*one.projection.lines, *one.projection.outputs)],
         )
 
 
@@ -170,7 +168,7 @@ def _add_labels(router: APIRouter) -> None:
         uri, found = _labelled(request, officer, record_id)
         language = language_of(request)
         names = _names(request, [found])
-        item = found.projection.lines[0].item
+        item = _new_lot(found)
         when = day(language, instant(found.projection.event_time_ms), CHINA)
         one = Label(uri, names.product(item), (code_of(item), when))
         made_at = datetime.fromtimestamp(desk_of(request).context.now() / 1000, UTC)
@@ -180,16 +178,23 @@ def _add_labels(router: APIRouter) -> None:
 
 
 def _labelled(request: Request, officer: Officer, record_id: str) -> tuple[str, Record]:
-    """The link that a harvested lot's labels carry.
+    """The link that a new lot's labels carry.
 
     Raises:
-        Problem: It is no harvest that stands on the ledger.
+        Problem: It made no lot that stands on the ledger.
     """
     desk = desk_of(request)
     found = recording.find(desk, officer, record_id)
-    if found.step is not Step.HARVEST or found.state != State.DONE:
+    item = _new_lot(found)
+    if not item or found.state != State.DONE:
         raise Problem(UNKNOWN)
-    return f"{desk.context.origin}/{found.projection.lines[0].item}", found
+    return f"{desk.context.origin}/{item}", found
+
+
+def _new_lot(record: Record) -> str:
+    """The lot that a harvest or a processing made, the first of several; empty: none."""
+    lines = {Step.HARVEST: record.projection.lines, Step.MAKE: record.projection.outputs}.get(record.step)
+    return lines[0].item if lines else ""
 
 
 # ---------------------------------------------------------------- agents

@@ -28,13 +28,15 @@ from traceability import epcis
 from traceability.api.kept import Whole, keep, make_owner, new_secret
 from traceability.api.tables import FoodCaptured
 from traceability.api.trace_records import Records
+from traceability.api.trader.balance import balance_of
 from traceability.api.trader.ground import Present, TradeDesk, names_of
 from traceability.api.trader.photos import joined, pieces_of
 from traceability.api.trader.problems import DRAFT_OTHER, ENTRY, NO_SUBMITTER, NOT_AGENT, UNKNOWN, UNRECORDABLE
-from traceability.api.trader.steps import CONTEXT, Entry, Faults, Step, event_of, party_of
+from traceability.api.trader.steps import CONTEXT, Entry, Faults, Step, Wrong, event_of, party_of
 from traceability.api.trader.tables import TraderPicture, TraderRecord
 from traceability.api.trader.words import act_words
 from traceability.documents.names import Names
+from traceability.items import gtin_of
 from traceability.pb import traceability_pb2 as pb
 from traceability.projection import RECORD_EVENT, Projected, Unrecordable, project
 
@@ -255,7 +257,25 @@ def _made(desk: TradeDesk, entry: Entry) -> tuple[Projected, bytes]:
             )
         except Unrecordable as error:
             raise Problem(UNRECORDABLE, {"reason": error.reason}) from None
+        if entry.step is Step.MAKE:
+            _check_balance(projected, records)
     return projected, secret
+
+
+def _check_balance(projected: Projected, records: Records) -> None:
+    """Whether what was made can come of what was used.
+
+    Raises:
+        Rejected: However much tolerance there is, it cannot.
+    """
+    projection = _message_of(projected).projection
+    gtins = {gtin_of(line.item) for line in (*projection.lines, *projection.outputs)}
+    products = {gtin: found for gtin in sorted(gtins) if (found := records.product(gtin)) is not None}
+    balance = balance_of(projection, products)
+    if balance is not None and not balance.is_possible:
+        faults = Faults()
+        faults.add("out-quantity-0", Wrong.BALANCE)
+        raise Rejected(faults)
 
 
 def _message(content: dict[str, Any]) -> pb.RecordEvent:
@@ -274,7 +294,7 @@ def _act(signing: Signing, step: Step, message: pb.RecordEvent, content: dict[st
                 language,
                 glns=[projection.actor, projection.counterparty, projection.carrier, own],
                 places=[projection.place],
-                items=[line.item for line in projection.lines],
+                items=[line.item for line in (*projection.lines, *projection.outputs)],
             )
             for language in LANGUAGES
         }

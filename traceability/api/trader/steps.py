@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What traders record, and how it is said as an EPCIS event: nine steps, each of one kind of event.
+"""What traders record, and how it is said as an EPCIS event: ten steps, each of one kind of event.
 
 An entry is what somebody typed, scanned or tapped; an event is made of it or every wrong field is named. Whether the
 goods allow it, the ledger says.  Source: EPCIS 2.0, 7.4; CBV 2.0, 7.1 and 7.2.
@@ -31,10 +31,16 @@ LINES_MAX: Final = 20
 """Goods in one record: what somebody still reads before signing."""
 AGE_MS_MAX: Final = 30 * 86_400_000
 """A phone that was off the net for longer records it at the desk, where somebody looks at it."""
+OUTPUTS_MAX: Final = 3
+"""Products of one processing: what a form on a phone still shows at a glance."""
 SCANNED_CHARACTERS_MAX: Final = 400
 MILLICELSIUS_MAX: Final = 100_000
 
 _UOM: Final = {pb.UNIT_KILOGRAM: "KGM", pb.UNIT_LITRE: "LTR", pb.UNIT_PIECE: "H87"}
+_LISTS: Final = {
+    "AggregationEvent": ("childEPCs", "childQuantityList"),
+    "TransformationEvent": ("inputEPCList", "inputQuantityList"),
+}
 _LOT = re.compile(r"[A-Za-z0-9._-]{1,20}", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{18}", re.ASCII)
 
@@ -50,6 +56,7 @@ class Step(StrEnum):
     SELL = "sell"
     DESTROY = "destroy"
     TEST = "test"
+    MAKE = "make"
     CARRY = "carry"
 
 
@@ -70,6 +77,7 @@ class Shape:
     needs_container: bool = False
 
 
+_MAKERS = (pb.ROLE_PROCESSOR,)
 _SELLERS = (pb.ROLE_FARM, pb.ROLE_PROCESSOR, pb.ROLE_MARKET)
 _HOLDERS = (*_SELLERS, pb.ROLE_IMPORTER)
 SHAPES: Final[Mapping[Step, Shape]] = {
@@ -79,6 +87,7 @@ SHAPES: Final[Mapping[Step, Shape]] = {
     Step.CARRY: Shape("ObjectEvent", "OBSERVE", "transporting", (pb.ROLE_CARRIER,), "in_transit"),
     Step.RECEIVE: Shape("ObjectEvent", "OBSERVE", "receiving", _HOLDERS, "in_progress", needs_partner=True),
     Step.UNPACK: Shape("AggregationEvent", "DELETE", "unpacking", _HOLDERS, "in_progress", needs_container=True),
+    Step.MAKE: Shape("TransformationEvent", "", "creating_class_instance", _MAKERS, "in_progress"),
     Step.SELL: Shape("ObjectEvent", "DELETE", "retail_selling", _SELLERS, "retail_sold"),
     Step.DESTROY: Shape("ObjectEvent", "DELETE", "destroying", _HOLDERS, "destroyed"),
     Step.TEST: Shape("ObjectEvent", "OBSERVE", "inspecting", (pb.ROLE_LABORATORY,)),
@@ -95,6 +104,19 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """A new lot of a product, and how much; empty where a form's row was not used."""
+
+    product: str = ""
+    lot: str = ""
+    quantity: str = ""
+
+    def is_used(self) -> bool:
+        """Whether somebody entered something: a product alone is what a list shows first."""
+        return bool(self.lot.strip() or self.quantity.strip())
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What somebody entered.
 
@@ -107,6 +129,7 @@ class Entry:
         container: What goods go into or come out of.
         product: GTIN of what was harvested.
         lot: Its lot; one line with the quantity stands beside.
+        outputs: What was made of the lines.
         passed: Of a test: whether the goods passed it.
         complete: Of a receipt: what is missing will not come.
         celsius: Of a journey: the temperature of the load; may be empty.
@@ -123,6 +146,7 @@ class Entry:
     container: str = ""
     product: str = ""
     lot: str = ""
+    outputs: tuple[Output, ...] = ()
     passed: bool = True
     complete: bool = False
     celsius: str = ""
@@ -135,12 +159,14 @@ class Wrong(StrEnum):
     ITEM = "item"
     QUANTITY = "quantity"
     NO_LINES = "no-lines"
+    NO_OUTPUTS = "no-outputs"
     TWICE = "twice"
     PARTNER = "partner"
     CARRIER = "carrier"
     CONTAINER = "container"
     PRODUCT = "product"
     LOT = "lot"
+    BALANCE = "balance"
     TIME = "time"
     CELSIUS = "celsius"
 
@@ -230,15 +256,18 @@ class _Making:
             "eventID": f"urn:uuid:{event_id}",
             "eventTime": _text(entry.at_ms),
             "eventTimeZoneOffset": "+08:00",
-            "action": shape.action,
             "bizStep": shape.biz_step,
         }
+        if shape.action:
+            event["action"] = shape.action
         disposition = self._disposition()
         if disposition:
             event["disposition"] = disposition
         if entry.place:
             event["readPoint"] = {"id": f"{STEM}414/{entry.place}"}
         self._add_goods(event)
+        if entry.step is Step.MAKE:
+            self._add_outputs(event)
         if shape.needs_container:
             event["parentID"] = STEM + self._container()
         if shape.needs_partner:
@@ -282,11 +311,29 @@ class _Making:
             seen.add(item)
         if not seen and entry.step is not Step.UNPACK:
             self._faults.add("item-0", Wrong.NO_LINES)
-        is_packing = self._shape.needs_container
-        if objects:
-            event["childEPCs" if is_packing else "epcList"] = objects
-        if quantities:
-            event["childQuantityList" if is_packing else "quantityList"] = quantities
+        names = _LISTS.get(self._shape.type, ("epcList", "quantityList"))
+        event.update({name: found for name, found in zip(names, (objects, quantities), strict=True) if found})
+
+    def _add_outputs(self, event: dict[str, Any]) -> None:
+        """New lots of what was made."""
+        made: list[dict[str, Any]] = []
+        seen: set[str] = set()
+        for index, one in enumerate(self._entry.outputs):
+            if not one.is_used():
+                continue
+            item = f"01/{one.product}/10/{one.lot}"
+            seen.add(item)
+            if self._unit_of(one.product) is None:
+                self._faults.add(f"out-product-{index}", Wrong.PRODUCT)
+            elif _LOT.fullmatch(one.lot) is None:
+                self._faults.add(f"out-lot-{index}", Wrong.LOT)
+            elif len(seen) <= len(made):
+                self._faults.add(f"out-lot-{index}", Wrong.TWICE)
+            else:
+                made.append(self._lot(item, Line(item, one.quantity), index, "out-quantity"))
+        if not seen:
+            self._faults.add("out-quantity-0", Wrong.NO_OUTPUTS)
+        event["outputQuantityList"] = made
 
     def _harvested(self) -> tuple[Line, ...]:
         """The new lot with its quantity."""
@@ -300,7 +347,7 @@ class _Making:
         quantity = entry.lines[0].quantity if entry.lines else ""
         return (Line(f"01/{entry.product}/10/{entry.lot}", quantity or "0"),)
 
-    def _lot(self, item: str, line: Line, index: int) -> dict[str, Any]:
+    def _lot(self, item: str, line: Line, index: int, name: str = "quantity") -> dict[str, Any]:
         """A lot's element, with its quantity in the product's unit."""
         unit = self._unit_of(gtin_of(item))
         if unit is None:
@@ -308,7 +355,7 @@ class _Making:
             return {}
         micro = micro_of(line.quantity)
         if not micro:
-            self._faults.add(f"quantity-{index}", Wrong.QUANTITY)
+            self._faults.add(f"{name}-{index}", Wrong.QUANTITY)
         amount = Decimal(micro) / MICRO
         number = int(amount) if amount == amount.to_integral_value() else float(amount)
         return {"epcClass": STEM + item, "quantity": number, "uom": _UOM[unit]}

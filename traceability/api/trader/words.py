@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from service.language import LANGUAGES, Language, translate
 from service.wording import clock, instant
+from traceability.api.trader.balance import balance_of, kilograms
 from traceability.api.trader.steps import Step, Wrong
 from traceability.documents.names import Names, code_of
 from traceability.items import Kind, kind_of
@@ -31,6 +32,7 @@ STEP_WORDS: Final[Mapping[Step, StepWords]] = {
     Step.CARRY: StepWords("trade.carry", "trade.carry-about", "trade.act-carry", "clock"),
     Step.RECEIVE: StepWords("trade.receive", "trade.receive-about", "trade.act-receive", "arrow-down"),
     Step.UNPACK: StepWords("trade.unpack", "trade.unpack-about", "trade.act-unpack", "empty"),
+    Step.MAKE: StepWords("trade.make", "trade.make-about", "trade.act-make", "check"),
     Step.SELL: StepWords("trade.sell", "trade.sell-about", "trade.act-sell", "card"),
     Step.DESTROY: StepWords("trade.destroy", "trade.destroy-about", "trade.act-destroy", "cross"),
     Step.TEST: StepWords("trade.test", "trade.test-about", "trade.act-test", "eye"),
@@ -39,6 +41,8 @@ WRONG_KEYS: Final[Mapping[Wrong, str]] = {
     Wrong.ITEM: "trade.wrong-item",
     Wrong.QUANTITY: "trade.wrong-quantity",
     Wrong.NO_LINES: "trade.wrong-no-lines",
+    Wrong.NO_OUTPUTS: "trade.wrong-no-outputs",
+    Wrong.BALANCE: "trade.wrong-balance",
     Wrong.TWICE: "trade.wrong-twice",
     Wrong.PARTNER: "trade.wrong-partner",
     Wrong.CARRIER: "trade.wrong-carrier",
@@ -120,6 +124,12 @@ def goods_words(names: Names, lines: list[tuple[str, int]]) -> str:
     return end.join(parts)
 
 
+def named_goods(step: Step, projection: pb.Projection) -> list[tuple[str, int]]:
+    """The goods by which a record is known: what was made, else what it is about."""
+    lines = projection.outputs if step is Step.MAKE else projection.lines
+    return [(line.item, line.quantity) for line in lines]
+
+
 def act_words(
     step: Step, projection: pb.Projection, names_in: NamesIn, agent: str, *, has_photo: bool, celsius: str
 ) -> Mapping[Language, list[str]]:
@@ -153,7 +163,10 @@ def _sentences(
 
     goods = goods_words(names, [(line.item, line.quantity) for line in projection.lines])
     container = code_of(projection.parent)
-    found = [t(STEP_WORDS[step].act, goods=goods or t("trade.everything"), container=container)]
+    made = goods_words(names, [(line.item, line.quantity) for line in projection.outputs])
+    found = [t(STEP_WORDS[step].act, goods=goods or t("trade.everything"), container=container, made=made)]
+    if step is Step.MAKE:
+        found += _weighed(language, projection, names)
     other = projection.counterparty
     if other:
         party = f"{names.participant(other)} ({other})" if names.participant(other) != other else other
@@ -181,6 +194,17 @@ def _sentences(
         found.append(t("trade.act-photo"))
     found.append(t("trade.act-public"))
     return found
+
+
+def _weighed(language: Language, projection: pb.Projection, names: Names) -> list[str]:
+    """The balance of a processing, before anybody signs it."""
+    found = balance_of(projection, names.products)
+    if found is None:
+        return [translate(language, "trade.act-balance-unknown")]
+    masses = {"used": kilograms(found.used_ng), "made": kilograms(found.made_ng), "lost": kilograms(found.lost_ng)}
+    if found.is_more:
+        return [translate(language, "trade.act-balance-more", **masses)]
+    return [translate(language, "trade.act-balance", **masses)]
 
 
 def discrepancy_words(language: Language, names: Names, found: pb.Discrepancy) -> str:

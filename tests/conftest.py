@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""For every test: none may leave the process's logging set up, for the streams it writes to end with that test."""
+
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+
+@pytest.fixture(autouse=True)
+def logging_as_found() -> Iterator[None]:
+    """Fail the test that configures logging, not those after it that write a line to a closed stream."""
+    yield
+    if not structlog.get_config()["cache_logger_on_first_use"]:
+        return
+    structlog.reset_defaults()
+    pytest.fail("the test set up logging for the process: let it do so in a process of its own")
