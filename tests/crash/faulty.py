@@ -61,12 +61,16 @@ class Faults:
                 return plan
         return None
 
-    def synced(self, folder: Path) -> None:
-        """The newest log file of a database is on disk as long as it is now."""
-        log = newest_log(folder)
-        self.sizes[log] = log.stat().st_size
-        if self._note is not None:
-            os.write(self._note, f"{log}\t{self.sizes[log]}\n".encode())
+    def synced(self, folder: Path, before: Path) -> None:
+        """A database's log files are on disk as long as they are now: that of before the write, and the newest.
+
+        They differ where the write began a new one, or where another thread had tables written since.
+        """
+        for log, size in {before: _size(before), **dict([newest_log(folder)])}.items():
+            if size is not None:
+                self.sizes[log] = size
+                if self._note is not None:
+                    os.write(self._note, f"{log}\t{size}\n".encode())
 
     def cut_power(self, seed: str) -> NoReturn:
         """Lose what is not synced, and die."""
@@ -91,9 +95,24 @@ def load_synced(path: Path) -> dict[Path, int]:
     return {log: size for log, size in sizes.items() if log.exists()}
 
 
-def newest_log(folder: Path) -> Path:
-    """The log file that a database writes to."""
-    return folder / max(entry.name for entry in os.scandir(folder) if entry.name.endswith(".log"))
+def newest_log(folder: Path) -> tuple[Path, int]:
+    """The log file that a database writes to, and its size now.
+
+    Another thread may have the database begin a new one and delete this one between two looks: then it is looked again.
+    """
+    while True:
+        log = folder / max((entry.name for entry in os.scandir(folder) if entry.name.endswith(".log")), default="none")
+        size = _size(log)
+        if size is not None:
+            return log, size
+
+
+def _size(log: Path) -> int | None:
+    """None: it is deleted."""
+    try:
+        return log.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def lose_unsynced(folders: list[Path], sizes: Mapping[Path, int], random_bytes: random.Random) -> None:
@@ -101,7 +120,9 @@ def lose_unsynced(folders: list[Path], sizes: Mapping[Path, int], random_bytes: 
     cuts: list[tuple[bytes, int]] = []
     for folder in folders:
         for log in folder.glob("*.log"):
-            end = log.stat().st_size
+            end = _size(log)
+            if end is None:
+                continue  # the database's own thread, which nothing holds up, has written its tables and deleted it
             kept = min(sizes.get(log, 0), end)
             cuts.append((os.fsencode(log), kept if random_bytes.random() < 0.5 else random_bytes.randint(kept, end)))
     # Calls that keep the interpreter's lock: a thread that appends to a log after its cut would leave a hole in it.
@@ -140,17 +161,16 @@ class FaultyBatch:
         if act is Act.FAIL:
             assert plan is not None
             raise _failure(folder, plan)
-        before = newest_log(folder)
-        size = before.stat().st_size
+        before, size = newest_log(folder)
         self._batch.write()
         if self._sync:
-            faults.synced(folder)
+            faults.synced(folder, before)
         if plan is None:
             return
         if act is Act.TEAR:
-            log = newest_log(folder)
+            log, end = newest_log(folder)
             start = size if log == before else 0
-            os.truncate(log, random.Random(plan.detail).randrange(start, log.stat().st_size))
+            os.truncate(log, random.Random(plan.detail).randrange(start, end))
         if act is Act.CUT_POWER:
             faults.cut_power(plan.detail)
         if act is Act.FAIL_PERSISTED:

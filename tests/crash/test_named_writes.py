@@ -3,6 +3,7 @@
 
 import asyncio
 import random
+import threading
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from chain.pb import ledger_pb2 as pb
 from tests.crash.drill import COMMON, FIRST_LIFE, OF_FILES, Drill
-from tests.crash.faulty import Faults, load_synced, lose_unsynced
+from tests.crash.faulty import Faults, load_synced, lose_unsynced, newest_log
 from tests.crash.load import Clients
 from tests.crash.names import COMPACTION, NAMES, RENAMES, names_of
 from tests.crash.plans import Act, Plan
@@ -147,3 +148,36 @@ def test_power_cut_before_a_process_has_opened_anything_takes_nothing_that_an_ea
         lose_unsynced([tmp_path], load_synced(note), random.Random(seed))
         assert log.stat().st_size >= 80
     assert log.stat().st_size == 80, "what was not synced is lost"
+
+
+def test_newest_log_is_found_while_the_database_replaces_it_all_the_time(tmp_path: Path) -> None:
+    turns, ended = 3_000, threading.Event()
+    (tmp_path / "000001.log").write_bytes(b"1")
+
+    def replace() -> None:
+        for turn in range(2, turns):
+            (tmp_path / f"{turn:06}.log").write_bytes(b"1")
+            (tmp_path / f"{turn - 1:06}.log").unlink()
+        ended.set()
+
+    thread = threading.Thread(target=replace)
+    thread.start()
+    found = []
+    while not ended.is_set():
+        found.append(newest_log(tmp_path)[0].name)
+    thread.join()
+    assert found == sorted(found)
+    assert newest_log(tmp_path) == (tmp_path / f"{turns - 1:06}.log", 1)
+
+
+def test_what_was_synced_before_another_thread_had_a_new_log_begun_is_not_lost(tmp_path: Path) -> None:
+    before, newest = tmp_path / "000003.log", tmp_path / "000005.log"
+    before.write_bytes(bytes(100))
+    newest.write_bytes(bytes(10))
+    faults = Faults([], tmp_path / "synced")
+    faults.synced(tmp_path, before)
+    assert faults.sizes == load_synced(tmp_path / "synced") == {before: 100, newest: 10}
+    before.unlink()
+    newest.write_bytes(bytes(30))
+    faults.synced(tmp_path, before)
+    assert faults.sizes[newest] == 30
