@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 SEEDS ?= 1000
 FROM ?= 1
 JOBS ?= 2
+# A fresh clone has no bytecode: each of thousands of processes would compile anew all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 # Tests at a time: one of three waits for its network or its browser while two use both cores.
 TESTERS ?= 3
 

@@ -146,10 +146,9 @@ def create_app(
     )
     _handle_errors(app)
     kinds = {kind.code: kind for part in parts for kind in part.problems} | {kind.code: kind for kind in problems.KINDS}
-    app.include_router(_ground(parts, metrics, kinds, settings, address))
-    for part in parts:
-        for router in part.routers:
-            app.include_router(router)
+    # The routes as they are: including a router would read each route's parameters a second time.
+    for router in (_ground(parts, metrics, kinds, settings, address), *(r for part in parts for r in part.routers)):
+        app.router.routes.extend(router.routes)
     app.openapi = lambda: describe(app, address)  # type: ignore[method-assign]  # the framework's way to extend it
     return app
 

@@ -1,10 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For every test: none may leave the process's logging set up, for the streams it writes to end with that test."""
+"""For every test: none may leave the process's logging set up, for the streams it writes to end with that test.
 
+The collector looks for garbage as seldom as in the product: a process that has collected every test holds 600,000
+objects for good, and looking through them again and again took a third of the collecting.
+"""
+
+import gc
 from collections.abc import Iterator
 
 import pytest
 import structlog
+
+from node.collector import tune_collector
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect tests without looking for garbage; set aside what stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        tune_collector()
 
 
 @pytest.fixture(autouse=True)

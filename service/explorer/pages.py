@@ -110,7 +110,7 @@ def pages_router(explorer: Explorer) -> APIRouter:
         ("/check", pages.check),
     ):
         router.add_api_route(path, endpoint, methods=["GET"])
-    router.include_router(offline_router(offline))
+    router.routes.extend(offline_router(offline).routes)
     return router
 
 

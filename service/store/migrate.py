@@ -4,14 +4,16 @@
 Packages above this one add a folder of their own migrations, as a branch with its own label.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationStep
 from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
+from alembic.script.revision import RevisionError
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
@@ -49,11 +51,9 @@ def migrate(engine: Engine, revision: str = HEADS) -> None:
         with engine.begin() as connection:
             if engine.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-            if revision == HEADS and _is_at_head(connection):
-                return
             for one in revision.split(","):
-                command.upgrade(_config(connection), one)
-    except CommandError as error:
+                _upgrade(connection, one)
+    except RevisionError as error:
         raise StorageError(f"the database is of a newer version of this program: {error}") from None
     except DBAPIError as error:
         raise StorageError(f"the database cannot be brought up to date: {type(error.orig).__name__}") from None
@@ -70,21 +70,22 @@ def is_known(revision: str) -> bool:
     return set(revision.split(",")) <= known
 
 
-def _is_at_head(connection: Connection) -> bool:
-    """Whether there is nothing to run, as at nearly every start."""
-    return set(MigrationContext.configure(connection).get_current_heads()) == set(_scripts(known_folders()).get_heads())
+def _upgrade(connection: Connection, revision: str) -> None:
+    """Run what is missing up to a revision: nothing at nearly every start."""
+    scripts = _scripts(known_folders())
+
+    def missing(heads: Sequence[str] | str, _context: MigrationContext) -> list[MigrationStep]:
+        newest_first = scripts.iterate_revisions(revision, tuple(heads), implicit_base=True)
+        return [MigrationStep.upgrade_from_script(scripts.revision_map, one) for one in reversed(list(newest_first))]
+
+    context = MigrationContext.configure(connection)
+    if missing(context.get_current_heads(), context):
+        with EnvironmentContext(Config(), scripts, fn=missing, destination_rev=revision) as environment:
+            environment.configure(connection=connection, transactional_ddl=True)
+            environment.run_migrations()
 
 
 @lru_cache(maxsize=8)
-def _scripts(_known: tuple[Path, ...]) -> ScriptDirectory:
+def _scripts(known: tuple[Path, ...]) -> ScriptDirectory:
     """The migrations of these folders, read once: there are dozens of files."""
-    return ScriptDirectory.from_config(_config(None))
-
-
-def _config(connection: Connection | None) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_FOLDER))
-    config.set_main_option("path_separator", "newline")
-    config.set_main_option("version_locations", "\n".join(str(folder) for folder in _folders))
-    config.attributes["connection"] = connection
-    return config
+    return ScriptDirectory(str(_FOLDER), version_locations=[str(folder) for folder in known])

@@ -16,10 +16,12 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text, update
 from store_rig import Contact, Rig, add, found, name_of, readable
 
+from cli.services import SERVICES
 from service.errors import KeyFileError, PersonErased, StorageError
 from service.store import Base, cipher
 from service.store.key_encryption import SCRYPT_N, load_file_key, make_file_key
 from service.store.key_ring import KeyRing, Purpose
+from service.store.migrate import known_folders
 from service.store.models import Person
 from service.store.normal import Normal, normalise
 from service.store.opening import new_wrapping
@@ -300,6 +302,16 @@ def test_database_of_a_newer_program_is_refused(rig: Rig) -> None:
         session.execute(text("INSERT INTO alembic_version VALUES ('9999')"))
     with pytest.raises(StorageError, match="newer version"):
         rig.open(settings)
+
+
+def test_database_at_its_head_runs_no_migration(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(SERVICES) > 5
+    assert len(known_folders()) > 5, "of packages whose branches depend on one another"
+    settings = rig.settings()
+    monkeypatch.setattr(MigrationContext, "run_migrations", lambda _self: pytest.fail("nothing was missing"))
+    rig.open(settings)
+    with pytest.raises(pytest.fail.Exception):
+        rig.open(rig.settings(rig.new_database()))
 
 
 def test_key_file_opens_with_its_passphrase_alone(tmp_path: Path) -> None:

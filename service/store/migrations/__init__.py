@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Alembic's environment of the private store."""
+"""The private store's own migrations, in Alembic's form."""
