@@ -6,7 +6,7 @@ import os
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import typer
 from cryptography import x509
@@ -46,6 +46,8 @@ ListOption = Annotated[list[Path] | None, typer.Option("--list", help=t("documen
 StampsOption = Annotated[str, typer.Option("--stamps", help=t("document.option.stamps-folder"))]
 TrustedOption = Annotated[list[Path] | None, typer.Option("--trusted", help=t("document.option.trusted"))]
 PlainOption = Annotated[bool, typer.Option("--plain", help=t("card.option.plain"))]
+FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help=t("document.option.folder"))]
+NameOption = Annotated[str, typer.Option("--name", help=t("card.option.name"))]
 AnswerOption = Annotated[list[Path] | None, typer.Option("--answer", help=t("document.option.answer"))]
 
 
@@ -145,46 +147,42 @@ def renew(
 
 
 @command(app, "stamps", t("document.stamps.help"))
-def stamps(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help=t("document.option.folder"))],
-    name: Annotated[str, typer.Option("--name", help=t("card.option.name"))],
-    plain: Annotated[bool, typer.Option("--plain", help=t("card.option.plain"))] = False,
-) -> None:
+def stamps(folder: FolderArgument, name: NameOption, plain: PlainOption = False) -> None:
     """Make an authority of time stamps: a key, and the certificate that whoever verifies pins."""
-    with explained():
-        passphrase = load_passphrase("", os.environ)
-        made = make_stamp_authority(folder, name, passphrase, allow_plain=plain, now_s=int(time.time()))
+    made = _make(make_stamp_authority, folder, name, plain=plain)
     path = folder / CERTIFICATE_FILE
-    fields: dict[str, output.Json] = {
-        "folder": str(folder),
-        "certificate": str(path),
-        "name": made.subject.rfc4514_string(),
-    }
-    emit(fields, t("document.stamps-made", folder=folder), t("document.stamps-pin", path=path))
+    emit(
+        {"folder": str(folder), "certificate": str(path), "name": made.subject.rfc4514_string()},
+        t("document.stamps-made", folder=folder),
+        t("document.stamps-pin", path=path),
+    )
 
 
 @command(app, "seal", t("document.seal.help"))
-def seal(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help=t("document.option.folder"))],
-    name: Annotated[str, typer.Option("--name", help=t("card.option.name"))],
-    plain: Annotated[bool, typer.Option("--plain", help=t("card.option.plain"))] = False,
-) -> None:
+def seal(folder: FolderArgument, name: NameOption, plain: PlainOption = False) -> None:
     """Make an organisation's seal, with which the desk signs the papers that kiosks hand out."""
-    with explained():
-        passphrase = load_passphrase("", os.environ)
-        made = make_seal(folder, name, passphrase, allow_plain=plain, now_s=int(time.time()))
-    path = folder / CHAIN_FILE
-    fields: dict[str, output.Json] = {
-        "folder": str(folder),
-        "chain": str(path),
-        "name": made.subject.rfc4514_string(),
-        "ends": made.not_valid_after_utc.isoformat(),
-    }
+    made = _make(make_seal, folder, name, plain=plain)
+    path, ends = folder / CHAIN_FILE, made.not_valid_after_utc
     emit(
-        fields,
-        t("document.seal-made", folder=folder, day=f"{made.not_valid_after_utc:%Y-%m-%d}"),
+        {"folder": str(folder), "chain": str(path), "name": made.subject.rfc4514_string(), "ends": ends.isoformat()},
+        t("document.seal-made", folder=folder, day=f"{ends:%Y-%m-%d}"),
         t("document.seal-pin", path=path),
     )
+
+
+class _Make(Protocol):
+    """Makes keys in a folder; returns the certificate that others look at."""
+
+    def __call__(
+        self, folder: Path, organisation: str, passphrase: bytes | None, *, allow_plain: bool, now_s: int
+    ) -> x509.Certificate: ...
+
+
+def _make(make: _Make, folder: Path, name: str, *, plain: bool) -> x509.Certificate:
+    """An organisation's new keys, protected by the passphrase of the environment."""
+    with explained():
+        passphrase = load_passphrase("", os.environ)
+        return make(folder, name, passphrase, allow_plain=plain, now_s=int(time.time()))
 
 
 def _stamps(place: str, trusted: list[Path] | None, *, plain: bool) -> tuple[Stamps, list[x509.Certificate]]:
