@@ -7,8 +7,6 @@ without, it shows a founding organisation's anchor of the same program where the
 
 from collections.abc import Sequence
 
-from fastapi import FastAPI
-
 from cli.staffing import signer_of
 from identity.api.issuer.own_accesses import LedgerReceipts
 from identity.api.wallet.part import SITE, wallet_part
@@ -35,12 +33,6 @@ def citizen_parts(ground: Ground, address: Address) -> Sequence[Part]:
     door = Door(network.genesis, network.endpoints)
     own = signer_of(settings.signing, "signing.submit_key", settings.signing.submit_key)
 
-    async def start(_app: FastAPI) -> None:
-        door.open()
-
-    async def stop(_app: FastAPI) -> None:
-        await door.close()
-
     async def anchor(program: Program) -> str:
         assert own is not None, "asked for with a key alone"
         organisation = await organisation_of(door.session, own.signer)
@@ -57,7 +49,7 @@ def citizen_parts(ground: Ground, address: Address) -> Sequence[Part]:
         card_agent=settings.staff.card_agent,
         prove=LedgerReceipts(lambda: door.session).prove,
         anchor=None if own is None else anchor,
-        start=start,
-        stop=stop,
+        start=door.start,
+        stop=door.stop,
     )
     return [shell_part(SITE), part]

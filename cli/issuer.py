@@ -5,8 +5,6 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fastapi import FastAPI
-
 from cli.staffing import signer_of
 from identity.api.accesses.part import accesses_part
 from identity.api.desk.base import DeskContext
@@ -44,12 +42,6 @@ def issuer_parts(ground: Ground, address: Address) -> Sequence[Part]:
     door = Door(network.genesis, network.endpoints)
     own = signer_of(settings.signing, "signing.submit_key", settings.signing.submit_key)
 
-    async def start(_app: FastAPI) -> None:
-        door.open()
-
-    async def stop(_app: FastAPI) -> None:
-        await door.close()
-
     source = LedgerSource(lambda: door.session)
 
     async def read(keys: Sequence[bytes]) -> Mapping[bytes, bytes | None]:
@@ -63,8 +55,8 @@ def issuer_parts(ground: Ground, address: Address) -> Sequence[Part]:
         source=source,
         anchor=None if own is None else LedgerAnchor(lambda: door.session, own),
         prove=prove,
-        start=start,
-        stop=stop,
+        start=door.start,
+        stop=door.stop,
     )
     desk = DeskContext(ground.store, Site("desk.title"), DeskLedger(door), None, own, settings.retention, unix_ms)
     space = SpaceContext(Issuer(ground.store, keys, address.public_origin, unix_ms), desk, source, prove)

@@ -87,13 +87,7 @@ def kiosk_parts(ground: Ground, address: Address) -> Sequence[Part]:
         )
     )
 
-    async def start(_app: FastAPI) -> None:
-        door.open()
-
-    async def stop(_app: FastAPI) -> None:
-        await door.close()
-
-    return [shell_part(SITE), kiosk_part(kiosk, start=start, stop=stop)]
+    return [shell_part(SITE), kiosk_part(kiosk, start=door.start, stop=door.stop)]
 
 
 def device_of(settings: KioskSettings) -> TransactionSigner:

@@ -5,8 +5,6 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fastapi import FastAPI
-
 from cli.staffing import signer_of
 from identity.api.tagging.client import HttpTagger
 from identity.api.tagging.keys import TagKeys
@@ -36,14 +34,8 @@ def uniqueness_parts(ground: Ground, _address: Address) -> Sequence[Part]:
     network = read_network(ground.settings.ledger)
     door = Door(network.genesis, network.endpoints)
 
-    async def start(_app: FastAPI) -> None:
-        door.open()
-
-    async def stop(_app: FastAPI) -> None:
-        await door.close()
-
     service = uniqueness_of(ground.settings, ground.store, lambda: door.session)
-    return [uniqueness_part(service, start=start, stop=stop)]
+    return [uniqueness_part(service, start=door.start, stop=door.stop)]
 
 
 def uniqueness_of(settings: Settings, store: Store, ledger: Callable[[], Ledger]) -> Uniqueness:

@@ -3,6 +3,8 @@
 
 from collections.abc import Sequence
 
+from fastapi import FastAPI
+
 from chain.errors import Refused
 from chain.genesis import Genesis
 from chain.transaction import SignedTransaction
@@ -52,6 +54,14 @@ class Door:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    async def start(self, _app: FastAPI) -> None:
+        """`open`, as the hook of a part that needs nothing else when its service starts."""
+        self.open()
+
+    async def stop(self, _app: FastAPI) -> None:
+        """`close`, as the hook of a part that needs nothing else when its service stops."""
+        await self.close()
 
     async def submit_one(self, transaction: SignedTransaction) -> ProvenTransaction:
         """Submit one and wait for its verified receipt; see `client.session.Session.submit_one`.
