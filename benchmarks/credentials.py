@@ -9,16 +9,16 @@ import json
 import random
 import time
 from collections.abc import Callable, Sequence
-from datetime import date
 from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from benchmarks.machine import hashes_per_s
+from benchmarks.person import person
 from chain import p256
 from chain.types import sha256
 from identity import offline_qr, sd_jwt, status_list
-from identity.credentials import DECOYS, Proofing, natural_person
+from identity.credentials import DECOYS
 from identity.jose import MemorySigner
 from identity.sd_jwt import Binding, StatusReference
 from identity.status_list import Status, StatusList
@@ -58,16 +58,7 @@ def _credentials(issuer: MemorySigner, holder: MemorySigner, rounds: int) -> dic
         p256.verify(issuer.public_key, messages[i], signatures[i])
 
     verify_ms = _each_ms(verify_raw, range(rounds))
-    made = natural_person(
-        family_name="李",
-        given_name="小明",
-        birthdate=date(1990, 5, 17),
-        region="广东省",
-        locality="佛山市禅城区",
-        assurance_level="high",
-        proofing=Proofing("document-chip", date(2026, 1, 5), "禅城区行政服务中心", "clerk"),
-        as_of=date(2026, 1, 5),
-    )
+    made = person()
     issued: list[str] = []
     asked = Binding("https://verifier.example.org", "n-1")
 

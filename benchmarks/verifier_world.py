@@ -12,7 +12,6 @@ import time
 from base64 import b64encode
 from collections.abc import MutableSequence, Sequence
 from dataclasses import dataclass
-from datetime import date
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import identity.api.verifier.tables  # noqa: F401 - a store has all its tables
+from benchmarks.person import person
 from chain.types import sha256
 from identity import issuer_keys, sd_jwt, status_list
 from identity.api.verifier import clients
@@ -37,7 +37,7 @@ from identity.cards.objects import Slot
 from identity.cards.profile import Places, make_issuing, make_root, seconds
 from identity.cards.statuses import StatusTable
 from identity.cards.verifying import Chain
-from identity.credentials import NATURAL_PERSON, Proofing, natural_person
+from identity.credentials import NATURAL_PERSON
 from identity.issuer_keys import IssuingKey, KeySet, Trust
 from identity.jose import JsonObject, MemorySigner, encode_base64url
 from identity.sd_jwt import Binding
@@ -164,15 +164,7 @@ class City:
         return Card(signer, b64encode(der).decode(), credential)
 
     def _credential(self, holder: MemorySigner, number: int) -> str:
-        claims = natural_person(
-            family_name="李",
-            given_name="小明",
-            birthdate=date(1990, 5, 17),
-            region="广东省",
-            locality="佛山市禅城区",
-            assurance_level="high",
-            proofing=Proofing("document-chip", date(2025, 10, 1), "禅城区行政服务中心", "clerk"),
-            as_of=date(2025, 11, 1),
+        claims = person(
             access_slot=encode_base64url(secrets.token_bytes(32)),
             pairwise_seed=encode_base64url(secrets.token_bytes(32)),
         )
