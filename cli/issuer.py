@@ -3,12 +3,14 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from cli.staffing import signer_of
 from identity.api.accesses.part import accesses_part
 from identity.api.desk.base import DeskContext
 from identity.api.desk.ledger import DeskLedger
+from identity.api.desk.notices import tell_of_answer
 from identity.api.issuer.issuing import Issuer
 from identity.api.issuer.key_files import Opened, load_keys
 from identity.api.issuer.own_accesses import LedgerReceipts
@@ -60,7 +62,8 @@ def issuer_parts(ground: Ground, address: Address) -> Sequence[Part]:
     )
     desk = DeskContext(ground.store, Site("desk.title"), DeskLedger(door), None, own, settings.retention, unix_ms)
     space = SpaceContext(Issuer(ground.store, keys, address.public_origin, unix_ms), desk, source, prove)
-    parts = [part, accesses_part(ground.store, lambda: read), space_part(lambda: space)]
+    accesses = accesses_part(ground.store, lambda: read, partial(tell_of_answer, desk))
+    parts = [part, accesses, space_part(lambda: space)]
     sealer = signer_of(settings.signing, "signing.sealing_key", settings.signing.sealing_key)
     if sealer is not None:
         parts.append(sealing_part(ground.store, source, lambda: door.session, sealer))

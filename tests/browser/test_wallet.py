@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The wallet in a real browser: a credential from the desk's offer, shown to a bank, kept without a connection."""
 
+import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from verifier_rig import query
 from visiting import Size, Visit
 from wallet_world import World, instant, judging, paste, take, world
 
+from identity.api.verifier import transaction_data
 from identity.credentials import LEGAL_PERSON
 from identity.jose import decode_base64url, encode_base64url
 from identity.offline_qr import OfflineToken, verify
@@ -517,3 +519,16 @@ def test_payment_and_acts_are_shown_in_words_before_they_are_signed_and_the_part
         page.locator('[data-view="done"] [data-home]').click()
         page.locator("details.unfold summary").click()
         expect(page.locator("[data-history]")).to_contain_text("1\u202f280.50 CNY")
+
+
+def test_kind_that_the_wallet_has_no_words_for_is_not_signed_and_the_party_is_told_only_that(
+    holder: Page, served: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transaction_data, "ACT", "urn:example:transfer-of-a-house:1")
+    asked = served.ask(query("age_over_18"), act=STOP)
+    paste(holder, asked["wallet_link"])
+    failed(holder, "要求确认的事项无法识别")
+    result = served.result(asked)
+    assert result["state"] == "refused"
+    assert "invalid-transaction-data" in json.dumps(result["report"])
+    expect(holder.locator('[data-view="home"] .wallet-card')).to_contain_text("未用过的副本：10")

@@ -9,6 +9,7 @@ from dataclasses import replace
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy.orm import Session
 from verifier_rig import BANK, LOGIN
 
 from chain.codec import encode
@@ -27,7 +28,7 @@ from identity.api.accesses.tables import AccessOpeningRow
 from identity.api.accesses.writers import STANDING_MS
 from identity.api.verifier.ledger import Proven
 from identity.api.verifier.outbound import Outbound
-from identity.api.verifier.recording import OPERATION, HttpKeeper, KeeperRefused, SlotRecorder
+from identity.api.verifier.recording import OPERATION, Drawn, HttpKeeper, KeeperRefused, SlotRecorder
 from identity.api.verifier.registered import Access
 from identity.pb import access_pb2, identity_pb2
 from membership.pb import membership_pb2
@@ -90,8 +91,9 @@ class City:
         self.registrar = rig.open(rig.settings(keys="registrar-keys"))
         self.own = rig.open(rig.settings(keys="verifier-keys"))
         self.ledger = Ledger()
+        self.people_told: list[str] = []
         app = create_app(
-            [accesses_part(self.registrar, lambda: self.ledger.values_of, self.rig.now)],
+            [accesses_part(self.registrar, lambda: self.ledger.values_of, self.tell_person, self.rig.now)],
             Settings(),
             Address("issuer", "127.0.0.1:8804", KEEPER),
         )
@@ -113,6 +115,9 @@ class City:
         with self.registrar.write() as session:
             person = self.registrar.people.add(session)
             return {"id": person, **lists.own_claims(session, self.registrar, person, self.rig.clock_ms)}
+
+    def tell_person(self, _session: Session, person_id: str) -> None:
+        self.people_told.append(person_id)
 
     def told(self) -> list[access_pb2.AccessOpening]:
         with self.registrar.read() as session:
@@ -173,6 +178,28 @@ async def test_two_accesses_of_one_person_stand_one_after_the_other_in_one_list(
     openings = city.told()
     slots = {slot_of_claim(one["access_slot"]), openings[0].next_slot}
     assert {first.slot, second.slot} == slots
+
+
+async def test_person_is_told_of_each_answer_once_however_often_the_writer_tells_it(city, monkeypatch):
+    one, other = city.person(), city.person()
+    drawn, tell = [], HttpKeeper.tell
+
+    async def keep(self: HttpKeeper, entry: Drawn) -> None:
+        drawn.append(entry)
+        await tell(self, entry)
+
+    monkeypatch.setattr(HttpKeeper, "tell", keep)
+    recorder = city.recorder()
+    recorder.start()
+    for whose in (one, other, one):
+        await recorder.record(access(whose["access_slot"]))
+    await eventually(lambda: len(city.people_told) == 3)
+    await recorder.stop()
+    assert sorted(city.people_told) == sorted([one["id"], one["id"], other["id"]])
+    await city.keeper(WRITER).tell(drawn[0])
+    with pytest.raises(KeeperRefused):
+        await city.keeper(WRITER).tell(replace(drawn[1], content=drawn[0].content + b"!"))
+    assert len(city.people_told) == 3
 
 
 async def test_slot_that_another_writer_took_gives_way_to_the_next_one_and_no_entry_is_lost(city):

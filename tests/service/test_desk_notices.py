@@ -11,13 +11,14 @@ from test_desk_persons import approved, person_of, proposed
 
 from identity.api.desk.exporting import export
 from identity.api.desk.looking_up import HIDDEN_MS, Reason, look_up
-from identity.api.desk.notices import told_by_desk
+from identity.api.desk.notices import tell_of_answer, told_by_desk
 from service.notice_settings import NoticeSettings
 from service.notices import Message, NotTaken
 from service.notices.outbox import DAY_MS
 from service.notices.part import Courier
 from service.notices.providers import Way
 from service.sign_in.roles import Role
+from service.store import new_id
 
 MAIL = "chen@example.org"
 
@@ -98,6 +99,27 @@ async def test_look_is_told_once_a_day_and_an_investigations_when_the_person_may
     await courier.deliver()
     assert "looked-at-later" in kinds(desk, person_id)
     assert provider.taken[-1].text == provider.taken[-2].text, "the words do not tell it apart"
+
+
+async def test_person_is_told_once_a_day_that_a_relying_party_got_an_answer(desk: DeskRig) -> None:
+    clerk, approver = await desk.officer(), await desk.officer(Role.APPROVER)
+    person_id = person_of(desk, await approved(desk, clerk, approver, mail=MAIL))
+
+    def answered(whom: str) -> int:
+        with desk.store.write() as session:
+            return tell_of_answer(desk.context, session, whom)
+
+    assert [answered(person_id), answered(person_id), answered(new_id())] == [2, 0, 0], "by telephone and mail"
+    desk.rig.clock_ms += DAY_MS
+    assert answered(person_id) == 2
+    assert kinds(desk, person_id).count("answered") == 4
+    provider = Refusing()
+    courier = Courier(desk.store, [provider], NoticeSettings(), desk.rig.now, CollectorRegistry())
+    await courier.deliver()
+    text = provider.taken[-1].text
+    assert "查询记录" in text
+    assert "list of accesses" in text
+    assert resident().name not in text
 
 
 async def test_export_does_not_tell_by_a_gap_that_somebody_investigates(desk: DeskRig) -> None:

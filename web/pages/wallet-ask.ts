@@ -57,6 +57,10 @@ export class Asking {
     const found_ = match(asked.query, held); // while the registration is being proven
     const who = await proven;
     rememberNetwork(network(), await networkVerifier());
+    if (asked.unfit !== undefined) {
+      await decline(asked, "invalid_transaction_data").catch(() => undefined); // they learn it by hearing nothing, too
+      throw asked.unfit;
+    }
     if (found_ === undefined) throw new Failed("used");
     if (beyond(who, [...found_.values()].flat(), OWN).length > 0) throw new Failed("untrusted", "asks for more than it may");
     [this.#asked, this.#who, this.#held, this.#offered] = [asked, who, held, found_];

@@ -39,6 +39,8 @@ export interface Asked {
   readonly info: readonly Fields[];
   /** What the holder confirms by answering; undefined: nothing. */
   readonly confirmed: Confirmed | undefined;
+  /** Why what was to be confirmed can't be shown, so that nothing is signed; undefined: it can. */
+  readonly unfit: Failed | undefined;
   readonly expiresS: number;
 }
 
@@ -77,9 +79,19 @@ export async function readRequest({ client, origin, walletNonce, token }: Fetche
     metadata: fields(payload["client_metadata"] ?? {}),
     query: dcql,
     info: Array.isArray(info) ? info.map(fields) : [],
-    confirmed: readConfirmed(payload["transaction_data"], dcql.credentials.map(({ id }) => id)),
+    ...confirmedIn(payload, dcql.credentials.map(({ id }) => id)),
     expiresS,
   };
+}
+
+/** What is to be confirmed, or why it can't be: who asks is told so once they are proven. */
+function confirmedIn(payload: Fields, ids: readonly string[]): Pick<Asked, "confirmed" | "unfit"> {
+  try {
+    return { confirmed: readConfirmed(payload["transaction_data"], ids), unfit: undefined };
+  } catch (error) {
+    if (!(error instanceof Failed)) throw error;
+    return { confirmed: undefined, unfit: error };
+  }
 }
 
 async function verified(

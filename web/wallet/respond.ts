@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The wallet's answer: presentations, encrypted to the request's key where that is asked, posted once; or that its holder
-// says no.
+// says no, or that the wallet can't show what was to be confirmed.
 //
 // Source: OpenID4VP 1.0: 8.2 (direct_post), 8.3 (encrypted responses), 8.5 (errors).
 
@@ -29,10 +29,13 @@ export async function respond(asked: Asked, presented: ReadonlyMap<string, strin
   );
 }
 
-/** Tell the verifier that the holder does not want to. */
-export async function decline(asked: Asked): Promise<string | undefined> {
+/** Tell the verifier that the holder does not want to, or that what was to be confirmed can't be shown here. */
+export async function decline(
+  asked: Asked,
+  error: "access_denied" | "invalid_transaction_data" = "access_denied",
+): Promise<string | undefined> {
   const state = asked.state === undefined ? {} : { state: asked.state };
-  return post(asked, { error: "access_denied", ...state });
+  return post(asked, { error, ...state });
 }
 
 async function encrypt(asked: Asked, content: object): Promise<string> {

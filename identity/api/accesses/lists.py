@@ -41,6 +41,8 @@ STEPS_MAX: Final = 64
 
 Read: TypeAlias = Callable[[Sequence[bytes]], Awaitable[Mapping[bytes, bytes | None]]]
 """State keys, proven, at one height."""
+TellPerson: TypeAlias = Callable[[Session, str], object]
+"""Tells a person of an answer about them; in the transaction that keeps what the entry says. By the person's id."""
 
 
 class UnknownList(Exception):
@@ -170,7 +172,9 @@ async def hand_out(store: Store, read: Read, first_slot: str) -> Handed:
     raise Exhausted
 
 
-async def tell(store: Store, read: Read, slot: bytes, content: bytes, salt: bytes) -> str:
+async def tell(
+    store: Store, read: Read, slot: bytes, content: bytes, salt: bytes, tell_person: TellPerson | None = None
+) -> str:
     """Keep what an entry says, once it stands on the ledger and commits to just that.
 
     Args:
@@ -179,6 +183,7 @@ async def tell(store: Store, read: Read, slot: bytes, content: bytes, salt: byte
         slot: The entry's.
         content: Bytes of `AccessContent`.
         salt: The entry's.
+        tell_person: Called the first time that this entry is told; None: whoever calls tells the person.
 
     Returns:
         Id of the row that opens the slot.
@@ -194,10 +199,10 @@ async def tell(store: Store, read: Read, slot: bytes, content: bytes, salt: byte
         raise UnknownList
     if identity_pb2.AccessRecord.FromString(raw).content != content_commitment(content, salt):
         raise UnknownList
-    return await run_in_threadpool(_keep, store, slot, content, salt)
+    return await run_in_threadpool(_keep, store, slot, content, salt, tell_person)
 
 
-def _keep(store: Store, slot: bytes, content: bytes, salt: bytes) -> str:
+def _keep(store: Store, slot: bytes, content: bytes, salt: bytes, tell_person: TellPerson | None) -> str:
     with store.write() as session:
         row = session.scalar(
             select(AccessOpeningRow).where(AccessOpeningRow.slot_digest == _digest(store, slot)).with_for_update()
@@ -207,6 +212,8 @@ def _keep(store: Store, slot: bytes, content: bytes, salt: bytes) -> str:
         text = store.people.open(session, row, AccessOpeningRow.opening)
         assert text is not None, "each row has its opening"
         opening = access_pb2.AccessOpening.FromString(bytes.fromhex(text))
+        if tell_person is not None and not opening.content:
+            tell_person(session, row.person_id)
         opening.content, opening.content_salt = content, salt
         store.people.seal(session, row, AccessOpeningRow.opening, opening.SerializeToString(deterministic=True).hex())
         return row.id

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from identity.access_content import CONTENT_BYTES_MAX
 from identity.api.accesses import lists
-from identity.api.accesses.lists import Exhausted, Read, UnknownList
+from identity.api.accesses.lists import Exhausted, Read, TellPerson, UnknownList
 from identity.api.accesses.writers import Writers
 from service import problems
 from service.app import Part
@@ -51,12 +51,15 @@ class Told(Asked):
     salt: Slot
 
 
-def accesses_part(store: Store, read: Callable[[], Read], now_ms: Callable[[], int] = unix_ms) -> Part:
+def accesses_part(
+    store: Store, read: Callable[[], Read], tell_person: TellPerson, now_ms: Callable[[], int] = unix_ms
+) -> Part:
     """What a registrar's service takes along that keeps lists of accesses.
 
     Args:
         store: Of the registrar, where people are.
         read: Reads the ledger, once the service runs.
+        tell_person: Tells somebody that an answer about them was recorded.
         now_ms: Unix time in ms.
     """
     writers = Writers(store, read, now_ms)
@@ -76,7 +79,7 @@ def accesses_part(store: Store, read: Callable[[], Read], now_ms: Callable[[], i
         try:
             with contextlib.suppress(Exhausted):  # what stands in a list that is full or broken is told like any other
                 await lists.hand_out(store, read(), body.access_slot)  # catches up with what stands on the ledger
-            await lists.tell(store, read(), taken, content, salt)
+            await lists.tell(store, read(), taken, content, salt, tell_person)
         except UnknownList:
             raise Problem(problems.NOT_FOUND) from None
         return Response(status_code=204)

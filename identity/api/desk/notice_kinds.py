@@ -18,6 +18,10 @@ LOOKED_AT_LATER: Final = add_kind(
     NoticeKind("looked-at-later", "told.looked-at", "told.looked-at-text", is_urgent=False, every_ms=DAY_MS)
 )
 """Of an investigation, when the person may see it; apart, so that it neither hides another look nor shows by it."""
+ANSWERED: Final = add_kind(
+    NoticeKind("answered", "told.answered", "told.answered-text", is_urgent=False, every_ms=DAY_MS)
+)
+"""A relying party got an answer; the list of accesses has each."""
 
 KINDS: Final = {
     kind.name: add_kind(kind)
@@ -36,5 +40,5 @@ KINDS: Final = {
         NoticeKind("compartment-changed", "told.compartment", "told.compartment-text"),
     )
 }
-SUBJECT_KEYS: Final = {kind.name: kind.subject for kind in (*KINDS.values(), LOOKED_AT, LOOKED_AT_LATER)}
+SUBJECT_KEYS: Final = {kind.name: kind.subject for kind in (*KINDS.values(), LOOKED_AT, LOOKED_AT_LATER, ANSWERED)}
 """What each notice was about, for pages."""

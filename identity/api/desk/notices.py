@@ -6,12 +6,14 @@ A channel that a clerk has typed counts once a second officer approved it; until
 
 from collections.abc import Sequence
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from identity.api.desk.base import DeskContext
 from identity.api.desk.details import Details
-from identity.api.desk.notice_kinds import KINDS, LOOKED_AT, LOOKED_AT_LATER, SUBJECT_KEYS
-from identity.api.desk.persons import Found
+from identity.api.desk.notice_kinds import ANSWERED, KINDS, LOOKED_AT, LOOKED_AT_LATER, SUBJECT_KEYS
+from identity.api.desk.persons import Found, read
+from identity.api.desk.tables import DeskPerson
 from service.notices import NoticeKind, put
 from service.notices.outbox import NoticeState, told
 from service.notices.tables import Notice
@@ -38,6 +40,24 @@ def tell_of_look(desk: DeskContext, session: Session, found: Found, visible_afte
     is_later = visible_after_ms > desk.now()
     kind = LOOKED_AT_LATER if is_later else LOOKED_AT
     return _put(desk, session, found, kind, _channels(found, None), visible_after_ms)
+
+
+def tell_of_answer(desk: DeskContext, session: Session, person_id: str) -> int:
+    """Tell somebody registered, once a day, that a relying party got an answer about them.
+
+    Args:
+        desk: Of the store that keeps the person and their list of accesses.
+        session: The transaction that keeps what the list's entry says.
+        person_id: Whom.
+
+    Returns:
+        How many notices wait because of it.
+    """
+    row = session.scalar(select(DeskPerson).where(DeskPerson.person_id == person_id))
+    if row is None:
+        return 0  # erased since the list began
+    found = read(desk, session, row)
+    return _put(desk, session, found, ANSWERED, _channels(found, None), 0)
 
 
 def told_by_desk(desk: DeskContext, session: Session, person_id: str, limit: int | None = None) -> Sequence[Notice]:
