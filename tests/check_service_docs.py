@@ -5,34 +5,31 @@ import argparse
 import re
 import sys
 from dataclasses import fields
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-CODES = ROOT / "docs" / "service-codes.md"
-GUIDE = ROOT / "docs" / "services.md"
+import repository
 
-sys.path.insert(0, str(ROOT))
+from cli.card_agent.kinds import KINDS as AGENT_KINDS
+from credit.api.problems import KINDS as CREDIT_KINDS
+from identity.api.accesses.problems import KINDS as ACCESS_KINDS
+from identity.api.desk.batch_problems import BATCH_KINDS
+from identity.api.desk.cards_problems import CARD_KINDS
+from identity.api.desk.legal_problems import LEGAL_KINDS
+from identity.api.desk.problems import KINDS as DESK_KINDS
+from identity.api.kiosk.problems import KIOSK_KINDS, OFFICE_KINDS
+from identity.api.tagging.problems import KINDS as TAGGING_KINDS
+from identity.api.verifier.problems import KINDS as VERIFIER_KINDS
+from service.explorer.problems import KINDS as EXPLORER_KINDS
+from service.language import translate
+from service.problems import KINDS
+from service.settings import Settings
+from service.sign_in.kinds import SIGN_IN_KINDS
+from traceability.api.problems import KINDS as FOOD_KINDS
+from traceability.api.regulator.problems import KINDS as FOOD_OFFICE_KINDS
+from traceability.api.shopper.problems import KINDS as SHOPPER_KINDS
+from traceability.api.trader.problems import KINDS as TRADE_KINDS
 
-from cli.card_agent.kinds import KINDS as AGENT_KINDS  # noqa: E402 - after the path is set
-from credit.api.problems import KINDS as CREDIT_KINDS  # noqa: E402 - after the path is set
-from identity.api.accesses.problems import KINDS as ACCESS_KINDS  # noqa: E402 - after the path is set
-from identity.api.desk.batch_problems import BATCH_KINDS  # noqa: E402 - after the path is set
-from identity.api.desk.cards_problems import CARD_KINDS  # noqa: E402 - likewise
-from identity.api.desk.legal_problems import LEGAL_KINDS  # noqa: E402 - likewise
-from identity.api.desk.problems import KINDS as DESK_KINDS  # noqa: E402 - after the path is set
-from identity.api.kiosk.problems import KIOSK_KINDS, OFFICE_KINDS  # noqa: E402 - likewise
-from identity.api.tagging.problems import KINDS as TAGGING_KINDS  # noqa: E402 - likewise
-from identity.api.verifier.problems import KINDS as VERIFIER_KINDS  # noqa: E402 - likewise
-from service.explorer.problems import KINDS as EXPLORER_KINDS  # noqa: E402 - after the path is set
-from service.language import translate  # noqa: E402 - after the path is set
-from service.problems import KINDS  # noqa: E402 - likewise
-from service.settings import Settings  # noqa: E402 - likewise
-from service.sign_in.kinds import SIGN_IN_KINDS  # noqa: E402 - likewise
-from traceability.api.problems import KINDS as FOOD_KINDS  # noqa: E402 - likewise
-from traceability.api.regulator.problems import KINDS as FOOD_OFFICE_KINDS  # noqa: E402 - likewise
-from traceability.api.shopper.problems import KINDS as SHOPPER_KINDS  # noqa: E402 - likewise
-from traceability.api.trader.problems import KINDS as TRADE_KINDS  # noqa: E402 - likewise
-
+CODES = repository.ROOT / "docs" / "service-codes.md"
+GUIDE = repository.ROOT / "docs" / "services.md"
 HEAD = """# Codes of the services
 
 Each refusal and failure over HTTP is a problem document (RFC 9457) whose `code` never changes its meaning; `title` and

@@ -20,32 +20,30 @@ from datetime import timedelta
 from http.client import OK, TOO_MANY_REQUESTS
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "service"), str(ROOT / "tests" / "browser")]
+import httpx
+import repository
+from credit_service_rig import ACTOR, DAY_MS, At, CreditDesk, HolderAt, credit_desk
+from page_sheets import Shown, chosen, make_sheets
+from sign_in_rig import GENEROUS, Browser
+from store_rig import Rig
+from test_credit_decisions import entry
+from test_credit_monitor_pages import keep_city
 
-import httpx  # noqa: E402 - the folders above
-from credit_service_rig import ACTOR, DAY_MS, At, CreditDesk, HolderAt, credit_desk  # noqa: E402 - likewise
-from page_sheets import Shown, chosen, make_sheets  # noqa: E402 - likewise
-from sign_in_rig import GENEROUS, Browser  # noqa: E402 - likewise
-from store_rig import Rig  # noqa: E402 - likewise
-from test_credit_decisions import entry  # noqa: E402 - likewise
-from test_credit_monitor_pages import keep_city  # noqa: E402 - likewise
+from chain.types import Millis
+from credit.api import consents, draws, requests, reviews, telling
+from credit.api.base import date_of
+from credit.api.benefits import ask_benefit
+from credit.api.listings import listings_of
+from credit.api.proof_pages import proof_part
+from credit.api.reports import make_report, report_for
+from credit.api.subjects import Kind
+from credit.report import show
+from service.settings import LoggingSettings
+from service.sign_in.roles import Role
+from sim.instant_ledger import make_genesis
+from tests.rig import START_MS
 
-from chain.types import Millis  # noqa: E402 - likewise
-from credit.api import consents, draws, requests, reviews, telling  # noqa: E402 - likewise
-from credit.api.base import date_of  # noqa: E402 - likewise
-from credit.api.benefits import ask_benefit  # noqa: E402 - likewise
-from credit.api.listings import listings_of  # noqa: E402 - likewise
-from credit.api.proof_pages import proof_part  # noqa: E402 - likewise
-from credit.api.reports import make_report, report_for  # noqa: E402 - likewise
-from credit.api.subjects import Kind  # noqa: E402 - likewise
-from credit.report import show  # noqa: E402 - likewise
-from service.settings import LoggingSettings  # noqa: E402 - likewise
-from service.sign_in.roles import Role  # noqa: E402 - likewise
-from sim.instant_ledger import make_genesis  # noqa: E402 - likewise
-from tests.rig import START_MS  # noqa: E402 - likewise
-
-FOLDER = ROOT / ".artefacts" / "credit"
+FOLDER = repository.ROOT / ".artefacts" / "credit"
 ANN, BOB, SHOP, SECOND_SHOP = "440601199001011234", "440601199203045678", "91440604MA1234567A", "91440604MA1234580C"
 LOGS = 400
 """Living registrations: each look opens a log."""

@@ -17,42 +17,40 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "service"), str(ROOT / "tests" / "browser")]
+import repository
+import test_data_space_desk as space_pages
+import test_desk_card_pages as card_pages
+import test_desk_declarations as declaring
+from desk_rig import At, DeskRig, KnownTagger, form, picture, resident
+from page_sheets import Shown, chosen, make_sheets
+from sign_in_rig import ADDRESS, GENEROUS
+from sqlalchemy import select
+from store_rig import Rig
 
-import test_data_space_desk as space_pages  # noqa: E402 - the folders above
-import test_desk_card_pages as card_pages  # noqa: E402 - likewise
-import test_desk_declarations as declaring  # noqa: E402 - likewise
-from desk_rig import At, DeskRig, KnownTagger, form, picture, resident  # noqa: E402 - likewise
-from page_sheets import Shown, chosen, make_sheets  # noqa: E402 - likewise
-from sign_in_rig import ADDRESS, GENEROUS  # noqa: E402 - likewise
-from sqlalchemy import select  # noqa: E402 - likewise
-from store_rig import Rig  # noqa: E402 - likewise
+from identity.api.desk import deciding, enrolling
+from identity.api.desk.cards_part import cards_part
+from identity.api.desk.cards_shop import trial_shop
+from identity.api.desk.follow import follow
+from identity.api.desk.legal_tables import Mandate
+from identity.api.desk.looking_up import Reason, look_up
+from identity.api.desk.mandate_codes import CodeUse
+from identity.api.desk.mandates import slips
+from identity.api.desk.offer_pages import offers_part
+from identity.api.desk.part import DESK_SITE, desk_part
+from identity.api.desk.states import CaseKind
+from service.app import Part, create_app
+from service.notices.outbox import Rates, claim, settle
+from service.notices.providers import Way
+from service.settings import LoggingSettings
+from service.shell import shell_part
+from service.sign_in.act_pages import act_router
+from service.sign_in.acts import Acts
+from service.sign_in.office import Office
+from service.sign_in.part import sign_in_part
+from service.sign_in.roles import Role
+from tests.rig import START_MS, Shell, signer
 
-from identity.api.desk import deciding, enrolling  # noqa: E402 - likewise
-from identity.api.desk.cards_part import cards_part  # noqa: E402 - likewise
-from identity.api.desk.cards_shop import trial_shop  # noqa: E402 - likewise
-from identity.api.desk.follow import follow  # noqa: E402 - likewise
-from identity.api.desk.legal_tables import Mandate  # noqa: E402 - likewise
-from identity.api.desk.looking_up import Reason, look_up  # noqa: E402 - likewise
-from identity.api.desk.mandate_codes import CodeUse  # noqa: E402 - likewise
-from identity.api.desk.mandates import slips  # noqa: E402 - likewise
-from identity.api.desk.offer_pages import offers_part  # noqa: E402 - likewise
-from identity.api.desk.part import DESK_SITE, desk_part  # noqa: E402 - likewise
-from identity.api.desk.states import CaseKind  # noqa: E402 - likewise
-from service.app import Part, create_app  # noqa: E402 - likewise
-from service.notices.outbox import Rates, claim, settle  # noqa: E402 - likewise
-from service.notices.providers import Way  # noqa: E402 - likewise
-from service.settings import LoggingSettings  # noqa: E402 - likewise
-from service.shell import shell_part  # noqa: E402 - likewise
-from service.sign_in.act_pages import act_router  # noqa: E402 - likewise
-from service.sign_in.acts import Acts  # noqa: E402 - likewise
-from service.sign_in.office import Office  # noqa: E402 - likewise
-from service.sign_in.part import sign_in_part  # noqa: E402 - likewise
-from service.sign_in.roles import Role  # noqa: E402 - likewise
-from tests.rig import START_MS, Shell, signer  # noqa: E402 - likewise
-
-FOLDER = ROOT / ".artefacts" / "desk"
+FOLDER = repository.ROOT / ".artefacts" / "desk"
 
 
 @asynccontextmanager
