@@ -20,7 +20,7 @@ from service.problems import Problem
 from service.sign_in import ceremony, challenges, kinds
 from service.sign_in.card_message import NONCE_BYTES, CardMessage, CardPurpose
 from service.sign_in.challenges import Purpose
-from service.sign_in.credentials import CREDENTIALS_MAX, count, held, held_member
+from service.sign_in.credentials import check_room, held, held_member, keep_new
 from service.sign_in.devices import Device
 from service.sign_in.office import Office
 from service.sign_in.people import look_at_link, use_link
@@ -28,7 +28,6 @@ from service.sign_in.sessions import Officer, open_session, renew
 from service.sign_in.staff_cards import CardKeys, CardUnfit, StaffCards
 from service.sign_in.tables import ACTIVE, CARD, Passkey, StaffMember
 from service.store import Act
-from service.store.engine import insert_new
 
 CLOCK_MS_MAX = 5 * 60_000
 """How far the clock of an officer's machine may be off; replays are kept out by the nonce, whatever the clocks say."""
@@ -160,8 +159,7 @@ def ask_to_add(office: Office, officer: Officer) -> dict[str, Any]:
         Problem: They have as many passkeys and cards as one may have, or no staff cards are used here.
     """
     with office.store.read() as session:
-        if count(session, officer.staff_id) >= CREDENTIALS_MAX:
-            raise Problem(kinds.TOO_MANY)
+        check_room(session, officer.staff_id)
     return _ask(office, CardPurpose.ADD, officer.binding, officer.staff_id)
 
 
@@ -174,8 +172,7 @@ def add(office: Office, officer: Officer, answer: CardAnswer, name: str) -> None
     keys = _verify_new(office, CardPurpose.ADD, officer.binding, answer, officer.staff_id)
     with office.store.write() as session:
         member = held_member(session, officer)
-        if count(session, member.id) >= CREDENTIALS_MAX:
-            raise Problem(kinds.TOO_MANY)
+        check_room(session, member.id)
         _add(office, session, member, keys, answer, name)
 
 
@@ -285,14 +282,10 @@ def _add(
         created_ms=office.now(),
         used_ms=office.now(),
     )
-    if not insert_new(session, row):  # a card is its first owner's until they remove it
+    certificates = ".".join(one.hex() for one in answer.certificates)
+    kept = keep_new(office, session, row, certificates, name, "card.enrolled")
+    if kept is None:  # a card is its first owner's until they remove it
         raise Problem(kinds.CARD_UNFIT)
-    kept = session.get(Passkey, row.id)
-    assert kept is not None, "what was inserted is there"
-    office.store.people.seal(session, kept, Passkey.credential, ".".join(one.hex() for one in answer.certificates))
-    office.store.people.seal(session, kept, Passkey.name, name)
-    office.store.record(session, Act(member.person_id, "card.enrolled", kept.id))
-    session.flush()
     return kept
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What somebody signs in with, passkeys and staff cards alike: listed, named, removed, and held while it is used."""
+"""What somebody signs in with, passkeys and staff cards alike: kept, listed, named, removed, held while it is used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from service.sign_in.office import Office
 from service.sign_in.sessions import Officer, end_sessions_with
 from service.sign_in.tables import ACTIVE, CARD, SUSPECT, Passkey, StaffMember
 from service.store import Act
+from service.store.engine import insert_new
 
 CREDENTIALS_MAX = 10
 """Of one person: a phone, a computer, a key on the ring, a card, and those that they replaced."""
@@ -93,9 +94,40 @@ def remove(office: Office, officer: Officer, passkey_id: str) -> Signer:
     return signer
 
 
-def count(session: Session, staff_id: str) -> int:
-    """How many passkeys and cards somebody has."""
-    return session.scalar(select(func.count()).select_from(Passkey).where(Passkey.staff_id == staff_id)) or 0
+def check_room(session: Session, staff_id: str) -> None:
+    """See that somebody may have one more passkey or card.
+
+    Raises:
+        Problem: They have as many as one may have.
+    """
+    had = session.scalar(select(func.count()).select_from(Passkey).where(Passkey.staff_id == staff_id)) or 0
+    if had >= CREDENTIALS_MAX:
+        raise Problem(kinds.TOO_MANY)
+
+
+def keep_new(office: Office, session: Session, row: Passkey, credential: str, name: str, act: str) -> Passkey | None:
+    """Keep a new passkey or card: whoever brought it first has it.
+
+    Args:
+        office: Which service.
+        session: In a transaction that writes.
+        row: The new one; in no session yet.
+        credential: What is sealed of it beside its name.
+        name: As its owner calls it.
+        act: What the audit calls this, such as "card.enrolled".
+
+    Returns:
+        It, as it is kept; None: it is somebody's already.
+    """
+    if not insert_new(session, row):
+        return None
+    kept = session.get(Passkey, row.id)
+    assert kept is not None, "what was inserted is there"
+    office.store.people.seal(session, kept, Passkey.credential, credential)
+    office.store.people.seal(session, kept, Passkey.name, name)
+    office.store.record(session, Act(row.person_id, act, kept.id))
+    session.flush()
+    return kept
 
 
 def held(session: Session, passkey_id: str) -> tuple[Passkey, StaffMember]:

@@ -14,14 +14,13 @@ from service.problems import Problem
 from service.sign_in import ceremony, challenges, kinds
 from service.sign_in.ceremony import CeremonyFailed, NewPasskey
 from service.sign_in.challenges import Asked, Purpose
-from service.sign_in.credentials import CREDENTIALS_MAX, count, held, held_member
+from service.sign_in.credentials import check_room, held, held_member, keep_new
 from service.sign_in.devices import Device
 from service.sign_in.office import Office
 from service.sign_in.people import look_at_link, use_link
 from service.sign_in.sessions import Officer, end_sessions_with, open_session, renew
 from service.sign_in.tables import ACTIVE, PASSKEY, SUSPECT, Passkey, StaffMember
 from service.store import Act
-from service.store.engine import insert_new
 
 Answer = Mapping[str, Any]
 """What a browser's script sends of a credential."""
@@ -156,8 +155,7 @@ def ask_to_add(office: Office, officer: Officer) -> dict[str, Any]:
     """
     with office.store.write() as session:
         known = _credentials(office, session, officer.staff_id)
-        if count(session, officer.staff_id) >= CREDENTIALS_MAX:
-            raise Problem(kinds.TOO_MANY)
+        check_room(session, officer.staff_id)
     return _ask_to_register(office, Purpose.ADD_PASSKEY, officer.binding, officer.staff_id, officer.name, known)
 
 
@@ -170,8 +168,7 @@ def add(office: Office, officer: Officer, answer: Answer, name: str) -> None:
     made = _verify_new(office, Purpose.ADD_PASSKEY, officer.binding, answer, officer.staff_id)
     with office.store.write() as session:
         member = held_member(session, officer)
-        if count(session, member.id) >= CREDENTIALS_MAX:
-            raise Problem(kinds.TOO_MANY)
+        check_room(session, member.id)
         _add(office, session, member, made, name)
 
 
@@ -217,14 +214,9 @@ def _add(office: Office, session: Session, member: StaffMember, made: NewPasskey
         created_ms=office.now(),
         used_ms=office.now(),
     )
-    if not insert_new(session, row):  # a credential id is its first owner's, for good
+    kept = keep_new(office, session, row, made.credential.hex(), name, "passkey.registered")
+    if kept is None:  # a credential id is its first owner's, for good
         raise Problem(kinds.PASSKEY_UNFIT)
-    kept = session.get(Passkey, row.id)
-    assert kept is not None, "what was inserted is there"
-    office.store.people.seal(session, kept, Passkey.credential, made.credential.hex())
-    office.store.people.seal(session, kept, Passkey.name, name)
-    office.store.record(session, Act(member.person_id, "passkey.registered", kept.id))
-    session.flush()
     return kept
 
 
