@@ -21,8 +21,9 @@ from identity.api.desk.part import DESK_SITE, desk_part
 from identity.issuing import REGISTRAR_ROLE
 from service.app import Part
 from service.nodes import read_network
+from service.registrar_settings import CardSettings
 from service.serve import Ground
-from service.settings import Address, CardSettings
+from service.settings import Address
 from service.sign_in.part import staffed_parts
 from service.store.key_encryption import load_passphrase
 

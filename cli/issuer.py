@@ -23,8 +23,9 @@ from service.app import Part
 from service.errors import ConfigError
 from service.nodes import read_network
 from service.pages import Site
+from service.registrar_settings import IssuingSettings
 from service.serve import Ground
-from service.settings import Address, IssuingSettings
+from service.settings import Address
 from service.sign_in.door import Door
 from service.store.key_encryption import load_passphrase
 from service.store.replays import unix_ms

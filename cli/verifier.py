@@ -30,11 +30,12 @@ from service.app import Part
 from service.errors import ConfigError
 from service.nodes import read_network
 from service.serve import Ground
-from service.settings import Address, VerifierSettings
+from service.settings import Address
 from service.shell import shell_part
 from service.sign_in.door import Door
 from service.store.key_encryption import load_passphrase
 from service.store.replays import unix_ms
+from service.verifier_settings import VerifierSettings
 
 
 def verifier_parts(ground: Ground, address: Address) -> Sequence[Part]:

@@ -19,6 +19,8 @@ from service.document_settings import DocumentSettings
 from service.errors import ConfigError
 from service.kiosk_settings import KioskSettings
 from service.notice_settings import NoticeSettings
+from service.registrar_settings import CardSettings, IssuingSettings, UniquenessSettings
+from service.verifier_settings import VerifierSettings
 
 ENVIRONMENT_PREFIX = "ZHIXIN_SERVE_"
 SETTINGS_BYTES_MAX = 256 * 1024
@@ -110,34 +112,6 @@ class SigningSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class IssuingSettings:
-    """Keys by which a registrar issues credentials; `zhixin credential new-key` makes them."""
-
-    folder: str = field(
-        default="", metadata={"why": "issuing keys with their certificates; mode 0700; empty: nothing is issued"}
-    )
-    passphrase_file: str = field(default="", metadata={"why": "else ZHIXIN_PASSPHRASE; opens the folder's keys"})
-    allow_plain: bool = field(default=False, metadata={"why": "only a test network may keep keys unencrypted"})
-    origin: str = field(
-        default="", metadata={"why": "where wallets reach the issuer, https://…; empty: the desk offers no credentials"}
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class CardSettings:
-    """The desk's authority of smart cards; `zhixin card authority` makes it."""
-
-    folder: str = field(
-        default="", metadata={"why": "the authority's folder, mode 0700; empty: the desk makes no cards"}
-    )
-    passphrase_file: str = field(default="", metadata={"why": "else ZHIXIN_PASSPHRASE; opens the folder's keys"})
-    allow_plain: bool = field(default=False, metadata={"why": "only a test network may keep keys unencrypted"})
-    emulated: str = field(
-        default="", metadata={"why": "folder of emulated cards beside the readers, for tests alone; empty: none"}
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class StaffSettings:
     """Staff cards, with which officers sign in and sign acts beside passkeys."""
 
@@ -148,64 +122,6 @@ class StaffSettings:
         default="http://127.0.0.1:8820", metadata={"why": "where `zhixin card agent` answers on each officer's machine"}
     )
     emulated_cards: bool = field(default=False, metadata={"why": "emulated cards count, too: for tests alone"})
-
-
-@dataclass(frozen=True, slots=True)
-class UniquenessSettings:
-    """The uniqueness service, and how a registrar's desk asks it."""
-
-    keys: str = field(default="data/tag-keys", metadata={"why": "the tags' keys; mode 0700, apart from the store"})
-    passphrase_file: str = field(default="", metadata={"why": "else ZHIXIN_PASSPHRASE; opens the tags' keys"})
-    allow_plain: bool = field(default=False, metadata={"why": "only a test network may keep keys unencrypted"})
-    token: str = field(default="", metadata={"why": "empty: keys in uniqueness.keys; else pkcs11:…, keys in a token"})
-    signing_key: str = field(
-        default="", metadata={"why": "key file of the uniqueness organisation; purpose attest; signs tags"}
-    )
-    per_minute_max: int = field(default=60, metadata={"why": "questions of one registrar: a large desk's peak"})
-    per_day_max: int = field(
-        default=5_000, metadata={"why": "questions of one registrar: guessing a city's numbers takes years"}
-    )
-    retags_per_day_max: int = field(
-        default=100_000, metadata={"why": "tags of one registrar that move to a new key; a city's in some days"}
-    )
-    url: str = field(default="", metadata={"why": "where a desk finds the service; empty: nobody can be enrolled"})
-    bearer_file: str = field(default="", metadata={"why": "holds the desk's key to the service; mode 0600"})
-    ca_file: str = field(
-        default="", metadata={"why": "certificates that the service's is signed by; empty: the system's"}
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class VerifierSettings:
-    """The verifier: its keys, whom it believes, and what it reaches."""
-
-    keys: str = field(
-        default="", metadata={"why": "signing keys that `zhixin credential new-key` makes; empty: nothing is verified"}
-    )
-    passphrase_file: str = field(default="", metadata={"why": "else ZHIXIN_PASSPHRASE; opens verifier.keys"})
-    allow_plain: bool = field(default=False, metadata={"why": "only a test network may keep keys unencrypted"})
-    registrars: tuple[str, ...] = field(
-        default=(), metadata={"why": "certificates (DER) of registrars whose credentials count"}
-    )
-    issuing: tuple[str, ...] = field(
-        default=(), metadata={"why": "certificates (DER) of their issuing keys: offline codes have no room for them"}
-    )
-    card_chains: tuple[str, ...] = field(
-        default=(), metadata={"why": "chain.pem of card authorities whose cards count; empty: no cards"}
-    )
-    inside: tuple[str, ...] = field(
-        default=(), metadata={"why": "origins in private networks that may be asked for lists and sent notices"}
-    )
-    list_keeper: str = field(
-        default="", metadata={"why": "who keeps people's lists of accesses, its issuer's origin; empty: no answers"}
-    )
-    client_certificates: bool = field(
-        default=False, metadata={"why": "the proxy sets Client-Cert (RFC 9440) and removes it from what callers send"}
-    )
-    keep_days: int = field(
-        default=90, metadata={"why": "answers and what was presented; then only receivers have them"}
-    )
-    sandbox: bool = field(default=False, metadata={"why": "also serves integrators, with made-up people alone"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from identity.cards.statuses import StatusTable
 from identity.cards.verifying import load_chain, verify_card
 from service.errors import KeyFileError, TokenError
 from service.pkcs11 import MacKey, SigningKey, make_key
-from service.settings import CardSettings
+from service.registrar_settings import CardSettings
 from tests import softhsm
 from tests.cards.authority_rig import DAY_S, NOW_S, PLACES
 from tests.cards.making_rig import EXPIRES, Notes

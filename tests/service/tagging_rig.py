@@ -18,7 +18,8 @@ from identity.api.tagging.client import LocalTagger
 from identity.api.tagging.keys import TagKeys
 from identity.api.tagging.registrars import Budget, Registrar
 from identity.api.tagging.uniqueness import Uniqueness
-from service.settings import StoreSettings, UniquenessSettings
+from service.registrar_settings import UniquenessSettings
+from service.settings import StoreSettings
 from service.store import Store
 from tests.identity_rig import IdentityRig
 from tests.rig import Shell, signer, transaction

@@ -6,7 +6,8 @@ import pytest
 from cli.issuer import opened_keys
 from cli.services import SERVICES
 from service.errors import ConfigError, KeyFileError
-from service.settings import IssuingSettings, Settings
+from service.registrar_settings import IssuingSettings
+from service.settings import Settings
 
 
 def test_issuer_without_a_folder_of_keys_says_how_to_make_one():

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from service.errors import KeyFileError, TokenError
-from service.settings import UniquenessSettings
+from service.registrar_settings import UniquenessSettings
 from service.store.cipher import KEY_BYTES, new_key, place
 from service.store.files import locked, make_folder, read_private, replace_private
 from service.store.key_encryption import FileKey, load_file_key, load_passphrase, make_file_key
