@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The services that `zhixin serve` can run: the one place where they are registered.
+"""The services that `zhixin serve` can run, each with what builds it; `service_list` names them.
 
 A service's own package stays unimported until it is built, but for tables that join the store.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import credit.api.page_tables
@@ -27,13 +27,11 @@ import traceability.api.shopper.tables
 import traceability.api.tables
 import traceability.api.trader.tables  # noqa: F401 - likewise
 from cli.errors import InputError, WorldError
+from cli.service_list import LISTED
 from service.app import Part
 from service.errors import ConfigError, KeyFileError, ListenError, StorageError
-from service.serve import Ground, Service
+from service.serve import Build, Ground, Service
 from service.settings import Address
-
-BASE_PORT = 8800
-"""The first service's; each has its own, in the order in which they were made, and keeps it."""
 
 
 def _styles(_ground: Ground, _address: Address) -> Sequence[Part]:
@@ -104,18 +102,22 @@ def _credit(ground: Ground, address: Address) -> Sequence[Part]:
     return credit_parts(ground, address)
 
 
-SERVICES: tuple[Service, ...] = (
-    Service("styles", BASE_PORT, needs_store=False, build=_styles),
-    Service("explorer", BASE_PORT + 1, needs_store=False, build=_explorer),
-    Service("office", BASE_PORT + 2, needs_store=True, build=_office),
-    Service("desk", BASE_PORT + 3, needs_store=True, build=_desk, own_setting="ledger.genesis"),
-    Service("issuer", BASE_PORT + 4, needs_store=True, build=_issuer, own_setting="issuing.folder"),
-    Service("uniqueness", BASE_PORT + 5, needs_store=True, build=_uniqueness, own_setting="uniqueness.signing_key"),
-    Service("trace", BASE_PORT + 6, needs_store=True, build=_trace, own_setting="ledger.genesis"),
-    Service("verifier", BASE_PORT + 7, needs_store=True, build=_verifier, own_setting="verifier.keys"),
-    Service("citizen", BASE_PORT + 8, needs_store=False, build=_citizen, own_setting="ledger.genesis"),
-    Service("kiosk", BASE_PORT + 9, needs_store=False, build=_kiosk, own_setting="kiosk.device_key"),
-    Service("credit", BASE_PORT + 10, needs_store=True, build=_credit, own_setting="ledger.genesis"),
+_BUILDERS: Mapping[str, Build] = {
+    "styles": _styles,
+    "explorer": _explorer,
+    "office": _office,
+    "desk": _desk,
+    "issuer": _issuer,
+    "uniqueness": _uniqueness,
+    "trace": _trace,
+    "verifier": _verifier,
+    "citizen": _citizen,
+    "kiosk": _kiosk,
+    "credit": _credit,
+}
+SERVICES: tuple[Service, ...] = tuple(
+    Service(one.name, one.port, needs_store=one.needs_store, build=_BUILDERS[one.name], own_setting=one.own_setting)
+    for one in LISTED
 )
 
 

@@ -243,9 +243,21 @@ def test_interrupted_command_ends_with_words(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("cli.scenes.registry.scenes", interrupted)
-    monkeypatch.setattr("cli.commands.demo.scenes", interrupted)
     assert run(["demo", "list"]) == Exit.INTERRUPTED
     assert "Interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("noun", ["serve", "demo"])
+def test_help_of_what_runs_services_imports_none_of_them(noun: str) -> None:
+    told = f"""
+import sys
+from cli.main import run
+assert run([{noun!r}, "--help"]) == 0
+sys.exit(" ".join(sorted({{"fastapi", "sqlalchemy", "grpc"}} & sys.modules.keys())) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert noun in done.stdout
 
 
 async def test_write_that_waits_says_how_many_answer_and_leaves_a_trace_when_interrupted(

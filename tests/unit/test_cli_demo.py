@@ -12,7 +12,6 @@ from chain.ed25519 import Ed25519Signer
 from chain.transaction import verify_signatures
 from chain.types import Network
 from cli import main, output
-from cli.commands import demo
 from cli.devnet import process
 from cli.devnet.network import Devnet, clean, locked
 from cli.errors import InputError, NotHeldError, WorldError
@@ -20,7 +19,7 @@ from cli.exits import Exit
 from cli.load.measure import SignatureBound, percentile
 from cli.load.run import bench_home
 from cli.load.transactions import Transactions
-from cli.scenes import services, serving
+from cli.scenes import playing, services, serving
 from cli.scenes.registry import Scene, scenes
 from cli.scenes.stage import Stage
 from service.static_files import PagesNotBuilt
@@ -58,10 +57,10 @@ def test_demo_whose_claim_fails_ends_with_its_exit_code_and_stops_its_network(
     async def play(played: Stage) -> None:
         played.hold("false", held=False)
 
-    monkeypatch.setattr(demo, "configure_logging", lambda _level: None)
-    monkeypatch.setattr(demo, "bring_up", bring_up)
+    monkeypatch.setattr(playing, "configure_logging", lambda _level: None)
+    monkeypatch.setattr(playing, "bring_up", bring_up)
     monkeypatch.setattr(Devnet, "stop", lambda _self, names: stopped.append(names))
-    monkeypatch.setattr(demo, "scenes", lambda: {"x": Scene("x", "title", play, lambda _stage: [])})
+    monkeypatch.setattr(playing, "scenes", lambda: {"x": Scene("x", "title", play, lambda _stage: [])})
     try:
         assert main.run(["demo", "run", "x", "--once", "--home", str(tmp_path / "d"), "--json"]) == Exit.NOT_HELD
     finally:
@@ -104,11 +103,11 @@ def test_clean_ends_leftover_processes_and_follows_no_link_out(tmp_path: Path) -
 
 def test_second_demo_beside_the_first_takes_the_next_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with demo._own_home(None) as first, demo._own_home(None) as second:
+    with playing._own_home(None) as first, playing._own_home(None) as second:
         assert (str(first), str(second)) == (".demo", ".demo-2")
-        with pytest.raises(WorldError), demo._own_home(Path(".demo")):
+        with pytest.raises(WorldError), playing._own_home(Path(".demo")):
             pass
-    with locked(Path(".demo-2")), demo._own_home(None) as again:
+    with locked(Path(".demo-2")), playing._own_home(None) as again:
         assert str(again) == ".demo"
 
 
