@@ -5,7 +5,6 @@ Read from one TOML file, then overridden by environment variables `ZHIXIN_SERVE_
 unknown name is refused with the nearest known one. Each service has a place of its own under `[addresses.<service>]`.
 """
 
-import difflib
 import ipaddress
 import os
 import re
@@ -20,13 +19,12 @@ from service.errors import ConfigError
 from service.kiosk_settings import KioskSettings
 from service.notice_settings import NoticeSettings
 from service.registrar_settings import CardSettings, IssuingSettings, UniquenessSettings
+from service.settings_values import convert, nearest, section_of
 from service.verifier_settings import VerifierSettings
 
 ENVIRONMENT_PREFIX = "ZHIXIN_SERVE_"
 SETTINGS_BYTES_MAX = 256 * 1024
 """A settings file is written by hand."""
-LIST_ITEMS_MAX = 256
-"""More nodes than validators and followers of the largest network; more hosts and proxies than anybody has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +290,7 @@ def parse_settings(text: str, environment: Mapping[str, str], source: str = "ser
     values: dict[str, dict[str, object]] = {name: {} for name in _SECTIONS}
     for name, table in document.items():
         if name not in _SECTIONS:
-            raise ConfigError(f"{source}: unknown section [{name}]{_nearest(name, [*_SECTIONS, 'addresses'])}")
+            raise ConfigError(f"{source}: unknown section [{name}]{nearest(name, [*_SECTIONS, 'addresses'])}")
         if not isinstance(table, dict):
             raise ConfigError(f"{source}: [{name}] must be a table")
         values[name].update(table)
@@ -300,9 +298,9 @@ def parse_settings(text: str, environment: Mapping[str, str], source: str = "ser
         if variable.startswith(ENVIRONMENT_PREFIX):
             section, _, name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
             if section not in _SECTIONS:
-                raise ConfigError(f"{variable} names no section{_nearest(section, list(_SECTIONS))}")
+                raise ConfigError(f"{variable} names no section{nearest(section, list(_SECTIONS))}")
             values[section][name] = given
-    made = {name: _section(item.default_factory, values[name], name, source) for name, item in _SECTIONS.items()}  # type: ignore[arg-type]  # each section has a factory
+    made = {name: section_of(item.default_factory, values[name], name, source) for name, item in _SECTIONS.items()}  # type: ignore[arg-type]  # each section has a factory
     settings = Settings(addresses=addresses, **made)  # type: ignore[arg-type]  # built per field just above
     _check_ranges(settings, source)
     return settings
@@ -332,11 +330,11 @@ def _addresses(tables: object, source: str) -> dict[str, Address]:
         for name in table:
             if name not in _ADDRESS_FIELDS:
                 raise ConfigError(
-                    f"{source}: unknown setting addresses.{service}.{name}{_nearest(name, _ADDRESS_FIELDS)}"
+                    f"{source}: unknown setting addresses.{service}.{name}{nearest(name, _ADDRESS_FIELDS)}"
                 )
-        listen = _convert(table.get("listen", ""), "", f"{where}.listen")
-        origin = _convert(table.get("public_origin", ""), "", f"{where}.public_origin")
-        hosts = _convert(table.get("hosts", []), (), f"{where}.hosts")
+        listen = convert(table.get("listen", ""), "", f"{where}.listen")
+        origin = convert(table.get("public_origin", ""), "", f"{where}.public_origin")
+        hosts = convert(table.get("hosts", []), (), f"{where}.hosts")
         assert isinstance(listen, str)
         assert isinstance(origin, str)
         assert isinstance(hosts, tuple)
@@ -359,44 +357,6 @@ def _address(service: str, listen: str, origin: str, hosts: tuple[str, ...], whe
     if scheme not in {"http", "https"} or not _HOST.fullmatch(authority):
         raise ConfigError(f"{where}.public_origin must read https://host or https://host:port, in lower case, no path")
     return Address(service, listen, origin, hosts)
-
-
-def _section(factory: type, values: Mapping[str, object], section: str, source: str) -> object:
-    """One section's dataclass from raw values."""
-    known = {item.name: item for item in fields(factory)}
-    converted: dict[str, object] = {}
-    for name, value in values.items():
-        if name not in known:
-            raise ConfigError(f"{source}: unknown setting {section}.{name}{_nearest(name, list(known))}")
-        converted[name] = _convert(value, known[name].default, f"{source}: {section}.{name}")
-    return factory(**converted)
-
-
-def _convert(value: object, default: object, where: str) -> object:
-    """A value of the default's kind; text from the environment is read as that kind."""
-    if isinstance(default, bool):
-        words = {"true": True, "false": False, "1": True, "0": False}
-        if isinstance(value, str) and value.lower() in words:
-            return words[value.lower()]
-        if not isinstance(value, bool):
-            raise ConfigError(f"{where} must be true or false")
-        return value
-    if isinstance(default, int):
-        if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 18:
-            return int(value)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ConfigError(f"{where} must be a whole number")
-        return value
-    if isinstance(default, tuple):
-        items = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            raise ConfigError(f"{where} must be a list of texts")
-        if len(items) > LIST_ITEMS_MAX:
-            raise ConfigError(f"{where} has more than {LIST_ITEMS_MAX} items")
-        return tuple(items)
-    if not isinstance(value, str):
-        raise ConfigError(f"{where} must be text")
-    return value
 
 
 def _check_ranges(settings: Settings, source: str) -> None:
@@ -431,9 +391,3 @@ def _check_ranges(settings: Settings, source: str) -> None:
     for name, url in urls:
         if url and urlsplit(url).scheme not in {"sqlite", "postgresql"}:
             raise ConfigError(f"{source}: {name} must start with postgresql:// or sqlite:///")
-
-
-def _nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
-    """A hint at what was meant."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(known))}"

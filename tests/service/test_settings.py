@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from service.errors import ConfigError
-from service.settings import LIST_ITEMS_MAX, Settings, load_settings, parse_settings
+from service.settings import Settings, load_settings, parse_settings
+from service.settings_values import LIST_ITEMS_MAX
 
 GOOD = """
 [http]
