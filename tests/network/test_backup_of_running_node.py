@@ -45,6 +45,7 @@ async def test_node_backed_up_under_load_is_wiped_restored_and_follows_without_a
     home, path = processes.homes[VICTIM], tmp_path / "backup"
     first = [registrar.attestation() for _ in range(300)]
     await registrar.submit(0, first)
+    await registrar.submit(VICTIM, [registrar.attestation()])  # its receipt: this node has a certified checkpoint
 
     # Both while blocks are being made.
     async with asyncio.TaskGroup() as group:
