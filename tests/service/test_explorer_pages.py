@@ -28,6 +28,7 @@ from membership import state
 from membership.pb import membership_pb2 as pb
 from node.modules import ledger_modules
 from service.app import create_app
+from service.explorer import part as explorer_running
 from service.explorer.api import api_router
 from service.explorer.pages import SITE, pages_router
 from service.explorer.part import Explorer, drop_index, explorer_part
@@ -79,8 +80,10 @@ async def exploring(
     part = explorer_part(explorer, [pages_router(explorer), api_router(explorer)])
     limits = LimitSettings(address_per_second=1000, address_burst=1000)
     app = create_app([shell_part(SITE), part], replace(Settings(), limits=limits), ADDRESS)
-    async with app.router.lifespan_context(app), caller(app, {"accept-language": "en"}) as web:
-        yield web, explorer
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explorer_running, "NAMING_S", 0.05)  # most tests wait until signers are named
+        async with app.router.lifespan_context(app), caller(app, {"accept-language": "en"}) as web:
+            yield web, explorer
 
 
 async def until(held: Callable[[], bool]) -> None:
