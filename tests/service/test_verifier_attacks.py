@@ -17,7 +17,7 @@ from identity import sd_jwt
 from identity.api.verifier import clients, upkeep
 from identity.api.verifier.answers import check_answer
 from identity.api.verifier.clients import KNOWN_MS
-from identity.api.verifier.outbound import NotReached, Outbound
+from identity.api.verifier.outbound import NotReached, Outbound, parse_place, resolved
 from identity.api.verifier.tables import VerifierClient
 from identity.issuer_keys import Trust
 from identity.jose import InvalidToken, MemorySigner, decode_base64url, decode_jws, sign_jws
@@ -467,6 +467,30 @@ async def test_answer_that_redirects_inside_is_not_followed():
 @pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1", "::ffff:93.184.216.34"])
 def test_addresses_that_are_public_are_known(address):
     assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "host", ["a..b", ".a", "a..", ".", f"{'a' * 64}.example", f"{'a' * 63}.{'.'.join(['b' * 60] * 4)}"]
+)
+def test_address_whose_host_no_resolver_can_be_asked_for_is_none(host):
+    with pytest.raises(NotReached, match="no name"):
+        parse_place(f"https://{host}/x")
+
+
+@pytest.mark.parametrize("host", ["a", "list.example", "list.example.", f"{'a' * 63}.example", "127.0.0.1", "[::1]"])
+def test_address_whose_host_is_a_name_or_a_number_is_one(host):
+    assert parse_place(f"https://{host}/x").origin == f"https://{host}"
+
+
+def test_program_whose_origin_no_resolver_can_be_asked_for_is_refused(office):
+    with pytest.raises(clients.InvalidClient, match="no name"):
+        office.client(BANK, origins=["https://a..b"])
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64])
+async def test_name_that_no_resolver_can_be_asked_for_does_not_resolve(host):
+    with pytest.raises(NotReached, match="does not resolve"):
+        await resolved(host, 443)
 
 
 async def test_packed_answer_is_refused_before_it_is_unpacked():

@@ -21,6 +21,9 @@ from service.outside import is_public
 TIMEOUT_S: Final = 5.0
 """Who takes longer is tried again later."""
 URL_CHARACTERS_MAX: Final = 2_048
+NAME_CHARACTERS_MAX: Final = 253
+LABEL_CHARACTERS_MAX: Final = 63
+"""Of a host's name and of each part between its points: no resolver takes a longer one. Source: RFC 1035, 2.3.4."""
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 
@@ -61,7 +64,7 @@ async def resolved(host: str, port: int) -> list[str]:
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, UnicodeError):  # the latter is how a name ends that can't even be asked for
         raise NotReached("its name does not resolve") from None
     return [str(entry[4][0]) for entry in found]
 
@@ -70,7 +73,7 @@ def parse_place(url: str) -> Place:
     """Take an absolute address apart.
 
     Raises:
-        NotReached: It is none, or has a user, a fragment, a blank or a control character.
+        NotReached: It is none, has a user, a fragment, a blank or a control character, or its host is no name.
     """
     if len(url) > URL_CHARACTERS_MAX or not url.isascii() or any(ord(one) <= 32 or ord(one) == 127 for one in url):
         raise NotReached("it is no address")
@@ -83,12 +86,20 @@ def parse_place(url: str) -> Place:
         raise NotReached("it is no address that starts with https://")
     if parts.fragment or "#" in url:
         raise NotReached("it has a fragment")
+    if ":" not in parts.hostname and not _is_name(parts.hostname):
+        raise NotReached("its host is no name")
     number = port or (443 if parts.scheme == "https" else 80)
     shown = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     is_usual = number == (443 if parts.scheme == "https" else 80)
     origin = f"{parts.scheme}://{shown}" if is_usual else f"{parts.scheme}://{shown}:{number}"
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Place(parts.scheme, parts.hostname, number, origin, target)
+
+
+def _is_name(host: str) -> bool:
+    """Whether a resolver can be asked for it: no part is empty but the root's at its end, and none is too long."""
+    name = host.removesuffix(".")
+    return len(name) <= NAME_CHARACTERS_MAX and all(0 < len(one) <= LABEL_CHARACTERS_MAX for one in name.split("."))
 
 
 class Outbound:
