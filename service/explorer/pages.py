@@ -15,17 +15,17 @@ from starlette.responses import RedirectResponse, Response
 from membership.pb import membership_pb2 as pb
 from service.explorer.api import signer_text
 from service.explorer.ledger import Organisations
+from service.explorer.listings import BLOCKS, HEIGHT_DIGITS_MAX, TRANSACTIONS, export_of, listing, paged, place
 from service.explorer.offline import Offline, make_offline, offline_router
 from service.explorer.part import Explorer
 from service.explorer.problems import ABSENT
 from service.explorer.pulse import health, now_ms
-from service.explorer.queries import PAGE_SIZE, WINDOW_LEAVES, Explored, Filter, Page, TransactionRow
+from service.explorer.queries import PAGE_SIZE, WINDOW_LEAVES, Filter, TransactionRow
 from service.explorer.references import block_reference, identifier, is_identifier, number, searched
 from service.explorer.words import SEPARATORS, describe
 from service.language import Language, language_of, translate
 from service.pages import Place, Site, add_templates, address_with, render
 from service.problems import Problem
-from service.tables import EXPORT_ROWS_MAX, Column, Head, Listing, csv_response
 from service.turns import Turns
 from service.wording import CHINA, instant
 
@@ -49,33 +49,6 @@ OPERATIONS_SHOWN_MAX = 100
 
 EXPORTS_WAITING_MAX = 4
 """An export takes a processor for seconds: one at a time, and few wait for theirs."""
-HEIGHT_DIGITS_MAX = 15
-"""Below 2^53, so that browsers can count it."""
-
-_BLOCKS = (
-    Column("height", "explorer.height"),
-    Column("time", "explorer.time"),
-    Column("transactions", "explorer.transactions", numeric=True),
-    Column("epoch", "explorer.epoch", numeric=True),
-    Column("id", "explorer.id"),
-)
-_TRANSACTIONS = (
-    Column("what", "explorer.what"),
-    Column("who", "explorer.signed-by"),
-    Column("outcome", "explorer.outcome"),
-    Column("time", "explorer.time"),
-    Column("id", "explorer.id"),
-)
-_EXPORTED = (
-    Column("leaf", "explorer.leaf"),
-    Column("id", "explorer.id"),
-    Column("height", "explorer.height"),
-    Column("time", "explorer.time"),
-    Column("type", "explorer.type"),
-    Column("operations", "explorer.operations"),
-    Column("who", "explorer.signed-by"),
-    Column("failure", "explorer.refused-by"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +126,12 @@ class Pages:
 
     async def blocks(self, request: Request) -> Response:
         """Blocks, newest first; `?before=` a height."""
-        before = _place(request, "before")
+        before = place(request, "before")
         rows = await run_in_threadpool(self._explorer.explored.blocks, before)
         shown, older = rows[:PAGE_SIZE], len(rows) > PAGE_SIZE
         following = address_with(request, before=shown[-1].height) if older else None
         first = address_with(request, before=None) if before is not None else None
-        table = _listing("blocks", _BLOCKS, first, following, "")
+        table = listing("blocks", BLOCKS, first, following, "")
         return render(request, "explorer/blocks.html", site=SITE, table=table, rows=shown, instant=instant)
 
     async def block(self, request: Request, reference: str) -> Response:
@@ -169,10 +142,10 @@ class Pages:
             raise Problem(ABSENT)
         wanted = Filter(height=row.height)
         page = await run_in_threadpool(
-            explored.transactions, wanted, before=_place(request, "before"), after=_place(request, "after")
+            explored.transactions, wanted, before=place(request, "before"), after=place(request, "after")
         )
         shown = await self._shown(request, page.rows)
-        table = _paged(request, "transactions", page, "")
+        table = paged(request, "transactions", page, "")
         newest = self._explorer.index.height()
         return render(
             request,
@@ -197,16 +170,16 @@ class Pages:
         wanted = Filter(asked.get("kind") or None, asked.get("organisation") or None, failed)
         if asked.get("format") == "csv":
             async with self._exports.turn():
-                return await run_in_threadpool(_export, explored, wanted, request)
+                return await run_in_threadpool(export_of, explored, wanted, request)
         page = await run_in_threadpool(
-            explored.transactions, wanted, before=_place(request, "before"), after=_place(request, "after")
+            explored.transactions, wanted, before=place(request, "before"), after=place(request, "after")
         )
         export = address_with(request, format="csv", before=None, after=None)
         return render(
             request,
             "explorer/transactions.html",
             site=SITE,
-            table=_paged(request, "transactions", page, export),
+            table=paged(request, "transactions", page, export),
             rows=await self._shown(request, page.rows, organisations),
             further=address_with(request, before=page.before, after=None) if page.is_partial else None,
             window=WINDOW_LEAVES,
@@ -316,7 +289,7 @@ class Pages:
             keys=listed,
             rows=await self._shown(request, page.rows, found),
             instant=instant,
-            table=_listing("transactions", _TRANSACTIONS, None, None, ""),
+            table=listing("transactions", TRANSACTIONS, None, None, ""),
         )
 
     async def search(self, request: Request) -> Response:
@@ -379,24 +352,6 @@ class Pages:
         return translate(language, "explorer.and-more", first=first, count=row.operations - 1)
 
 
-def _export(explored: Explored, wanted: Filter, request: Request) -> Response:
-    """All transactions of a filter as a CSV file."""
-    rows = (
-        (
-            row.leaf_index,
-            row.id.hex(),
-            row.height,
-            instant(row.time_ms).isoformat(),
-            row.first_type,
-            row.operations,
-            ", ".join(row.organisations),
-            row.failure,
-        )
-        for row in explored.all_transactions(wanted, EXPORT_ROWS_MAX)
-    )
-    return csv_response(request, "transactions", _EXPORTED, rows)
-
-
 def _names(language: Language, row: TransactionRow, known: Organisations) -> str:
     separator = SEPARATORS[language]
     return separator.join(known.name(one, language) for one in row.organisations)
@@ -404,23 +359,3 @@ def _names(language: Language, row: TransactionRow, known: Organisations) -> str
 
 def _second(time_ms: int) -> str:
     return instant(time_ms).astimezone(CHINA).strftime("%H:%M:%S")
-
-
-def _place(request: Request, name: str) -> int | None:
-    """A place that the address asks for; an odd one counts as none, for such addresses are old bookmarks."""
-    text = request.query_params.get(name, "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= HEIGHT_DIGITS_MAX else None
-
-
-def _paged(request: Request, table_id: str, page: Page, export: str) -> Listing:
-    """A table that is paged by leaf, so that what comes in meanwhile moves nothing."""
-    previous = address_with(request, after=page.after, before=None) if page.after is not None else None
-    following = address_with(request, before=page.before, after=None) if page.before is not None else None
-    return _listing(table_id, _TRANSACTIONS, previous, following, export)
-
-
-def _listing(
-    table_id: str, columns: tuple[Column, ...], previous: str | None, following: str | None, export: str
-) -> Listing:
-    heads = tuple(Head(column.key, column.title, column.numeric, None, None) for column in columns)
-    return Listing(table_id, heads, export, None, 0, 0, previous, following)

@@ -209,7 +209,7 @@ async def test_exports_asked_for_all_at_once_leave_the_pages_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on, made = threading.Event(), Counter[str]()
-    export = pages._export
+    export = pages.export_of
 
     def slow(*arguments: Any) -> Any:
         made["now"] += 1
@@ -218,7 +218,7 @@ async def test_exports_asked_for_all_at_once_leave_the_pages_to_others(
         made["now"] -= 1
         return export(*arguments)
 
-    monkeypatch.setattr(pages, "_export", slow)
+    monkeypatch.setattr(pages, "export_of", slow)
     async with FakeNetwork() as fake, exploring(fake, tmp_path) as (web, explorer):
         submit(fake, "test.Note")
         await indexed(explorer, fake)
