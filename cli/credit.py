@@ -4,6 +4,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
+
 from cli.issuer import opened_keys
 from cli.notices import notice_parts
 from cli.staff_cards import staff_cards
@@ -19,6 +21,8 @@ from service.settings import Address, StoreSettings
 from service.sign_in.part import staffed_parts
 from service.store.engine import make_engine
 
+log = structlog.get_logger(__name__)
+
 
 def credit_parts(ground: Ground, address: Address) -> Sequence[Part]:
     """The parts of the credit service.
@@ -30,6 +34,11 @@ def credit_parts(ground: Ground, address: Address) -> Sequence[Part]:
     """
     assert ground.store is not None, "the service says that it needs one"
     settings = ground.settings
+    # at that URL is the explorer's index, and each of two would drop the other's tables; one that begins later than the
+    # first block would take what was recorded before for never recorded
+    for name in ("url", "from_height"):
+        if getattr(settings.index, name):
+            log.warning("credit.setting-not-used", setting=f"index.{name}")
     ledger = office_ledger(settings, "")
     file = Path(settings.index.folder) / f"credit-{ledger.genesis.network.hex()[:16]}.sqlite"
     engine = make_engine(StoreSettings(url=f"sqlite:///{file}"))

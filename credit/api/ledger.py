@@ -115,5 +115,5 @@ class FollowedLedger:
         return found is not None and found.is_active and (not role or role in found.roles)
 
     async def is_ready(self) -> bool:
-        """Whether the index follows."""
-        return not self._index.is_lost and self.indexed_ms > 0
+        """Whether the index has come up to what nodes certify; see `service.index.running.RunningIndex.is_current`."""
+        return await self._index.is_current()

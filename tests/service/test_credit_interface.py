@@ -11,6 +11,7 @@ import pytest
 from credit_service_rig import ACTOR, SOURCE_X, CreditDesk, HolderAt, credit_desk
 from cryptography.hazmat.primitives.asymmetric import ec
 from store_rig import Rig
+from structlog.testing import capture_logs
 
 from chain.strict_json import parse
 from chain.types import Network
@@ -362,6 +363,20 @@ async def test_description_of_the_interface_is_whole(desk: CreditDesk) -> None:
         for operation in item.values():
             assert operation["summary"]
             assert list(operation["responses"]["default"]["content"]) == ["application/problem+json"]
+
+
+def test_settings_of_an_index_that_are_not_for_credits_are_named_in_the_log(sqlite_rig: Rig, tmp_path: Path) -> None:
+    (tmp_path / "genesis.json").write_bytes(make_genesis())
+    store = sqlite_rig.open(sqlite_rig.settings())
+
+    def named(more: str) -> list[str]:
+        text = f"[ledger]\ngenesis = '{tmp_path}/genesis.json'\n[index]\nfolder = '{tmp_path}/index'\n{more}"
+        with capture_logs() as lines:
+            credit_parts(Ground(parse_settings(text, {}), store), local_address("credit", "127.0.0.1:8810"))
+        return [line["setting"] for line in lines if line["event"] == "credit.setting-not-used"]
+
+    assert named("") == []
+    assert named("url = 'postgresql://localhost/explorer'\nfrom_height = 7\n") == ["index.url", "index.from_height"]
 
 
 async def test_service_is_put_together_from_settings_and_starts_without_a_node_that_answers(

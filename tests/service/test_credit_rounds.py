@@ -2,19 +2,25 @@
 """What credit does by itself: a round that breaks is told by readiness, and ends with the next that does not."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine
 from store_rig import Rig
 
+from chain import genesis
 from client.errors import TransportError
 from credit.api import monitor_job, upkeep
 from credit.api.base import CreditContext
+from credit.api.ledger import FollowedLedger
 from credit.api.monitor_job import Monitor
 from credit.api.part import credit_part
+from service.index.running import RECENT_MS, RunningIndex
+from tests.certified_ledger import make_genesis
 
 Loop = Callable[[CreditContext, set[str]], Coroutine[Any, Any, None]]
 
@@ -102,3 +108,18 @@ async def test_readiness_names_each_loop_that_broke(sqlite_rig: Rig) -> None:
     assert isinstance(watched, partial)
     watched.args[0].add(upkeep.TELLING)
     assert [name for name, check in part.checks.items() if not await check()] == [upkeep.TELLING]
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "is_ready"), [(0, True), (RECENT_MS - 5_000, True), (RECENT_MS, False), (86_400_000, False)]
+)
+async def test_readiness_says_when_the_index_no_longer_follows(
+    sqlite_rig: Rig, monkeypatch: pytest.MonkeyPatch, age_ms: int, is_ready: bool
+) -> None:
+    """However many blocks it has had."""
+    engine = create_engine("sqlite://")
+    ledger = FollowedLedger(genesis.load(make_genesis()), None, engine)
+    monkeypatch.setattr(RunningIndex, "indexed_ms", lambda _self: time.time_ns() // 1_000_000 - age_ms)
+    store = sqlite_rig.open(sqlite_rig.settings())
+    part = credit_part(store, engine, ledger, "https://credit.example.org", service_key=None)
+    assert await part.checks["index"]() is is_ready
