@@ -76,7 +76,8 @@ setup-debian:  ## as root: what the tests need of Debian (tests/setup_debian); o
 	@tests/setup_debian
 
 tour: setup-dev setup-web setup-debian setup-cards  ## take the pictures of the README's tour anew, from the running product
-	$(BIN)/python -m pytest -q tests/browser/test_desk.py tests/browser/test_desk_card_journey.py
+	$(BIN)/python -m pytest -q tests/browser/test_desk.py tests/browser/test_desk_card_journey.py tests/browser/test_shopper_page.py \
+		tests/browser/test_wallet.py tests/browser/test_credit_journey.py tests/browser/test_kiosk_screen.py
 	$(BIN)/python tests/make_tour.py
 
 demo: setup setup-web  ## run the demo and stay up; ONCE=1 ends with 0 only if each step held

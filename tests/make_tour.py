@@ -3,9 +3,10 @@
 
     make tour
 
-Everybody in them is invented. Run by hand when the desk's pages have changed; the pictures are committed.
+Everybody in them is invented. Run by hand when pages have changed; the pictures are committed.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 SCREENS = ROOT / ".artefacts" / "screens"
 TOUR = ROOT / "docs" / "tour"
-WIDTH = 820
-HEIGHT_MAX = 1_060
+WIDTH, HEIGHT_MAX = 820, 1_060
+NARROW, NARROW_HEIGHT_MAX = 400, 860
+"""Of phones and kiosks, four of which stand beside one another."""
 QUALITY = 72
 PICTURES = {
     "approve-en": "desk-approve-tablet-en-light",
@@ -26,6 +28,14 @@ PICTURES = {
     "hand-over-zh": "desk-card-hand-over-desktop-zh-CN-light",
     "phone-zh": "desk-card-phone-fits-desktop-zh-CN-light",
     "recover-zh": "desk-card-recovery-sign-desktop-zh-CN-light",
+    "shopper-en": "shopper-journey-phone-en-dark",
+    "payment-en": "wallet-payment-phone-en-dark",
+    "score-en": "credit-score-en-phone-zh-CN-light",
+    "kiosk-en": "kiosk-confirm-by-phone-kiosk-en-dark",
+    "shopper-zh": "shopper-journey-phone-zh-CN-light",
+    "payment-zh": "wallet-payment-phone-zh-CN-light",
+    "score-zh": "credit-score-phone-zh-CN-light",
+    "kiosk-zh": "kiosk-confirm-kiosk-zh-CN-light",
 }
 """Name in the tour, and the screen that it is made of."""
 
@@ -35,13 +45,15 @@ def main() -> int:
     TOUR.mkdir(parents=True, exist_ok=True)
     missing = [screen for screen in PICTURES.values() if not (SCREENS / f"{screen}.png").exists()]
     if missing:
-        sys.stderr.write(f"missing in {SCREENS}: {', '.join(missing)}; the browser tests of the desk make them\n")
+        sys.stderr.write(f"missing in {SCREENS}: {', '.join(missing)}; browser tests make them\n")
         return 1
     for name, screen in PICTURES.items():
         with Image.open(SCREENS / f"{screen}.png") as shown:
-            height = round(shown.height * WIDTH / shown.width)
-            small = shown.convert("RGB").resize((WIDTH, height), Image.Resampling.LANCZOS)
-            small.crop((0, 0, WIDTH, min(height, HEIGHT_MAX))).save(
+            is_narrow = re.search("-(phone|kiosk)-(zh-CN|en)-(light|dark)$", screen) is not None
+            width, most = (NARROW, NARROW_HEIGHT_MAX) if is_narrow else (WIDTH, HEIGHT_MAX)
+            height = round(shown.height * width / shown.width)
+            small = shown.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+            small.crop((0, 0, width, min(height, most))).save(
                 TOUR / f"{name}.webp", quality=QUALITY, method=6, exact=False
             )
     return 0
