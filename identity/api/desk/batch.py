@@ -15,6 +15,7 @@ from typing import Final
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from chain.transaction import Operation
 from identity.api.desk import batch_problems as kinds
@@ -281,9 +282,9 @@ async def to_propose(desk: DeskContext, officer: Officer, batch_id: str) -> Sign
         TransportError: The ledger does not answer.
     """
     operations: list[Operation] = []
-    for card, registration in _personalised(desk, officer, batch_id):
+    for card, registration in await run_in_threadpool(_personalised, desk, officer, batch_id):
         record = await cards.on_ledger(desk, registration)
-        cards.observe(desk, officer.organisation, card.id, record)
+        await run_in_threadpool(cards.observe, desk, officer.organisation, card.id, record)
         if record is None or record.HasField("proposal") or _stands(card, record):
             continue
         operations += cards_binding.proposal(card, None, registration, record)[0]
@@ -300,9 +301,9 @@ async def to_confirm(desk: DeskContext, officer: Officer, batch_id: str) -> Sign
         TransportError: The ledger does not answer.
     """
     operations: list[Operation] = []
-    for card, registration in _personalised(desk, officer, batch_id):
+    for card, registration in await run_in_threadpool(_personalised, desk, officer, batch_id):
         record = await cards.on_ledger(desk, registration)
-        cards.observe(desk, officer.organisation, card.id, record)
+        await run_in_threadpool(cards.observe, desk, officer.organisation, card.id, record)
         if cards_binding.is_proposed(card, None, record):
             operations += cards_binding.confirmation(card, None, registration, record)[0]
         if len(operations) == ACT_CARDS_MAX:

@@ -28,7 +28,7 @@ from identity.api.desk.cards_life import (
     StepRefused,
     after,
 )
-from identity.api.desk.cards_people import registered
+from identity.api.desk.cards_people import Registered, registered
 from identity.api.desk.cards_tables import Card
 from identity.api.desk.tables import DeskPerson
 from identity.pb import identity_pb2 as pb
@@ -150,6 +150,17 @@ def opened(desk: DeskContext, session: Session, organisation: str, card_id: str)
         Problem: There is none of this id at this organisation.
     """
     return read(desk, session, own(session, organisation, card_id))
+
+
+def opened_with_holder(desk: DeskContext, organisation: str, card_id: str) -> tuple[Opened, Registered]:
+    """A card and its registered holder, in a transaction of their own.
+
+    Raises:
+        Problem: There is none of this id at this organisation, or its holder is not registered, or no longer.
+    """
+    with desk.store.read() as session:
+        card = opened(desk, session, organisation, card_id)
+        return card, registered(desk, session, organisation, card.person_id)
 
 
 def read(desk: DeskContext, session: Session, row: Card) -> Opened:

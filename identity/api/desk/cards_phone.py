@@ -12,6 +12,7 @@ from typing import Final
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from identity.api.desk import cards, notices, persons
 from identity.api.desk import cards_problems as kinds
@@ -19,11 +20,11 @@ from identity.api.desk.base import DAY_MS, HOUR_MS, DeskContext
 from identity.api.desk.cards_binding import suspension
 from identity.api.desk.cards_history import note
 from identity.api.desk.cards_life import COUNTS, CardState
-from identity.api.desk.cards_people import registered
 from identity.api.desk.cards_tables import Card, PhoneCall
 from identity.api.desk.looking_up import Reason, note_access
 from identity.api.desk.service_acts import send
 from identity.api.desk.tables import DeskPerson
+from identity.pb import identity_pb2 as pb
 from service.problems import Problem
 from service.sign_in.sessions import Officer
 from service.store import new_id
@@ -84,26 +85,35 @@ async def suspend(desk: DeskContext, officer: Officer, card_id: str) -> CardStat
     """
     if desk.service_key is None:
         raise Problem(kinds.NO_SERVICE_KEY)
-    with desk.store.read() as session:
-        card = cards.opened(desk, session, officer.organisation, card_id)
-        person = registered(desk, session, officer.organisation, card.person_id)
+    card, person = await run_in_threadpool(cards.opened_with_holder, desk, officer.organisation, card_id)
     if card.state is CardState.SUSPENDED:
         return card.state
     record = await cards.on_ledger(desk, person.registration)
-    state = cards.observe(desk, officer.organisation, card_id, record)
+    state = await run_in_threadpool(cards.observe, desk, officer.organisation, card_id, record)
     if state is CardState.SUSPENDED:  # an earlier attempt did it, though nobody heard of it
         return state
     operations = suspension(card, person.registration, record)
-    with desk.store.write() as session:  # or a stolen session could stop every card of the district
-        _count_call(desk, session, officer, card_id, is_repeatable=True)
+    await run_in_threadpool(_count_stop, desk, officer, card_id)
     # a crash here or below leaves the row behind the ledger; `observe` finds out when anybody opens the card
     proven = await send(desk, operations)
     record = await cards.on_ledger(desk, person.registration)
+    return await run_in_threadpool(_note_stopped, desk, officer, card_id, proven.receipt(), record)
+
+
+def _count_stop(desk: DeskContext, officer: Officer, card_id: str) -> None:
+    with desk.store.write() as session:  # or a stolen session could stop every card of the district
+        _count_call(desk, session, officer, card_id, is_repeatable=True)
+
+
+def _note_stopped(
+    desk: DeskContext, officer: Officer, card_id: str, receipt: bytes, record: pb.PersonRecord | None
+) -> CardState:
+    """Write down that a card was stopped, bring its row to what the ledger says, and tell its holder."""
     with desk.store.write() as session:
         row = cards.own(session, officer.organisation, card_id, held=True)
-        note(desk, session, row, "phone", row.state, officer.staff_id, receipt=proven.receipt())
+        note(desk, session, row, "phone", row.state, officer.staff_id, receipt=receipt)
         state = cards.observe_in(desk, session, row, record)
-        notices.tell(desk, session, persons.load(desk, session, officer, card.person_id), "card-suspended")
+        notices.tell(desk, session, persons.load(desk, session, officer, row.person_id), "card-suspended")
         desk.record(session, officer, "card.suspended-by-phone", card_id)
     return state
 

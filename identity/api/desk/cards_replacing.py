@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from chain.errors import Refused
 from client.errors import TransportError
@@ -20,11 +21,11 @@ from identity.api.desk.base import DeskContext
 from identity.api.desk.cards_binding import suspension
 from identity.api.desk.cards_history import NOBODY, note
 from identity.api.desk.cards_life import BOUND_KEYS, COUNTS, CardState
-from identity.api.desk.cards_people import registered
 from identity.api.desk.cards_tables import Card
 from identity.api.desk.service_acts import send
 from identity.api.desk.states import PersonState
 from identity.api.desk.tables import DeskPerson
+from identity.pb import identity_pb2 as pb
 from service.problems import Problem
 
 ROUND_CARDS: Final = 20
@@ -75,19 +76,23 @@ async def stop(desk: DeskContext, organisation: str, card_id: str) -> CardState:
         Refused: A rule said no.
         TransportError: Nothing is known of it yet; the next round asks again, and it stops once.
     """
-    with desk.store.read() as session:
-        card = cards.opened(desk, session, organisation, card_id)
-        person = registered(desk, session, organisation, card.person_id)
+    card, person = await run_in_threadpool(cards.opened_with_holder, desk, organisation, card_id)
     record = await cards.on_ledger(desk, person.registration)
-    state = cards.observe(desk, organisation, card_id, record)
+    state = await run_in_threadpool(cards.observe, desk, organisation, card_id, record)
     if not card.is_ending or state not in COUNTS:
         return state
     # a crash here or below leaves the row behind the ledger; the next round observes
     proven = await send(desk, suspension(card, person.registration, record))
     record = await cards.on_ledger(desk, person.registration)
+    return await run_in_threadpool(_note_stopped, desk, organisation, card_id, proven.receipt(), record)
+
+
+def _note_stopped(
+    desk: DeskContext, organisation: str, card_id: str, receipt: bytes, record: pb.PersonRecord | None
+) -> CardState:
     with desk.store.write() as session:
         row = cards.own(session, organisation, card_id, held=True)
-        note(desk, session, row, "supersede", row.state, NOBODY, receipt=proven.receipt())
+        note(desk, session, row, "supersede", row.state, NOBODY, receipt=receipt)
         return cards.observe_in(desk, session, row, record)
 
 
@@ -100,7 +105,7 @@ async def stop_all(desk: DeskContext) -> int:
     if desk.service_key is None:
         return 0
     stopped = 0
-    for organisation, card_id in _due(desk):
+    for organisation, card_id in await run_in_threadpool(_due, desk):
         try:
             stopped += await stop(desk, organisation, card_id) not in COUNTS
         except TransportError as error:  # no other card will do better

@@ -100,9 +100,7 @@ async def send_again(desk: DeskContext) -> int:
 
 async def send_one(desk: DeskContext, act_id: str) -> None:
     """Send an act that was just signed; where nothing is known of it, `send_again` sees to it."""
-    with desk.store.read() as session:
-        row = session.get(PreparedAct, act_id)
-        waiting = None if row is None or row.transaction is None else _Waiting(row.id, row.transaction)
+    waiting = await run_in_threadpool(_signed_one, desk, act_id)
     if waiting is not None:
         with suppress(TransportError):
             await _send(desk, waiting)
@@ -134,6 +132,12 @@ def _settle(desk: DeskContext, act_id: str, state: State, code: str, receipt: by
         row.state, row.code, row.receipt = state, code[:64], receipt
         desk.store.record(session, Act(SYSTEM, f"act.{state}", row.id))
         return True
+
+
+def _signed_one(desk: DeskContext, act_id: str) -> _Waiting | None:
+    with desk.store.read() as session:
+        row = session.get(PreparedAct, act_id)
+        return None if row is None or row.transaction is None else _Waiting(row.id, row.transaction)
 
 
 def _signed(desk: DeskContext) -> list[_Waiting]:

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from client.errors import TransportError
 from identity.api.desk import legal
 from identity.api.desk import legal_problems as kinds
-from identity.api.desk.base import Approver, Clerk, Reader, desk_of, show
+from identity.api.desk.base import Approver, Clerk, DeskContext, Reader, desk_of, show
 from identity.api.desk.cards_history import Signed, history, receipt_of
 from identity.api.desk.cards_signing import to_sign
 from identity.api.desk.legal import CompanyState, Opened, Particulars
@@ -104,8 +104,7 @@ def _add_company(router: APIRouter) -> None:
         try:
             company, record = await look(request, officer, company_id)
         except TransportError:
-            with desk.store.read() as session:
-                company, record = legal.open_company(desk, session, officer.organisation, company_id), None
+            company, record = await run_in_threadpool(_opened, desk, officer, company_id), None
             answers = False
 
         def shown() -> Response:
@@ -151,16 +150,17 @@ async def look(request: Request, officer: Officer, company_id: str) -> tuple[Ope
     """
     desk = desk_of(request)
 
-    def opened() -> Opened:
-        with desk.store.read() as session:
-            return legal.open_company(desk, session, officer.organisation, company_id)
-
-    company = await run_in_threadpool(opened)
+    company = await run_in_threadpool(_opened, desk, officer, company_id)
     record = await legal.on_ledger(desk, company.uscc)
     if record is not None or company.state is not CompanyState.DRAFT:
         await run_in_threadpool(legal.observe, desk, officer.organisation, company_id, record)
-        company = await run_in_threadpool(opened)
+        company = await run_in_threadpool(_opened, desk, officer, company_id)
     return company, record
+
+
+def _opened(desk: DeskContext, officer: Officer, company_id: str) -> Opened:
+    with desk.store.read() as session:
+        return legal.open_company(desk, session, officer.organisation, company_id)
 
 
 def _add_acts(router: APIRouter) -> None:
