@@ -203,7 +203,7 @@ async def refresh(context: CreditContext, subject_id: str) -> None:
     Raises:
         TransportError: The ledger does not answer.
     """
-    living = {one.commitment for one in listed(context, subject_id) if not one.ended_ms}
+    living = {one.commitment for one in await run_in_threadpool(listed, context, subject_id) if not one.ended_ms}
     if not living:
         return
     proof = await context.ledger.prove(sorted(consent_key(one) for one in living))

@@ -232,7 +232,7 @@ def interface_router() -> APIRouter:
 def _add_attesting(router: APIRouter) -> None:
     @router.post("/subjects", operation_id="findSubject", summary="The caller's handle of a person or company")
     async def subject(asked: NumberBody, context: Context, client: Caller) -> SubjectAnswer:
-        may_attest = bool(context.index.rights(client.organisation))
+        may_attest = bool(await run_in_threadpool(context.index.rights, client.organisation))
 
         def find() -> tuple[str, str]:
             with context.store.read() as session:
@@ -297,7 +297,7 @@ def _add_attesting(router: APIRouter) -> None:
 def _add_reading(router: APIRouter) -> None:
     @router.get("/scorecard", operation_id="getScorecard", summary="The scorecard in use, with its proof")
     async def scorecard(context: Context) -> ScorecardAnswer:
-        found = context.index.scorecard(SCORECARD)
+        found = await run_in_threadpool(context.index.scorecard, SCORECARD)
         if found is None:
             raise Problem(NO_SCORECARD)
         proof = await context.ledger.prove([scorecard_key(SCORECARD, found[0])])

@@ -13,6 +13,7 @@ from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from chain.types import sha256
 from client.errors import TransportError
@@ -191,21 +192,30 @@ def _owe(
 
 async def send_notices(context: CreditContext) -> int:
     """Bring the notices that are owed; how many were brought."""
-    with context.store.read() as session:
-        rows = session.scalars(select(CreditNotice).where(CreditNotice.state == "owed").limit(NOTICES_MAX)).all()
-        owed = [(row.id, _notice(context, session, row)) for row in rows]
     sent = 0
-    for row_id, notice in owed:
+    for row_id, notice in await run_in_threadpool(_owed, context):
         try:
             await context.notices.send(notice)
         except TransportError:
             break
-        with context.store.write() as session:  # a crash before this brings it a second time
-            row = session.get(CreditNotice, row_id)
-            if row is not None:
-                row.state, row.sent_ms = "sent", context.now()
-                sent += 1
+        # a crash before this brings it a second time
+        sent += await run_in_threadpool(_note_sent, context, row_id)
     return sent
+
+
+def _owed(context: CreditContext) -> list[tuple[str, Notice]]:
+    with context.store.read() as session:
+        rows = session.scalars(select(CreditNotice).where(CreditNotice.state == "owed").limit(NOTICES_MAX)).all()
+        return [(row.id, _notice(context, session, row)) for row in rows]
+
+
+def _note_sent(context: CreditContext, row_id: str) -> bool:
+    with context.store.write() as session:
+        row = session.get(CreditNotice, row_id)
+        if row is None:  # whom it was about was erased meanwhile
+            return False
+        row.state, row.sent_ms = "sent", context.now()
+        return True
 
 
 def notices_for(context: CreditContext, organisation: str) -> list[Notice]:

@@ -5,7 +5,7 @@ Companies are public; people are on none of these lists. A list is an overview f
 company is decided on its report.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, Final
@@ -141,6 +141,13 @@ def _overdue(context: CreditContext, request: Request) -> list[ShownRequest]:
     return [shown_request(context, request, one) for one in late]
 
 
+def _draws(context: CreditContext, page: int) -> Sequence[CreditDraw]:
+    """A page of all draws, the newest first, and one more if there are more."""
+    with context.store.read() as session:
+        query = select(CreditDraw).order_by(CreditDraw.number.desc()).offset((page - 1) * draws.LISTED_MAX)
+        return session.scalars(query.limit(draws.LISTED_MAX + 1)).all()
+
+
 def _add_public(router: APIRouter) -> None:
     summaries = draws.Summaries()
 
@@ -156,9 +163,7 @@ def _add_draws(router: APIRouter) -> None:
         await needs_role(request, officer, AUTHORITY_ROLE)
         context = credit_of(request)
         await run_in_threadpool(complete_draws, context)
-        with context.store.read() as session:
-            query = select(CreditDraw).order_by(CreditDraw.number.desc()).offset((page - 1) * draws.LISTED_MAX)
-            rows = session.scalars(query.limit(draws.LISTED_MAX + 1)).all()
+        rows = await run_in_threadpool(_draws, context, page)
         paged: dict[str, Any] = {"draws": rows[: draws.LISTED_MAX], "page": page, "more": len(rows) > draws.LISTED_MAX}
         return show(request, officer, "draws.html", inspectors_max=INSPECTORS_MAX, **paged)
 
@@ -183,7 +188,7 @@ def _add_draws(router: APIRouter) -> None:
         await needs_role(request, officer, AUTHORITY_ROLE)
         context = credit_of(request)
         await run_in_threadpool(complete_draws, context)
-        row = load_draw(context, draw_id)
+        row = await run_in_threadpool(load_draw, context, draw_id)
         drawn = draw(row.announcement, row.seed) if row.seed else ()
         announced = Announcement.decode(row.announcement)
         return show(request, officer, "draw.html", row=row, announced=announced, drawn=drawn)
@@ -191,13 +196,13 @@ def _add_draws(router: APIRouter) -> None:
     @router.get("/draws/{draw_id}/announcement")
     async def published(draw_id: str, request: Request, officer: Supervisor) -> Response:
         await needs_role(request, officer, AUTHORITY_ROLE)
-        row = load_draw(credit_of(request), draw_id)
+        row = await run_in_threadpool(load_draw, credit_of(request), draw_id)
         headers = {"content-disposition": f'attachment; filename="draw-{row.height}.json"'}
         return Response(row.announcement, media_type="application/json", headers=headers)
 
     @router.get("/draws/{draw_id}/proof")
     async def proof(draw_id: str, request: Request, officer: Supervisor) -> Response:
         await needs_role(request, officer, AUTHORITY_ROLE)
-        row = load_draw(credit_of(request), draw_id)
+        row = await run_in_threadpool(load_draw, credit_of(request), draw_id)
         headers = {"content-disposition": f'attachment; filename="draw-{row.height}.receipt"'}
         return Response(row.receipt, media_type="application/octet-stream", headers=headers)

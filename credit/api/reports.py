@@ -72,7 +72,7 @@ async def make_report(context: CreditContext, subject_id: str) -> Report:
     """
     for _ in range(TRIES_MAX):
         log = await run_in_threadpool(_read, context, subject_id)
-        found = context.index.scorecard(SCORECARD)
+        found = await run_in_threadpool(context.index.scorecard, SCORECARD)
         if found is None:
             raise Problem(NO_SCORECARD)
         scorecard = (SCORECARD, found[0])

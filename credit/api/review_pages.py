@@ -105,7 +105,7 @@ def _add_office(router: APIRouter) -> None:
         found = await run_in_threadpool(reviews.to_review, signing_of(request, officer), request_id)
         lost = []
         if found.benefit is not None:
-            catalogue = context.index.catalogue()
+            catalogue = await run_in_threadpool(context.index.catalogue)
             lost = [
                 (class_name(catalogue.get(number), language), points) for number, points in found.benefit.words["lost"]
             ]

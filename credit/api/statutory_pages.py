@@ -63,9 +63,10 @@ def _add_office(router: APIRouter) -> None:
         context, scope = credit_of(request), await _scope(request, officer)
         await run_in_threadpool(follow, context)
         found = await run_in_threadpool(listings.office_listings, context, scope)
+        catalogue = await run_in_threadpool(context.index.catalogue)
         lists = [
             (number, class_name(one, language_of(request)), one.legal_basis)
-            for number, one in context.index.catalogue().items()
+            for number, one in catalogue.items()
             if pb.EFFECT_BURDEN in one.effects and not one.retired
         ]
         return show(
@@ -80,7 +81,7 @@ def _add_office(router: APIRouter) -> None:
         grounds = await run_in_threadpool(listing_acts.grounds_of, context, found.subject_id, scope) if found else []
         if found is None or not grounds:  # the same answer, whether somebody has this number or nobody
             return show(request, officer, "statutory-enter.html", whose="", grounds=[])
-        catalogue, language = context.index.catalogue(), language_of(request)
+        catalogue, language = await run_in_threadpool(context.index.catalogue), language_of(request)
         return show(
             request,
             officer,

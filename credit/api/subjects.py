@@ -7,13 +7,14 @@ says. A crash between leaves a row in the state `opening`, which `open_waiting` 
 
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, cast
 
 from sqlalchemy import Table, bindparam, select
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from chain.errors import Refused
 from chain.transaction import build
@@ -210,20 +211,19 @@ async def send_open(context: CreditContext, subject_id: str) -> str:
         TransportError: Nothing is known yet; `open_waiting` goes on with it.
         Problem: No key of the registrar is set up.
     """
-    with context.store.read() as session:
-        log = secrets_of(context, session, load_subject(session, subject_id)).log
-    if not context.index.has_log(log):
+    log = await run_in_threadpool(_log_to_open, context, subject_id)
+    if log is not None:
         expires = Millis(context.now() + LIFETIME_MS)
         operations = [operation(pb.OpenLog(log=log))]
         signed = build(operations, [context.own_key], expires, secrets.token_bytes(SALT_BYTES), context.ledger.network)
         try:
             proven = await context.ledger.submit_one(signed)
         except Refused as refused:
-            return _settle(context, subject_id, refused.code)
+            return await run_in_threadpool(_settle, context, subject_id, refused.code)
         # a crash here leaves the state `opening`; the index has the log then
         if proven.failed is not None and proven.failed.code != "credit.log-used":
-            return _settle(context, subject_id, proven.failed.code)
-    return _settle(context, subject_id, "")
+            return await run_in_threadpool(_settle, context, subject_id, proven.failed.code)
+    return await run_in_threadpool(_settle, context, subject_id, "")
 
 
 async def open_waiting(context: CreditContext) -> int:
@@ -232,12 +232,23 @@ async def open_waiting(context: CreditContext) -> int:
     Raises:
         TransportError: The ledger does not answer.
     """
-    with context.store.read() as session:
-        waiting = select(CreditSubject.id).where(CreditSubject.state == State.OPENING).limit(OPENING_MAX)
-        found = session.scalars(waiting).all()
+    found = await run_in_threadpool(_waiting, context)
     for subject_id in found:
         await send_open(context, subject_id)
     return len(found)
+
+
+def _waiting(context: CreditContext) -> Sequence[str]:
+    with context.store.read() as session:
+        waiting = select(CreditSubject.id).where(CreditSubject.state == State.OPENING).limit(OPENING_MAX)
+        return session.scalars(waiting).all()
+
+
+def _log_to_open(context: CreditContext, subject_id: str) -> bytes | None:
+    """The log of a subject; None: it was opened already."""
+    with context.store.read() as session:
+        log = secrets_of(context, session, load_subject(session, subject_id)).log
+    return None if context.index.has_log(log) else log
 
 
 def _settle(context: CreditContext, subject_id: str, code: str) -> str:

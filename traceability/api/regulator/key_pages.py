@@ -12,6 +12,7 @@ from service.sign_in.act_pages import ShownBody, SignatureBody
 from traceability.api.regulator.ground import PATH, Supervisor, food_office, names_here, office_here, show
 from traceability.api.trader import key_grants
 from traceability.api.trader.standing import read_state
+from traceability.documents.names import Names
 from traceability.participants import load_participant, participant_key
 
 KEYS: Final = f"{PATH}/keys"
@@ -34,8 +35,12 @@ def key_router() -> APIRouter:
         grant = await run_in_threadpool(key_grants.find, office_here(request), request_id)
         state = await read_state(office.reads, [participant_key(grant.gln)])
         participant = load_participant(state.get, grant.gln)
-        with office.context.reading() as connection:
-            names = names_here(request, connection, glns=[grant.gln])
+
+        def named() -> Names:
+            with office.context.reading() as connection:
+                return names_here(request, connection, glns=[grant.gln])
+
+        names = await run_in_threadpool(named)
         party = f"{names.participant(grant.gln)} ({grant.gln})"
         sentences = [
             translate(language, "food-office.key-says", party=party),
