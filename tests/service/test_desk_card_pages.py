@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages of cards, stock, companies and mandates: by role, in both languages, each act signed with a passkey."""
 
+import asyncio
 import re
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -42,6 +44,8 @@ from tests.rig import START_MS, Shell, signer
 ORGANISATION = "org-r"
 NAME, NUMBER = "陈小明", "11010519491231002X"
 OWN_PIN = "864209"
+WRITER_S_MAX = 4.0
+"""So long another writer holds the store if nobody lets it go; a page waits a second longer for its turn."""
 COMPANY = {
     "uscc": "91110000600037341L",
     "name_zh": "佛山某某食品有限公司",
@@ -404,3 +408,29 @@ async def test_stolen_session_cannot_stop_every_card(sqlite_rig: Rig, tmp_path: 
                 session.add(PhoneCall(id=f"{call:032x}", actor=actor, subject=b"", at_ms=desk.rig.clock_ms))
         assert (await clerk.post(f"/cards/{card_id}/phone")).status_code == 429
         assert only(desk, Card).state == CardState.ACTIVE
+
+
+async def test_page_that_waits_for_another_writer_holds_up_nobody_else(sqlite_rig: Rig, tmp_path: Path) -> None:
+    held, let_go = threading.Event(), threading.Event()
+    async with desk_of(sqlite_rig, tmp_path) as desk:
+        clerk, approver = await desk.officer(), await desk.officer(Role.APPROVER, "Wang Fang")
+        card_id = await card_in_hand(desk, clerk, approver)
+
+        def write() -> bool:
+            with desk.store.write():
+                held.set()
+                return let_go.wait(WRITER_S_MAX)
+
+        writer = asyncio.create_task(asyncio.to_thread(write))
+        await asyncio.to_thread(held.wait)
+        stopping = asyncio.create_task(clerk.post(f"/cards/{card_id}/phone"))
+        until = asyncio.get_running_loop().time() + 0.5
+        while asyncio.get_running_loop().time() < until:
+            assert (await clerk.get("/health")).status_code == 200
+            await asyncio.sleep(0.01)
+        assert not writer.done(), "nobody went on until the other writer gave up"
+        assert not stopping.done(), "it writes, too, and it is not its turn"
+        let_go.set()
+        assert await writer
+        assert (await stopping).status_code == 303
+        assert only(desk, Card).state == CardState.SUSPENDED
