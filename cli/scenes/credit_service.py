@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from starlette.concurrency import run_in_threadpool
+
 from chain import receipt
 from chain.types import sha256
 from cli.language import t
@@ -202,13 +204,8 @@ async def _correct(act: _Act) -> None:
     frozen = (await make_report(context, act.subject)).score
     stage.hold(t("scene.credit.frozen", points=frozen.points), frozen.frozen == 1 and frozen.points > before)
     content, salt = Content("minor", context.today - 2, context.today - 1), secrets.token_bytes(CONTENT_SALT_BYTES)
-    with context.store.write() as session:  # kept before its source signs, as the desk does
-        row, event = event_of(context, session, act.subject, act.event)
-        after = event.with_content(content.encode(), salt)
-        keep_correction(context, session, row, after, context.now() + 10 * MINUTE_MS)
-    answer = pb.AnswerEvent(
-        slot=event.slot, status=pb.EVENT_STATUS_CORRECTED, content=content_commitment(content, salt)
-    )
+    slot = await run_in_threadpool(_keep_correction, act, content, salt)  # before its source signs, as the desk does
+    answer = pb.AnswerEvent(slot=slot, status=pb.EVENT_STATUS_CORRECTED, content=content_commitment(content, salt))
     taken = await code_of(act.session, [act.market.signer], answer)
     await context.ledger.follow((await act.session.checkpoint()).height)
     settle(context)
@@ -217,3 +214,14 @@ async def _correct(act: _Act) -> None:
     stage.hold(t("scene.credit.service-corrected", before=before, points=corrected.points), is_better)
     told = [notice.status for notice in notices_for(context, act.reader.id)]
     stage.hold(t("scene.credit.service-told"), told == ["corrected"])
+
+
+def _keep_correction(act: _Act, content: Content, salt: bytes) -> bytes:
+    """Keep what an event is to say; its slot."""
+    context = act.context
+    with context.store.write() as session:
+        row, event = event_of(context, session, act.subject, act.event)
+        keep_correction(
+            context, session, row, event.with_content(content.encode(), salt), context.now() + 10 * MINUTE_MS
+        )
+    return event.slot

@@ -9,6 +9,8 @@ but what the holder shows, the ledger's proofs and the genesis file.
 from dataclasses import dataclass
 from secrets import randbelow
 
+from starlette.concurrency import run_in_threadpool
+
 from chain.p256 import verify
 from chain.receipt import verify as verify_receipt
 from chain.types import sha256
@@ -18,9 +20,9 @@ from cli.scenes.identity_desk import PHONE, SceneDesk, open_desk
 from cli.scenes.sealing import look_that_waits
 from cli.scenes.stage import Stage
 from client.session import Session
-from identity.api.desk import cards, cards_binding, cards_handover, cards_making, cards_phone, stock
+from identity.api.desk import cards, cards_binding, cards_handover, cards_making, cards_phone
 from identity.api.desk.cards import Opened, Reason
-from identity.api.desk.cards_life import CardState, CardStep
+from identity.api.desk.cards_life import CardState
 from identity.api.desk.persons import Secrets
 from identity.cards.emulator import EmulatedCard
 from identity.cards.objects import Slot
@@ -120,12 +122,8 @@ async def _enrol(stage: Stage, desk: SceneDesk, person: residents.Resident) -> t
 
 async def _make(stage: Stage, desk: SceneDesk, person_id: str, secrets: Secrets) -> tuple[str, EmulatedCard]:
     """A blank is counted and taken; keys are made on it; two officers bind them."""
-    store, context = desk.store, desk.context
-    with store.write() as session:
-        count_id = stock.receive(store, session, desk.clerk.officer.person_id, "LS-1", "CC26-000001", BLANKS, 1)
-    for one in (desk.clerk, desk.approver):
-        with store.write() as session:
-            stock.enter_figure(store, session, one.officer.person_id, count_id, BLANKS, context.now())
+    context = desk.context
+    await run_in_threadpool(desk.receive_blanks, "LS-1", "CC26-000001", BLANKS)
     card_id, chip = cards.request(context, desk.clerk.officer, person_id, Reason.FIRST), EmulatedCard()
     serial = cards_making.make(
         context, desk.clerk.officer, card_id, lambda journal, _: desk.shop.personalise(context, chip, journal)
@@ -141,9 +139,7 @@ async def _make(stage: Stage, desk: SceneDesk, person_id: str, secrets: Secrets)
     stage.hold(t("scene.identity.bound"), await desk.code(desk.approver.signer, *confirmation) == "")
     record = await desk.record(registration)
     stage.hold(t("scene.identity.followed"), desk.observe(card_id, record) is CardState.BOUND)
-    with store.write() as session:
-        row = cards.own(session, desk.organisation, card_id, held=True)
-        cards.step(context, session, row, CardStep.PRINT, desk.clerk.officer)
+    await run_in_threadpool(desk.print_card, card_id)
     return card_id, chip
 
 

@@ -18,11 +18,11 @@ from cli.scenes.admitting import Office, admit, code_of
 from cli.scenes.stage import Stage
 from client.answers import ProvenTransaction
 from client.session import Session
-from identity.api.desk import cards, cards_making
+from identity.api.desk import cards, cards_making, stock
 from identity.api.desk.base import DeskContext, Proven
 from identity.api.desk.cards import Opened
 from identity.api.desk.cards_history import history
-from identity.api.desk.cards_life import CardState
+from identity.api.desk.cards_life import CardState, CardStep
 from identity.api.desk.cards_shop import Shop, trial_shop
 from identity.api.desk.part import DESK_SITE
 from identity.api.desk.persons import Secrets
@@ -172,6 +172,26 @@ class SceneDesk:
         """A card, opened."""
         with self.store.read() as session:
             return cards.opened(self.context, session, REGISTRAR, card_id)
+
+    def receive_blanks(self, reference: str, first: str, count: int) -> None:
+        """Take blanks into stock, which both officers count; blocks.
+
+        Args:
+            reference: What the delivery note is called.
+            first: The first one's serial number.
+            count: How many there are.
+        """
+        with self.store.write() as session:
+            count_id = stock.receive(self.store, session, self.clerk.officer.person_id, reference, first, count, 1)
+        for one in (self.clerk, self.approver):
+            with self.store.write() as session:
+                stock.enter_figure(self.store, session, one.officer.person_id, count_id, count, self.context.now())
+
+    def print_card(self, card_id: str) -> None:
+        """Note that a card was printed; blocks."""
+        with self.store.write() as session:
+            row = cards.own(session, REGISTRAR, card_id, held=True)
+            cards.step(self.context, session, row, CardStep.PRINT, self.clerk.officer)
 
     def observe(self, card_id: str, record: pb.PersonRecord) -> CardState:
         """Let a card's row follow the ledger."""

@@ -5,17 +5,18 @@ import secrets
 from dataclasses import dataclass
 
 from sqlalchemy import select
+from starlette.concurrency import run_in_threadpool
 
 from chain.p256 import P256Signer
 from chain.signing import Signer
 from chain.types import sha256
 from cli.scenes import residents
 from cli.scenes.identity_desk import PHONE, SceneDesk
-from identity.api.desk import cards, cards_binding, cards_handover, cards_making, legal, mandates, stock
+from identity.api.desk import cards, cards_binding, cards_handover, cards_making, legal, mandates
 from identity.api.desk.cards import Reason
-from identity.api.desk.cards_life import CardStep
 from identity.api.desk.details import Details
 from identity.api.desk.legal import Particulars
+from identity.api.desk.mandate_codes import Secret
 from identity.api.desk.mandates import Terms
 from identity.api.desk.persons import Secrets
 from identity.api.desk.tables import DeskPerson
@@ -59,12 +60,16 @@ async def arrive(desk: SceneDesk, resident: residents.Resident, phone: P256Signe
     person_id = desk.keep_person(resident, known)
     born = f"{resident.id_number[6:10]}-{resident.id_number[10:12]}-{resident.id_number[12:14]}"
     details = Details(DocumentKind.RESIDENT_CARD, resident.id_number, resident.name, born, address=ADDRESS, phone=PHONE)
-    with desk.store.write() as session:
-        row = session.scalars(select(DeskPerson).where(DeskPerson.person_id == person_id)).one()
-        desk.store.people.seal(session, row, DeskPerson.details, details.encode())
+    await run_in_threadpool(_keep_details, desk, person_id, details)
     phone_key = await _bind_phone(desk, known, phone.signer)
     card_id, chip = await _hand_over(desk, person_id, known)
     return KioskHolder(resident, person_id, card_id, known, chip, phone_key)
+
+
+def _keep_details(desk: SceneDesk, person_id: str, details: Details) -> None:
+    with desk.store.write() as session:
+        row = session.scalars(select(DeskPerson).where(DeskPerson.person_id == person_id)).one()
+        desk.store.people.seal(session, row, DeskPerson.details, details.encode())
 
 
 async def _enrol(desk: SceneDesk, resident: residents.Resident, known: Secrets) -> None:
@@ -102,11 +107,7 @@ async def _bind_phone(desk: SceneDesk, known: Secrets, signer: Signer) -> bytes:
 
 async def _hand_over(desk: SceneDesk, person_id: str, known: Secrets) -> tuple[str, EmulatedCard]:
     context, registration = desk.context, known.registration_id
-    with desk.store.write() as session:
-        count_id = stock.receive(desk.store, session, desk.clerk.officer.person_id, "LS-7", "CC26-700001", BLANKS, 1)
-    for one in (desk.clerk, desk.approver):
-        with desk.store.write() as session:
-            stock.enter_figure(desk.store, session, one.officer.person_id, count_id, BLANKS, context.now())
+    await run_in_threadpool(desk.receive_blanks, "LS-7", "CC26-700001", BLANKS)
     card_id, chip = cards.request(context, desk.clerk.officer, person_id, Reason.FIRST), EmulatedCard()
     cards_making.make(
         context, desk.clerk.officer, card_id, lambda journal, _: desk.shop.personalise(context, chip, journal)
@@ -117,9 +118,7 @@ async def _hand_over(desk: SceneDesk, person_id: str, known: Secrets) -> tuple[s
     confirmation, _ = cards_binding.confirmation(card, None, registration, await desk.record(registration))
     assert await desk.code(desk.approver.signer, *confirmation) == ""
     desk.observe(card_id, await desk.record(registration))
-    with desk.store.write() as session:
-        row = cards.own(session, desk.organisation, card_id, held=True)
-        cards.step(context, session, row, CardStep.PRINT, desk.clerk.officer)
+    await run_in_threadpool(desk.print_card, card_id)
     cards_handover.hand_over(context, desk.clerk.officer, card_id, Piv(chip), desk.pin(card_id), PIN)
     return card_id, chip
 
@@ -152,9 +151,13 @@ async def mandate(desk: SceneDesk, holder: KioskHolder) -> bytes:
         document="董事会决议 3",
     )
     row_id = mandates.draft(context, desk.clerk.officer, terms)
-    with desk.store.read() as session:
-        row = mandates.own(session, organisation, row_id)
-        content, slips = mandates.content_of(context, session, row), dict(mandates.slips(context, session, row))
+
+    def drafted() -> tuple[mandates.Content, dict[str, Secret]]:
+        with desk.store.read() as session:
+            row = mandates.own(session, organisation, row_id)
+            return mandates.content_of(context, session, row), dict(mandates.slips(context, session, row))
+
+    content, slips = await run_in_threadpool(drafted)
     assert await desk.code(desk.clerk.signer, *mandates.grant(content, mandates.reference_of(row_id))[0]) == ""
     for side, secret in slips.items():
         which = pb.SIDE_PRINCIPAL if side == "principal" else pb.SIDE_AGENT

@@ -6,6 +6,7 @@ ninety days; the person's list is verified as their phone does, against the gene
 """
 
 from sqlalchemy import update
+from starlette.concurrency import run_in_threadpool
 
 from chain.errors import Refused
 from chain.receipt import verify as verify_receipt
@@ -45,17 +46,14 @@ async def look_that_waits(stage: Stage, session: Session, desk: SceneDesk, perso
     sealer = Sealing(desk.store, authority.id, LedgerSource(lambda: session), submit, desk.context.now)
     await _written(desk)  # what was looked at so far
     before, told = await _counts(stage, session), await _list(stage, session, desk, person_id)
-    with desk.store.write() as writing:
-        note_access(desk.context, writing, desk.clerk.officer, person_id, Reason.INVESTIGATION)
+    await run_in_threadpool(_look, desk, person_id)
     await sealing.tick(sealer)
     await _written(desk)
     counts, shown = await _counts(stage, session), await _list(stage, session, desk, person_id)
     stage.hold(t("scene.identity.sealed"), counts.sealed == before.sealed + 1)
     is_silent = len(shown.accesses) == len(told.accesses) and shown.sealed == counts.sealed
     stage.hold(t("scene.identity.not-yet", count=len(shown.accesses), sealed=shown.sealed), is_silent)
-    with desk.store.write() as writing:
-        hidden = DeskAccess.reason == Reason.INVESTIGATION
-        writing.execute(update(DeskAccess).where(hidden).values(visible_after_ms=desk.context.now()))
+    await run_in_threadpool(_let_tell, desk)
     await _written(desk)
     await sealing.tick(sealer)
     counts, shown = await _counts(stage, session), await _list(stage, session, desk, person_id)
@@ -63,6 +61,18 @@ async def look_that_waits(stage: Stage, session: Session, desk: SceneDesk, perso
     is_told = newest is not None and newest.reason == access_pb2.LOOK_UP_REASON_INVESTIGATION
     stage.hold(t("scene.identity.told-when-due"), is_told and len(shown.accesses) == len(told.accesses) + 1)
     stage.hold(t("scene.identity.joined"), (counts.sealed, counts.joined) == (before.sealed, before.joined + 1))
+
+
+def _look(desk: SceneDesk, person_id: str) -> None:
+    with desk.store.write() as writing:
+        note_access(desk.context, writing, desk.clerk.officer, person_id, Reason.INVESTIGATION)
+
+
+def _let_tell(desk: SceneDesk) -> None:
+    """Let the day have come on which people are told."""
+    with desk.store.write() as writing:
+        hidden = DeskAccess.reason == Reason.INVESTIGATION
+        writing.execute(update(DeskAccess).where(hidden).values(visible_after_ms=desk.context.now()))
 
 
 async def _written(desk: SceneDesk) -> None:
@@ -80,9 +90,14 @@ async def _counts(stage: Stage, session: Session) -> pb.SealCounts:
 
 async def _list(stage: Stage, session: Session, desk: SceneDesk, person_id: str) -> access.VerifiedAccesses:
     """The person's list as it is proven to them."""
+    claim, own = await run_in_threadpool(_own_list, desk, person_id)
+    receipt, _ = await LedgerReceipts(lambda: session).prove(own.state_keys())
+    return access.verify(own.report(receipt), access.slot_of_claim(claim), stage.network.home.genesis())
+
+
+def _own_list(desk: SceneDesk, person_id: str) -> tuple[str, access.AccessList]:
     with desk.store.write() as writing:
         claim = lists.own_claims(writing, desk.store, person_id, desk.context.now())["access_slot"]
     with desk.store.read() as asking:
         (own,) = reading.opened(asking, desk.store, person_id)
-    receipt, _ = await LedgerReceipts(lambda: session).prove(own.state_keys())
-    return access.verify(own.report(receipt), access.slot_of_claim(claim), stage.network.home.genesis())
+    return claim, own
