@@ -94,7 +94,10 @@ def verifier_parts(ground: Ground, address: Address) -> Sequence[Part]:
         await door.close()
 
     is_behind_proxy = settings.client_certificates and bool(ground.settings.http.proxies)
-    part = verifier_part(verifier, states, sandbox=sandbox, is_behind_proxy=is_behind_proxy, start=start, stop=stop)
+    checks = {} if recorder is None else {"recording": recorder.is_whole}
+    part = verifier_part(
+        verifier, states, sandbox=sandbox, is_behind_proxy=is_behind_proxy, checks=checks, start=start, stop=stop
+    )
     stamps = served_stamps_of(ground.settings.documents)
     return [shell_part(SITE), part, *([] if stamps is None else [time_stamps_part(stamps)])]
 

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -32,6 +33,8 @@ from service.index.tables import metadata as position_metadata
 from service.nodes import Network
 from service.settings import IndexSettings, StoreSettings
 from service.store.engine import make_engine
+
+log = structlog.get_logger(__name__)
 
 NAMING_S = 1.0
 """How soon a new signer's organisation is shown."""
@@ -83,6 +86,11 @@ class Explorer:
         self.explored = Explored(engine)
         self.index = RunningIndex(engine, SUBSCRIBERS, from_height=settings.from_height)
         self._naming: asyncio.Task[None] | None = None
+        self._is_naming_whole = True
+
+    async def is_naming_whole(self) -> bool:
+        """Whether the last round that looks signers' organisations up did not break."""
+        return self._is_naming_whole
 
     async def start(self, _app: FastAPI) -> None:
         """Begin to follow the chain.
@@ -112,8 +120,13 @@ class Explorer:
     async def _name_signers(self) -> None:
         while True:
             named = 0
-            with contextlib.suppress(*_FAILURES):
-                named = await self.ledger.name_signers()
+            try:
+                with contextlib.suppress(*_FAILURES):
+                    named = await self.ledger.name_signers()
+                    self._is_naming_whole = True
+            except Exception:
+                self._is_naming_whole = False  # a defect of one round must not end all of them unnoticed
+                log.exception("explorer.naming-broke")
             await asyncio.sleep(0 if named else NAMING_S)
 
 
@@ -124,6 +137,6 @@ def explorer_part(explorer: Explorer, routers: Sequence[APIRouter]) -> Part:
         routers,
         start=explorer.start,
         stop=explorer.stop,
-        checks={"index": explorer.index.is_current},
+        checks={"index": explorer.index.is_current, "naming": explorer.is_naming_whole},
         problems=KINDS,
     )

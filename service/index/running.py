@@ -115,4 +115,8 @@ class RunningIndex:
             except _FAILURES as error:
                 reason = error.reason if isinstance(error, LedgerError | TransportError) else type(error).__name__
                 log.warning("index.waits", reason=reason)
+            except Exception:
+                log.exception(
+                    "index.broke"
+                )  # a defect must not end it unnoticed; `is_current` tells how far it is behind
             await asyncio.sleep(RETRY_S)

@@ -245,13 +245,13 @@ async def test_receipts_are_looked_up_though_nobody_opens_a_page_and_after_the_l
         assert ledger.by("market", "receive", counterparty=FARM, lines={LOT: kg(60)}) == ""
         office = service.app.state.food_office
         ledger.is_reachable = False
-        task = asyncio.create_task(discrepancies.keep_up(office))
+        task = asyncio.create_task(discrepancies.keep_up(office, set()))
         await asyncio.sleep(0.2)
         assert discrepancies.listed(office, None, limit=10)[1] == 0
         assert not task.done()
         task.cancel()
         ledger.is_reachable = True
-        task = asyncio.create_task(discrepancies.keep_up(office))
+        task = asyncio.create_task(discrepancies.keep_up(office, set()))
         for _ in range(100):
             if discrepancies.listed(office, None, limit=10)[1]:
                 break

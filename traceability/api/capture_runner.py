@@ -71,6 +71,11 @@ class Runner:
         self._moved = asyncio.Condition()
         self._working: dict[str, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._is_whole = True
+
+    async def is_whole(self) -> bool:
+        """Whether the last look for jobs did not break; a job that breaks is tried again and holds up no other's."""
+        return self._is_whole
 
     def start(self) -> None:
         """Begin, inside the event loop of the service."""
@@ -110,8 +115,13 @@ class Runner:
             self._woken.clear()
             try:
                 found = await self._on_thread(self._jobs.running)
+                self._is_whole = True
             except StorageError as error:
                 log.warning("capture.waits", reason=str(error))
+                found = []
+            except Exception:
+                self._is_whole = False  # a defect of one look must not end all of them unnoticed
+                log.exception("capture.look-broke")
                 found = []
             for owner, number in found:
                 if owner not in self._working and len(self._working) < OWNERS_AT_ONCE:

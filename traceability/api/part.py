@@ -70,6 +70,7 @@ def epcis_part(context: TraceContext, *, sign: Sign | None = None) -> Part:
         ],
         start=start,
         stop=stop,
+        checks={"capture": runner.is_whole, "subscriptions": subscriber.is_whole},
         problems=KINDS,
         body_limits={f"{PREFIX}/capture": BODY_BYTES_MAX},
         machine_paths=[f"{PREFIX}/"],

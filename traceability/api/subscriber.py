@@ -57,6 +57,11 @@ class Subscriber:
         self._seen: dict[str, int] = {}
         """By subscription: the newest event when nothing more was found; until a newer one, none is looked for."""
         self._task: asyncio.Task[None] | None = None
+        self._is_whole = True
+
+    async def is_whole(self) -> bool:
+        """Whether the last look at what is due did not break."""
+        return self._is_whole
 
     def start(self) -> None:
         """Begin, inside the event loop of the service."""
@@ -90,9 +95,11 @@ class Subscriber:
         while True:
             try:
                 await self.turn()
+                self._is_whole = True
             except StorageError as error:
                 log.warning("subscriptions.wait", reason=str(error))
             except Exception as error:  # noqa: BLE001 - the outermost loop: what fails once is looked at again
+                self._is_whole = False
                 log.error("subscriptions.failed", error=type(error).__name__)  # noqa: TRY400 - values may stand there
             await asyncio.sleep(LOOK_S)
 

@@ -18,7 +18,7 @@ from identity.api.verifier.sandbox_api import sandbox_router
 from identity.api.verifier.upkeep import Upkeep
 from identity.api.verifier.verifier import Verifier
 from identity.api.verifier.wallet_api import BODY_BYTES_MAX, MACHINE_PATH, wallet_router
-from service.app import Hook, Part
+from service.app import Check, Hook, Part
 from service.pages import Site, add_templates
 
 add_templates(Path(__file__).parent / "templates")
@@ -37,6 +37,7 @@ def verifier_part(
     *,
     sandbox: Sandbox | None = None,
     is_behind_proxy: bool = False,
+    checks: Mapping[str, Check] | None = None,
     start: Hook | None = None,
     stop: Hook | None = None,
 ) -> Part:
@@ -47,6 +48,7 @@ def verifier_part(
         states: Reads the ledger.
         sandbox: Made-up people; None: none.
         is_behind_proxy: Whether the proxy says which client certificate it saw.
+        checks: Of what else goes on by itself, such as recording, by the names that readiness has for it.
         start: What must be open first, such as the way to the ledger.
         stop: Closes it again.
     """
@@ -81,7 +83,7 @@ def verifier_part(
         ],
         start=begin,
         stop=end,
-        checks={"upkeep": is_well},
+        checks={"upkeep": is_well, **(checks or {})},
         problems=KINDS,
         body_limits=limits,
         machine_paths=[MACHINE_PATH, API_PATH, *MACHINE_PATHS],

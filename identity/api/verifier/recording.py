@@ -221,6 +221,11 @@ class SlotRecorder:
         self._tick_s = tick_s
         self._waiting: dict[str, tuple[Access, asyncio.Future[Recorded]]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._is_whole = True
+
+    async def is_whole(self) -> bool:
+        """Whether the last round did not break; that ledger, keeper or store fail is no defect."""
+        return self._is_whole
 
     def start(self) -> None:
         """Begin, inside the event loop that will go on with it."""
@@ -248,11 +253,13 @@ class SlotRecorder:
                 if batch:
                     await self._round(batch)
                 await self._tell()
+                self._is_whole = True
             except (TransportError, LedgerError, StorageError, KeyFileError) as error:
                 reason = error if isinstance(error, TransportError | LedgerError) else TransportError(str(error))
                 self._settle(batch, reason)
             except Exception:
-                log.exception("verifier.recording-broke")  # a defect of one round must not end all of them unnoticed
+                self._is_whole = False  # a defect of one round must not end all of them unnoticed
+                log.exception("verifier.recording-broke")
                 self._settle(batch, TransportError("the round broke off", "service.failed"))
 
     async def _round(self, identifiers: Sequence[str]) -> None:

@@ -38,7 +38,9 @@ _SCRIPTS: Final[Mapping[str, str]] = {"/": "wallet.js", "/my-data": "space.js"}
 ANCHOR_S: Final = 86_400.0
 """Between two looks whether the program's anchor still stands."""
 RETRY_S: Final = 60.0
-"""After nodes were silent."""
+"""After nodes were silent, or something broke."""
+ANCHORING: Final = "anchoring"
+"""What goes on by itself, by the name that readiness has for it."""
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 log = structlog.get_logger(__name__)
@@ -95,12 +97,13 @@ def wallet_part(
     program = Program((genesis_address(network), genesis), static_files(), drawn, policy)
     anchors = Anchors(program, organisations, prove)
     tasks: list[asyncio.Task[None]] = []
+    broken: set[str] = set()
 
     async def begin(app: FastAPI) -> None:
         if start is not None:
             await start(app)
         if anchor is not None:
-            tasks.append(asyncio.create_task(_anchoring(program, anchors, anchor)))
+            tasks.append(asyncio.create_task(anchoring(program, anchors, anchor, broken)))
 
     async def end(app: FastAPI) -> None:
         for task in tasks:
@@ -110,20 +113,38 @@ def wallet_part(
             await stop(app)
 
     routers = [_pages_router(draw, genesis), program_router(program, anchors)]
-    return Part("wallet", routers, start=begin, stop=end)
+
+    async def is_anchoring_whole() -> bool:
+        return ANCHORING not in broken
+
+    return Part("wallet", routers, start=begin, stop=end, checks={ANCHORING: is_anchoring_whole})
 
 
-async def _anchoring(program: Program, anchors: Anchors, anchor: Callable[[Program], Awaitable[str]]) -> None:
-    """See that the program's digest stands on the ledger, again and again."""
+async def anchoring(
+    program: Program, anchors: Anchors, anchor: Callable[[Program], Awaitable[str]], broken: set[str]
+) -> None:
+    """See that the program's digest stands on the ledger, again and again.
+
+    Args:
+        program: The program.
+        anchors: Hear whose anchor stands.
+        anchor: Looks, and puts one where none stands; see `wallet_part`.
+        broken: Holds "anchoring" from a time that it broke on until it does not, for readiness.
+    """
     while True:
         pause_s = ANCHOR_S
         try:
             anchors.add(await anchor(program))
+            broken.discard(ANCHORING)
         except TransportError as error:
             log.warning("wallet.program-waits", reason=str(error))
             pause_s = RETRY_S
         except (LedgerError, ConfigError) as error:
             log.warning("wallet.program-not-anchored", reason=str(error))
+        except Exception:
+            broken.add(ANCHORING)  # a defect must not end it unnoticed
+            log.exception("wallet.anchoring-broke")
+            pause_s = RETRY_S
         await asyncio.sleep(pause_s)
 
 

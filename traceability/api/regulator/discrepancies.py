@@ -32,6 +32,8 @@ READ_AT_ONCE: Final = 256
 """Receipts of one question to a node."""
 ROUNDS_MAX: Final = 4
 """Questions of one page, which does not wait for more; the service goes on by itself."""
+DISCREPANCIES: Final = "discrepancies"
+"""What goes on by itself, by the name that readiness has for it."""
 AGAIN_S: Final = 10.0
 """How soon new receipts are looked up when nobody opens a page."""
 
@@ -80,14 +82,23 @@ async def gather(office: FoodOffice) -> bool:
     return False
 
 
-async def keep_up(office: FoodOffice) -> None:
-    """Look receipts up for as long as the service runs; a ledger that is away holds it up and ends nothing."""
+async def keep_up(office: FoodOffice, broken: set[str]) -> None:
+    """Look receipts up for as long as the service runs; a ledger that is away holds it up and ends nothing.
+
+    Args:
+        office: Of which service.
+        broken: Holds "discrepancies" from a round that broke on until one does not, for readiness.
+    """
     while True:
         is_whole = True
         try:
             is_whole = await gather(office)
+            broken.discard(DISCREPANCIES)
         except (TransportError, LedgerError, StorageError, SQLAlchemyError) as error:
             log.warning("discrepancies.wait", error=type(error).__name__)
+        except Exception:
+            broken.add(DISCREPANCIES)  # a defect of one round must not end all of them unnoticed
+            log.exception("discrepancies.round-broke")
         await asyncio.sleep(AGAIN_S if is_whole else 0)
 
 

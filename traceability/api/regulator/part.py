@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from service.app import Part
 from service.pages import add_templates
 from traceability.api.context import TraceContext
-from traceability.api.regulator.discrepancies import keep_up
+from traceability.api.regulator.discrepancies import DISCREPANCIES, keep_up
 from traceability.api.regulator.drill_pages import drill_router
 from traceability.api.regulator.ground import FoodOffice
 from traceability.api.regulator.key_pages import key_router
@@ -32,11 +32,12 @@ def regulator_part(context: TraceContext, *, keeps_up: bool = True) -> Part:
         The part; `app.state.food_office` is the `FoodOffice`.
     """
     rounds: list[asyncio.Task[None]] = []
+    broken: set[str] = set()
 
     async def start(app: FastAPI) -> None:
         app.state.food_office = FoodOffice(context, context.door.session)
         if keeps_up:
-            rounds.append(asyncio.create_task(keep_up(app.state.food_office)))
+            rounds.append(asyncio.create_task(keep_up(app.state.food_office, broken)))
 
     async def stop(_app: FastAPI) -> None:
         for task in rounds:
@@ -44,5 +45,9 @@ def regulator_part(context: TraceContext, *, keeps_up: bool = True) -> Part:
         await asyncio.gather(*rounds, return_exceptions=True)
         rounds.clear()
 
+    async def is_whole() -> bool:
+        return DISCREPANCIES not in broken
+
     routers = [dashboard_router(), recall_router(), drill_router(), list_router(), key_router()]
-    return Part("food-office", routers, start=start, stop=stop, problems=KINDS)
+    checks = {DISCREPANCIES: is_whole}
+    return Part("food-office", routers, start=start, stop=stop, checks=checks, problems=KINDS)

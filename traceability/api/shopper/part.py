@@ -6,7 +6,7 @@ program is put on the ledger where the service has a key and the newest anchor s
 """
 
 import asyncio
-import contextlib
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from chain.errors import LedgerError
 from client.errors import TransportError
 from service.anchors import organisation_of, put_anchor, read_anchor
-from service.app import Part
+from service.app import Check, Part
 from service.errors import ConfigError, StorageError
 from service.pages import add_templates
 from service.static_files import static_files
@@ -39,7 +39,9 @@ add_templates(Path(__file__).parent / "templates")
 FORGET_S: Final = 3_600.0
 ANCHOR_S: Final = 86_400.0
 RETRY_S: Final = 60.0
-"""After nodes were silent."""
+"""After nodes were silent, or something broke."""
+FORGETTING, ANCHORING = LOOPS = ("forgetting", "anchoring")
+"""What goes on by itself, by the names that readiness has for it."""
 
 log = structlog.get_logger(__name__)
 
@@ -60,11 +62,12 @@ def shopper_part(context: TraceContext, kept: KeptEvents | None = None) -> Part:
     pages = Pages(context, evidences, scans, offline)
     voices = Voices(pages, scans, complaints, context.now)
     tasks: list[asyncio.Task[None]] = []
+    broken: set[str] = set()
 
     async def start(_app: FastAPI) -> None:
-        tasks.append(asyncio.create_task(forgetting(scans, complaints, context)))
+        tasks.append(asyncio.create_task(forgetting(scans, complaints, context, broken)))
         if context.submit_key is not None:
-            tasks.append(asyncio.create_task(anchoring(context, evidences)))
+            tasks.append(asyncio.create_task(anchoring(context, evidences, broken)))
 
     async def stop(_app: FastAPI) -> None:
         for task in tasks:
@@ -73,31 +76,59 @@ def shopper_part(context: TraceContext, kept: KeptEvents | None = None) -> Part:
 
     routers = [pages.router(), code_router(), voices.router(), LabelPages(context, pages).router()]
     escaped = (FOOD, BUNDLES, LABELS, HERE, COMPLAINT)  # a lot may have a slash in its name
-    return Part("shopper", routers, start=start, stop=stop, problems=KINDS, uri_paths=escaped)
+    checks: dict[str, Check] = {name: partial(_is_whole, broken, name) for name in LOOPS}
+    return Part("shopper", routers, start=start, stop=stop, checks=checks, problems=KINDS, uri_paths=escaped)
 
 
-async def forgetting(scans: Scans, complaints: Complaints, context: TraceContext) -> None:
-    """Delete what is over, again and again."""
+async def _is_whole(broken: set[str], name: str) -> bool:
+    return name not in broken
+
+
+async def forgetting(scans: Scans, complaints: Complaints, context: TraceContext, broken: set[str]) -> None:
+    """Delete what is over, again and again.
+
+    Args:
+        scans: Of which service.
+        complaints: Likewise.
+        context: Likewise.
+        broken: Holds "forgetting" from a time that it broke on until it does not, for readiness.
+    """
     while True:
+        pause_s = FORGET_S
         try:
             await run_in_threadpool(scans.forget, context.now())
             await run_in_threadpool(complaints.forget, context.now())
+            broken.discard(FORGETTING)
         except StorageError as error:
             log.warning("shopper.forgetting-waits", reason=str(error))
-        await asyncio.sleep(FORGET_S)
+        except Exception:
+            broken.add(FORGETTING)  # a defect must not end it unnoticed: what is over would stay for good
+            log.exception("shopper.forgetting-broke")
+            pause_s = RETRY_S
+        await asyncio.sleep(pause_s)
 
 
-async def anchoring(context: TraceContext, evidences: Evidences) -> None:
-    """Put the digest of the page's program on the ledger, where another or none stands; again and again."""
+async def anchoring(context: TraceContext, evidences: Evidences, broken: set[str]) -> None:
+    """Put the digest of the page's program on the ledger, where another or none stands; again and again.
+
+    Args:
+        context: Of which service.
+        evidences: Hears whose anchor stands.
+        broken: Holds "anchoring" from a time that it broke on until it does not, for readiness.
+    """
     while True:
-        pause_s = RETRY_S
-        with contextlib.suppress(TransportError):
-            try:
-                evidences.organisations.add(await anchor_code(context))
-                pause_s = ANCHOR_S
-            except (LedgerError, ConfigError) as error:
-                log.warning("shopper.code-not-anchored", reason=str(error))
-                pause_s = ANCHOR_S
+        pause_s = ANCHOR_S
+        try:
+            evidences.organisations.add(await anchor_code(context))
+            broken.discard(ANCHORING)
+        except TransportError:
+            pause_s = RETRY_S
+        except (LedgerError, ConfigError) as error:
+            log.warning("shopper.code-not-anchored", reason=str(error))
+        except Exception:
+            broken.add(ANCHORING)
+            log.exception("shopper.anchoring-broke")
+            pause_s = RETRY_S
         await asyncio.sleep(pause_s)
 
 
