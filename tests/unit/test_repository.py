@@ -174,6 +174,61 @@ def test_nondeterminism_planted_is_found(source: str) -> None:
     assert len(list(_nondeterminism(ast.parse(source)))) == 1
 
 
+SERVED = ("identity", "credit", "traceability", "service", "cli")
+"""Packages whose code runs on an event loop that other requests share."""
+TRANSACTIONS = {"read", "write", "reading", "connect", "begin"}
+"""How a transaction of a store or of an index begins: it waits for the database, which another writer may hold."""
+
+
+def _own_nodes(function: ast.AsyncFunctionDef) -> Iterator[ast.AST]:
+    """What runs where a function itself does: functions inside it run where they are called, as in a worker thread."""
+    waiting: list[ast.AST] = list(function.body)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
+
+
+def _blocking(tree: ast.AST) -> Iterator[str]:
+    """Each transaction that a coroutine begins itself: for so long, nothing else of the whole process goes on."""
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.AsyncFunctionDef):
+            continue
+        begun = [
+            item.context_expr for node in _own_nodes(function) if isinstance(node, ast.With) for item in node.items
+        ]
+        for one in begun:
+            if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute) and one.func.attr in TRANSACTIONS:
+                yield f"line {one.lineno}: {function.name} begins {ast.unparse(one)} on the event loop"
+
+
+@pytest.mark.parametrize("package", SERVED)
+def test_no_coroutine_begins_a_transaction_on_the_event_loop(package: str) -> None:
+    modules = [path for path in sorted((ROOT / package).rglob("*.py")) if "_pb2" not in path.name]
+    assert modules
+    found = {str(p.relative_to(ROOT)): list(_blocking(ast.parse(p.read_text("utf-8")))) for p in modules}
+    assert {name: lines for name, lines in found.items() if lines} == {}, "move it into a function for a worker thread"
+
+
+@pytest.mark.parametrize(
+    ("inside", "count"),
+    [
+        ("with store.read() as session: pass", 1),
+        ("with desk.store.write() as session: pass", 1),
+        ("with context.reading() as connection: pass", 1),
+        ("if asked:\n  for one in many:\n   with locked(), store.write() as session: pass", 1),
+        ("with store.read() as one: pass\n with store.write() as other: pass", 2),
+        ("def ask():\n  with store.read() as session: pass\n await run_in_threadpool(ask)", 0),
+        ("async def ask():\n  with store.read() as session: pass\n await ask()", 1),
+        ("async with sessions.read() as session: pass", 0),
+    ],
+)
+def test_transaction_planted_on_the_event_loop_is_found(inside: str, count: int) -> None:
+    assert len(list(_blocking(ast.parse(f"async def page():\n {inside}")))) == count
+    assert list(_blocking(ast.parse("def page():\n with store.read() as session: pass"))) == []
+
+
 @pytest.mark.parametrize("name", ["runtime.txt", "dev.txt"])
 def test_lock_pins_each_package_by_hash_and_names_no_registry(name: str) -> None:
     text = (ROOT / "requirements" / name).read_text("utf-8")
