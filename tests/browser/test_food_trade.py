@@ -7,9 +7,11 @@ The ledger's own rules stand behind them, in memory, and verify each passkey's s
 import io
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import select
 from store_rig import Rig
 from trade_rig import OFFICE, Made, trade_service
-from visiting import CHROMIUM_FLAGS, WHOLE_CHROMIUM, Size, Visit, serve, visiting
+from visiting import CHROMIUM_FLAGS, WAIT_MS_MAX, WHOLE_CHROMIUM, Size, Visit, serve, server_socket, visiting
 
 from chain.signing import Scheme, Signer
 from service.settings import local_address
@@ -29,6 +31,7 @@ from service.sign_in.tables import ACTIVE, Passkey, StaffMember
 from tests.trace_rig import TRADERS, kg, lot
 from traceability.api.labels import label_png
 from traceability.api.shopper.complaints import Complaints
+from traceability.api.trader import offline
 from traceability.recalls import load_recall
 
 FARM, MARKET = TRADERS["farm"][0], TRADERS["market"][0]
@@ -239,6 +242,79 @@ def test_forms_open_without_a_connection_on_a_phone_that_was_there_before(served
         page.click('a[href^="/trade/sign/"]')
         sign(page)
         assert served.made.ledger.holding(lot("SW-1"), "farm").quantity == kg(9)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[tuple[Served, ExitStack]]:
+    """A service that this test may stop, and what stops it."""
+    made = Served(tmp_path)
+    with ExitStack() as stack:
+        stack.enter_context(serve(made.made.parts, "trace", made.port))
+        yield made, stack
+    made.made.ledger.engine.dispose()
+    made.rig.close()
+
+
+@contextmanager
+def hanging(port: int) -> Iterator[None]:
+    """A server that takes connections and says nothing."""
+    with server_socket(port) as (listener, _):
+        listener.listen(64)
+        yield
+
+
+@contextmanager
+def failing(port: int) -> Iterator[None]:
+    """A server that answers 502, as a proxy does whose service is away."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(502)
+
+        def log_message(self, *_arguments: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_forms_open_while_connections_hang_or_the_server_fails(own: tuple[Served, ExitStack], browser: Browser) -> None:
+    served, stack = own
+    with served.somebody(browser, FARM, Role.TRADER) as farm:
+        farm.expect("ERR_|Failed to load resource|failed: |Failed to update a ServiceWorker")
+        page = farm.open("/trade/record/harvest")  # the phone learns whose it is
+        page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+        stack.close()
+        for instead in (hanging, failing):
+            with instead(served.port):
+                began_s = time.monotonic()
+                page = farm.open("/trade")
+                expect(page.locator("h1")).to_have_text("离线记录")
+                page.click('a[href="/trade/offline/harvest"]')
+                expect(page.locator("#actor")).to_have_value(FARM)
+                assert time.monotonic() - began_s < WAIT_MS_MAX / 1000
+
+
+def test_page_of_another_build_is_not_kept(served: Served, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    version, script = offline._planned()
+    with served.somebody(browser, FARM, Role.TRADER) as farm:
+        monkeypatch.setattr(offline, "_planned", lambda: ("0" * 16, script))
+        page = farm.open("/trade/record/harvest")
+        page.wait_for_timeout(1000)
+        found = "navigator.serviceWorker.getRegistration('/trade').then(found => found?.active ?? null)"
+        assert page.evaluate(found) is None
+        monkeypatch.setattr(offline, "_planned", lambda: (version, script))
+        page.reload()
+        page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+        listed = "name => caches.open(name).then(one => one.keys()).then(all => all.map(each => each.url))"
+        kept = page.evaluate(listed, f"zhixin-trade-{version}")
+        assert f"{served.origin}/trade/offline/harvest" in kept
 
 
 def test_more_lines_are_added_on_the_phone_and_each_is_recorded(served: Served, browser: Browser) -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Traders' pages over HTTP: what is entered, read, signed, recorded, refused."""
 
+import json
+
 from sqlalchemy import delete
 from store_rig import Rig
 from trade_rig import trade_rig
@@ -80,12 +82,18 @@ async def test_forms_without_a_connection_hold_nothing_of_whoever_is_signed_in(s
     async with trade_rig(sqlite_rig) as service:
         farm = await service.trader("farm-2")
         service.ledger.harvested(100)
+        versions = set()
         for step in ("harvest", "pack", "ship", "receive", "sell", "destroy"):
             page = await farm.get(f"/trade/offline/{step}")
             assert page.status_code == 200
             assert TRADERS["farm-2"][0] not in page.text
             assert "Zhang Min" not in page.text
+            versions.add(page.headers["zhixin-offline"])
+        versions.add((await farm.get("/trade/offline")).headers["zhixin-offline"])
         assert (await farm.get("/trade/offline/test")).status_code == 404
         worker = await farm.get("/trade/offline.js")
         assert worker.headers["service-worker-allowed"] == "/trade"
         assert '"/trade/offline/harvest"' in worker.text
+        plan = json.loads(worker.text.partition("\n")[0].removeprefix("self.offlinePlan = ").removesuffix(";"))
+        assert versions == {plan["version"]}, "the worker keeps pages of its own build"
+        assert plan["header"].lower() == "zhixin-offline"

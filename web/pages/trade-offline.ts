@@ -5,6 +5,7 @@
 
 interface Plan {
   readonly version: string;
+  readonly header: string;
   /** Addresses with the digest that each answer is held to. */
   readonly files: Readonly<Record<string, string>>;
   readonly pages: readonly string[];
@@ -27,6 +28,7 @@ interface Scope {
 }
 
 const PREFIX = "zhixin-trade-";
+const PAGE_MS_MAX = 4_000; // a connection that hangs is worse than none
 
 const scope = globalThis as unknown as Scope;
 const plan = scope.offlinePlan;
@@ -42,12 +44,15 @@ async function fill(): Promise<void> {
   });
   const pages = plan.pages.map(async (address) => {
     const answer = await fetch(address, { cache: "no-cache", credentials: "same-origin" }); // the language is a cookie
-    if (!answer.ok) throw new Error(`${address}: ${answer.status}`);
+    if (!isOurs(answer)) throw new Error(`${address}: ${answer.status}, or of another build`);
     await cache.put(address, answer);
   });
   await Promise.all([...files, ...pages]);
   await scope.skipWaiting();
 }
+
+/** Whether a page goes with the files that were kept. */
+const isOurs = (page: Response): boolean => page.ok && page.headers.get(plan.header) === plan.version;
 
 async function dropOthers(): Promise<void> {
   for (const one of await caches.keys()) if (one.startsWith(PREFIX) && one !== name) await caches.delete(one);
@@ -58,15 +63,16 @@ async function kept(address: string): Promise<Response | undefined> {
   return (await caches.open(name)).match(address, { ignoreVary: true });
 }
 
-/** The page as it is now; without a connection its kept form, or the list of them. */
+/** The page as it is now; its kept form, or the list of them, without a connection, with a bad one, or a server that fails. */
 async function open(request: Request, address: string): Promise<Response> {
-  try {
-    return await fetch(request);
-  } catch (error) {
-    const instead = (await kept(address)) ?? (await kept(plan.home));
-    if (instead === undefined) throw error;
-    return instead;
-  }
+  const instead = (await kept(address)) ?? (await kept(plan.home));
+  if (instead === undefined) return fetch(request);
+  const fresh = fetch(request).then(async (page) => {
+    if (plan.pages.includes(address) && isOurs(page)) await (await caches.open(name)).put(address, page.clone());
+    return page.status >= 500 ? instead : page;
+  });
+  const late = new Promise<Response>((resolve) => setTimeout(() => resolve(instead), PAGE_MS_MAX));
+  return Promise.race([fresh.catch(() => instead), late]);
 }
 
 async function held(request: Request, address: string): Promise<Response> {

@@ -17,6 +17,7 @@ from sqlalchemy import select
 from starlette.responses import Response
 
 from service.envelope import permissions_policy
+from service.explorer.offline import VERSION_HEADER
 from service.language import language_of
 from service.pages import render
 from service.problems import NOT_FOUND, Problem
@@ -46,12 +47,12 @@ def offline_router() -> APIRouter:
     @router.get(SCRIPT)
     def worker() -> Response:
         headers = {"cache-control": "no-cache", "service-worker-allowed": PATH}
-        return Response(_script(), headers=headers, media_type="text/javascript; charset=utf-8")
+        return Response(_planned()[1], headers=headers, media_type="text/javascript; charset=utf-8")
 
     @router.get(OFFLINE)
     def index(request: Request) -> Response:
-        return render(
-            request, "trade/offline.html", site=_BARE_SITE, steps=STEPS, step_words=STEP_WORDS, offline=OFFLINE
+        return _of_this_build(
+            render(request, "trade/offline.html", site=_BARE_SITE, steps=STEPS, step_words=STEP_WORDS, offline=OFFLINE)
         )
 
     @router.get(OFFLINE + "/{name}")
@@ -91,7 +92,7 @@ def offline_router() -> APIRouter:
             typed=str,
         )
         page.headers["permissions-policy"] = permissions_policy({"camera"})
-        return page
+        return _of_this_build(page)
 
     return router
 
@@ -106,9 +107,15 @@ def _products(request: Request) -> tuple[list[tuple[str, str]], Names]:
     return [(one.gtin, names.product(f"01/{one.gtin}/10/x")) for one in found if not one.owner], names
 
 
+def _of_this_build(page: Response) -> Response:
+    """A page that says which plan it goes with: a worker keeps no other's."""
+    page.headers[VERSION_HEADER] = _planned()[0]
+    return page
+
+
 @cache
-def _script() -> bytes:
-    """The worker below its plan; made once, for a build does not change under a running service."""
+def _planned() -> tuple[str, bytes]:
+    """The plan's version, and the worker below the plan; made once, for a build does not change under a service."""
     files = static_files()
     kept = {
         PREFIX + path: "sha256-" + base64.b64encode(hashlib.sha256(files.files[path].content).digest()).decode()
@@ -117,5 +124,7 @@ def _script() -> bytes:
     pages = [OFFLINE, *(f"{OFFLINE}/{step}" for step in STEPS)]
     worker = files.files[files.names[_WORKER]].content
     version = hashlib.sha256(json.dumps([kept, pages]).encode() + worker).hexdigest()[:16]
-    plan = json.dumps({"version": version, "files": kept, "pages": pages, "home": OFFLINE}, sort_keys=True)
-    return f"self.offlinePlan = {plan};\n".encode() + worker
+    plan = json.dumps(
+        {"version": version, "header": VERSION_HEADER, "files": kept, "pages": pages, "home": OFFLINE}, sort_keys=True
+    )
+    return version, f"self.offlinePlan = {plan};\n".encode() + worker
