@@ -5,9 +5,18 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import loop_watch
 import postgres
 import pytest
 from store_rig import Rig
+
+
+@pytest.fixture(autouse=True)
+def nobody_waits_for_a_database_on_the_event_loop() -> Iterator[None]:
+    """Whatever a test has a service do, its coroutines leave transactions to worker threads."""
+    loop_watch.begun.clear()
+    yield
+    assert loop_watch.begun == []
 
 
 @pytest.fixture(scope="session")
