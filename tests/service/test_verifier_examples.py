@@ -187,6 +187,33 @@ def test_package_hands_out_no_answer_that_confirms_another_payment_or_none(offic
     assert caught.value.status == 422
 
 
+@pytest.mark.parametrize(
+    "act",
+    [
+        zhixin_rp.Act("company", "禅城陶瓷有限公司", "91440604MA4W12345X", "租用一座窑", "50000.00", "CNY"),
+        zhixin_rp.Act("company", "禅城陶瓷有限公司", "91440604MA4W12345X", "年度报告"),
+        zhixin_rp.Act("stop-card", "K-0A1B2C3D"),
+    ],
+    ids=["company", "without-amount", "stop-card"],
+)
+def test_package_hands_out_the_act_that_was_asked_for_and_no_other(office, act):
+    with office.relying(office.trial_key) as verifier:
+        question = verifier.ask(101, zhixin_rp.person("age_over_18"), act=act)
+        answer = verifier.answer_in_sandbox(question)
+        assert (answer.act, answer.payment) == (act, None)
+        other = replace(act, subject="another")
+        for wrong in (replace(question, act=other), replace(question, act=None)):
+            with pytest.raises(zhixin_rp.Forged, match="something else"):
+                verifier.look(wrong)
+        plain = verifier.ask(101, zhixin_rp.person("age_over_18"))
+        assert verifier.answer_in_sandbox(plain).act is None
+        with pytest.raises(zhixin_rp.Forged, match="something else"):
+            verifier.look(replace(plain, act=act))
+        bill = zhixin_rp.Payment("128.00", "CNY", "Water")
+        with pytest.raises(zhixin_rp.Refused):
+            verifier.ask(101, zhixin_rp.person("age_over_18"), act=act, payment=bill)
+
+
 async def test_bank_with_a_key_of_the_sandbox_runs_without_a_wallet(office):
     bank = example("bank")
     with office.relying(office.trial_key) as verifier:

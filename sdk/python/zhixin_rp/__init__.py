@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ask citizens' wallets and cards through a Zhixin verifier, and check its signed answers."""
 
-from zhixin_rp.answers import Answer, Forged, Notice, Payment, Root
+from zhixin_rp.answers import Act, Answer, Forged, Notice, Payment, Root
 from zhixin_rp.verifier import CardChallenge, NotAnswered, Question, Refused, Verifier, person
 
 __all__ = [
+    "Act",
     "Answer",
     "CardChallenge",
     "Forged",

@@ -10,7 +10,7 @@ Source: RFC 7515; RFC 8725.
 import json
 import re
 from base64 import b64decode, urlsafe_b64decode
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ NOTICE_AGE_S_MAX: Final = 3_600
 """A verifier tries for some twenty minutes; older notices are replayed ones."""
 
 PAYMENT_TYPE: Final = "urn:zhixin:payment-confirmation:1"
+ACT_TYPE: Final = "urn:zhixin:act-confirmation:1"
 
 _ANSWER, _SANDBOX, _NOTICE = "zhixin-answer+jwt", "zhixin-sandbox-answer+jwt", "zhixin-notice+jwt"
 _PART = re.compile(r"[A-Za-z0-9_-]+")
@@ -51,6 +52,27 @@ class Payment:
     currency: str
     payee: str
     reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What a holder does by answering, in their wallet's own words; that they may is for a mandate to say.
+
+    Attributes:
+        act: "company", "stop-card", "stop-phone" or "stop-seal".
+        subject: The company's name, or which card, phone or seal.
+        number: Of "company": its 18-character code.
+        matter: Of "company": what is signed, as the holder sees it.
+        amount: Of "company": up to how much, with two decimals; "": it names none.
+        currency: ISO 4217; with `amount` alone.
+    """
+
+    act: str
+    subject: str
+    number: str = ""
+    matter: str = ""
+    amount: str = ""
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +109,21 @@ class Answer:
 
     @property
     def payment(self) -> Payment | None:
-        """What the holder's key confirmed; None if it confirmed nothing, or a check failed."""
+        """The payment that the holder's key confirmed; None if it confirmed none, or a check failed."""
+        said = self._confirmed(PAYMENT_TYPE, Payment)
+        return None if said is None else Payment(**said)
+
+    @property
+    def act(self) -> Act | None:
+        """The act that the holder's key confirmed; None if it confirmed none, or a check failed."""
+        said = self._confirmed(ACT_TYPE, Act)
+        return None if said is None else Act(**said)
+
+    def _confirmed(self, kind: str, shape: type[Payment | Act]) -> dict[str, str] | None:
         said = self.content["facts"].get("transaction") if self.held else None
-        if not isinstance(said, dict) or said.get("type") != PAYMENT_TYPE:
+        if not isinstance(said, dict) or said.get("type") != kind:
             return None
-        return Payment(*(str(said.get(name, "")) for name in ("amount", "currency", "payee", "reference")))
+        return {field.name: str(said.get(field.name, "")) for field in fields(shape)}
 
     @property
     def failures(self) -> list[dict[str, str]]:

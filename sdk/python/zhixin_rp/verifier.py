@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 import httpx
 
-from zhixin_rp.answers import Answer, Forged, Payment, Root
+from zhixin_rp.answers import Act, Answer, Forged, Payment, Root
 
 NATURAL_PERSON: Final = "urn:imi:cn-gd-fs-chancheng:natural-person:1"
 TIMEOUT_S: Final = 30.0
@@ -54,7 +54,8 @@ class Question:
         wallet_link: For a QR code, or a link on the same device.
         qr: Address of the QR code as an SVG image.
         expires_ms: Until when it can be answered, Unix time in ms.
-        payment: What the holder confirms by answering; None: nothing.
+        payment: What the holder confirms by answering; None: no payment.
+        act: What the holder does by answering; None: nothing.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Question:
     qr: str
     expires_ms: int
     payment: Payment | None = None
+    act: Act | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +146,22 @@ class Verifier:
         """Close its connections."""
         self._http.close()
 
-    def ask(self, purpose: int, query: dict[str, Any], *, payment: Payment | None = None, **more: Any) -> Question:
+    def ask(
+        self,
+        purpose: int,
+        query: dict[str, Any],
+        *,
+        payment: Payment | None = None,
+        act: Act | None = None,
+        **more: Any,
+    ) -> Question:
         """Ask a citizen's wallet.
 
         Args:
             purpose: The purpose's number on the ledger.
             query: DCQL; `person` makes simple ones.
-            payment: What the holder confirms by answering, in the words that their wallet shows; None: nothing.
+            payment: What the holder confirms by answering, in the words that their wallet shows; None: no payment.
+            act: What the holder does by answering, likewise; not beside a payment; None: nothing.
             more: `flow`, `return_url`, `notify_url`, `lifetime_s`: see the guide.
 
         Raises:
@@ -160,8 +171,11 @@ class Verifier:
         body = {"purpose": purpose, "query": query, "nonce": nonce, **more}
         if payment is not None:
             body["payment"] = asdict(payment)
+        if act is not None:
+            body["act"] = {name: said for name, said in asdict(act).items() if said}
         made = self._post("/v1/verifications", body, once=True)
-        return Question(made["id"], nonce, made["wallet_link"], self._url + made["qr"], made["expires_ms"], payment)
+        qr = self._url + made["qr"]
+        return Question(made["id"], nonce, made["wallet_link"], qr, made["expires_ms"], payment, act)
 
     def look(self, question: Question, response_code: str | None = None) -> Answer | None:
         """The answer, if there is one.
@@ -277,10 +291,10 @@ class Verifier:
         return self._answer(found["answer"], nonce)
 
     def _answered(self, question: Question, token: str) -> Answer:
-        """An answer to a question; one that held confirms the very payment that was asked for."""
+        """An answer to a question; one that held confirms the very payment or act that was asked for."""
         answer = self._answer(token, question.nonce)
-        if answer.held and answer.payment != question.payment:
-            raise Forged("the answer confirms another payment than the one that was asked for")
+        if answer.held and (answer.payment, answer.act) != (question.payment, question.act):
+            raise Forged("the answer confirms something else than what was asked for")
         return answer
 
     def _answer(self, token: str, nonce: str) -> Answer:
