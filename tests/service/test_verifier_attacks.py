@@ -621,8 +621,13 @@ async def test_forged_answer_and_one_of_a_sandbox_are_not_taken_for_evidence(off
         check_answer(made, office.trust, None)
     key = office.keys.current(office.now_s)
     sandboxed = sign_jws({"typ": "zhixin-sandbox-answer+jwt", **key.header}, claims, key.signer)
-    with pytest.raises(InvalidToken):
+    with pytest.raises(InvalidToken) as caught:
         check_answer(sandboxed, office.trust, None)
+    assert caught.value.code == "identity.token-sandbox", "who kept it is not accused of having changed it"
+    notice = sign_jws({"typ": "zhixin-notice+jwt", **key.header}, claims, key.signer)
+    with pytest.raises(InvalidToken) as caught:
+        check_answer(notice, office.trust, None)
+    assert caught.value.code == "identity.token-type"
 
 
 async def test_two_relying_parties_cannot_join_their_answers_about_a_hundred_people(sqlite_rig):

@@ -17,6 +17,10 @@ def constant(node: ast.expr | None) -> str | None:
     return node.value if is_code else None
 
 
+TOKEN_ERROR = "InvalidToken"
+"""Of the ledger's errors the one that services raise, too, with codes of their own."""
+
+
 def codes_of(tree: ast.Module) -> set[str]:
     """Codes given to errors (second argument, `code=` or its default), defaults of error classes, named constants."""
     found: set[str | None] = set()
@@ -36,18 +40,24 @@ def codes_of(tree: ast.Module) -> set[str]:
     return {code for code in found if code is not None}
 
 
+def codes_of_tokens(tree: ast.Module, package: str) -> set[str]:
+    """Codes of its package that a service gives to the ledger's error about a token."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    named = [node for node in calls if isinstance(node.func, ast.Name) and node.func.id == TOKEN_ERROR]
+    given = {constant(value) for node in named for value in node.args[1:2]}
+    return {code for code in given if code is not None and code.startswith(f"{package}.")}
+
+
 def used() -> dict[str, set[str]]:
-    """Codes in use, by package."""
-    return {
-        package: {
-            code
-            for path in sorted((ROOT / package).rglob("*.py"))
-            if "pb" not in path.parts
-            if "api" not in path.parts  # services' codes: docs/service-codes.md
-            for code in codes_of(ast.parse(path.read_text()))
-        }
-        for package in PACKAGES
-    }
+    """Codes in use, by package; of services those of tokens alone, for docs/service-codes.md has their own."""
+    found: dict[str, set[str]] = {}
+    for package in PACKAGES:
+        paths = [path for path in sorted((ROOT / package).rglob("*.py")) if "pb" not in path.parts]
+        trees = [("api" in path.parts, ast.parse(path.read_text())) for path in paths]
+        found[package] = set().union(
+            *(codes_of_tokens(tree, package) if is_service else codes_of(tree) for is_service, tree in trees)
+        )
+    return found
 
 
 def documented() -> list[str]:
@@ -82,3 +92,13 @@ class E:
     def __init__(self, reason, code="a.fourth"): ...
 """
     assert codes_of(ast.parse(source)) == {"a.first", "a.second", "a.third", "a.fourth"}
+
+
+def test_scan_of_services_finds_codes_of_tokens_alone() -> None:
+    source = """
+raise InvalidToken("x", "a.token")
+raise InvalidToken("x")
+raise InvalidToken("x", "b.step")
+raise Problem("x", "a.other")
+"""
+    assert codes_of_tokens(ast.parse(source), "a") == {"a.token"}

@@ -14,7 +14,7 @@ from chain import receipt
 from chain.genesis import Genesis
 from chain.strict_json import Json
 from identity.issuer_keys import IssuingKey, Trust
-from identity.jose import InvalidToken, JsonObject, decode_base64url, decode_jws, load_object, sign_jws, verify_jws
+from identity.jose import InvalidToken, JsonObject, Jws, decode_base64url, decode_jws, load_object, sign_jws, verify_jws
 
 ANSWER_TYPE: Final = "zhixin-answer+jwt"
 SANDBOX_TYPE: Final = "zhixin-sandbox-answer+jwt"
@@ -69,10 +69,11 @@ def check_answer(token: str, trust: Trust, genesis: Genesis | None, *, audience:
         audience: The relying party that it must be for; None: any.
 
     Raises:
-        InvalidToken: It is none, was altered, or is of another verifier, kind or audience.
+        InvalidToken: It is none, was altered, is a sandbox's, or is of another verifier, kind or audience.
         LedgerError: A receipt in it does not verify.
     """
-    jws = decode_jws(token.strip(), ANSWER_TYPE, "the answer", characters_max=ANSWER_CHARACTERS_MAX)
+    jws = decode_jws(token.strip(), None, "the answer", characters_max=ANSWER_CHARACTERS_MAX)
+    _check_type(jws)
     claims = load_object(jws.payload, "the answer's payload", size_max=ANSWER_CHARACTERS_MAX)
     made_s = claims.get("iat")
     if not isinstance(made_s, int) or isinstance(made_s, bool) or not 0 < made_s < 2**36:
@@ -85,6 +86,15 @@ def check_answer(token: str, trust: Trust, genesis: Genesis | None, *, audience:
         for raw in listed:
             receipt.verify(raw, genesis, older_epochs=True)
     return CheckedAnswer(claims, 0 if genesis is None else len(listed))
+
+
+def _check_type(jws: Jws) -> None:
+    """Only answers about real people count; who kept one of a sandbox did nothing wrong, and is told what it is."""
+    typ = jws.header.get("typ")
+    if typ == SANDBOX_TYPE:
+        raise InvalidToken(f"the answer is of type {SANDBOX_TYPE}", "identity.token-sandbox")
+    if typ != ANSWER_TYPE:
+        raise InvalidToken(f"the answer is not of type {ANSWER_TYPE}", "identity.token-type")
 
 
 def _receipts(claims: JsonObject) -> list[bytes]:
