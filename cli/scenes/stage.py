@@ -41,14 +41,20 @@ class Stage:
         yield
         output.note(t("demo.took", seconds=f"{monotonic() - started:.1f}"))
 
-    def hold(self, claim: str, held: object) -> None:
+    def hold(self, claim: str, held: object, seen: str = "") -> None:
         """State a claim that was just checked.
+
+        Args:
+            claim: What is stated.
+            held: Whether it was so.
+            seen: What was seen instead, for whoever looks into it.
 
         Raises:
             NotHeldError: It does not hold; the demonstration ends.
         """
         if not held:
-            raise NotHeldError("demo.not-held", t("demo.not-held", claim=claim))
+            look = t("demo.not-held-look", folder=self.folder)
+            raise NotHeldError("demo.not-held", t("demo.not-held", claim=claim), (*([seen] if seen else []), look))
         self.held += 1
         output.note(f"  ✓ {claim}")
 

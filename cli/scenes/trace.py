@@ -297,7 +297,8 @@ async def _capture(played: Play, served: Served, key: str) -> None:
     async with httpx.AsyncClient(base_url=served.origin, timeout=40) as web:
         headers = {"authorization": f"Bearer {key}"}
         made = await web.post("/epcis/events", json=event, headers=headers)
-        stage.hold(t("scene.trace.captured", origin=served.origin), made.status_code == httpx.codes.CREATED)
+        is_made = made.status_code == httpx.codes.CREATED
+        stage.hold(t("scene.trace.captured", origin=served.origin), is_made, f"{made.status_code}: {made.text}")
         again = await web.post("/epcis/events", json=event, headers=headers)
         stage.hold(t("scene.trace.once"), again.status_code == httpx.codes.CONFLICT)
         label = f"/{played.season.contaminated}"

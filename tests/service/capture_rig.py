@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -64,6 +65,11 @@ class Ledger:
         self.outcomes: dict[bytes, Proven] = {}
         self.leaves = 0
         self._index = index
+        self.session = self
+
+    async def checkpoint(self) -> Any:
+        """As a client's session says; what else it says is not asked."""
+        return SimpleNamespace(height=self.chain.height)
 
     async def submit_one(self, transaction: SignedTransaction) -> Any:
         self.submitted.append(transaction)
@@ -123,6 +129,17 @@ class Chain(TraceRig):
         return outcome
 
 
+class HeldIndex(RunningIndex):
+    """Follows nothing: the rig writes into it; `caught_up` stands for its coming up to the ledger."""
+
+    def caught_up(self) -> bool:
+        """Whether it has come up to the ledger when it is waited for."""
+        return True
+
+    async def wait_for(self, _height: int, _timeout_s: float) -> bool:
+        return self.caught_up()
+
+
 @dataclass
 class CaptureRig:
     """A service with its store, index and ledger."""
@@ -137,6 +154,14 @@ class CaptureRig:
         metadata.create_all(self.engine)
         self.chain = Chain()
         self.ledger = Ledger(self.chain, self.index)
+        self.held = HeldIndex(self.engine, [FoodTables()])
+        self.tell_products()
+        self.keys = {name: clients.add(self.store, gln, 1)[1] for name, (gln, _) in TRADERS.items()}
+        self.regulator = clients.add(self.store, clients.REGULATOR, 1)[1]
+        self.numbers = 0
+
+    def tell_products(self) -> None:
+        """What the index has of the chain from the beginning."""
         self.index(
             [
                 self._told(message)
@@ -146,9 +171,6 @@ class CaptureRig:
                 )
             ]
         )
-        self.keys = {name: clients.add(self.store, gln, 1)[1] for name, (gln, _) in TRADERS.items()}
-        self.regulator = clients.add(self.store, clients.REGULATOR, 1)[1]
-        self.numbers = 0
 
     def _told(self, message: pb.RecordProduct) -> Event:
         return Event(
@@ -173,7 +195,7 @@ class CaptureRig:
     def context(self) -> TraceContext:
         return TraceContext(
             store=self.store,
-            index=RunningIndex(self.engine, [FoodTables()]),
+            index=self.held,
             door=self.ledger,  # type: ignore[arg-type]  # submits and knows the network
             genesis=self.chain.genesis,
             genesis_raw=b"",

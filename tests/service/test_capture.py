@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from capture_rig import CaptureRig, code, ended, link
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from store_rig import Rig
 
 from chain.errors import Refused
@@ -21,6 +21,7 @@ from traceability.api.capture_jobs import Jobs
 from traceability.api.capture_steps import Steps
 from traceability.api.kept import find_events, find_owner, load_events
 from traceability.api.tables import FoodCaptured, FoodCaptureItem, FoodOwner
+from traceability.api.trace_index import records_table
 from traceability.openings import open_event, verify_event
 from traceability.pb import traceability_pb2 as pb
 
@@ -274,6 +275,36 @@ async def test_job_killed_at_any_place_goes_on_and_records_each_event_once(
         found = await ended(caller, f"/epcis/capture/{job.id}")
     assert (found["success"], found["zhixin:recorded"], capture_on_each.ledger.recorded()) == (True, 2, 2)
     assert len({one.id for one in capture_on_each.ledger.submitted}) == 1
+
+
+async def test_product_that_an_index_behind_the_ledger_does_not_have_yet_is_waited_for(
+    capture: CaptureRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("traceability.api.capture_runner.RETRY_S", 0.01)
+    with capture.engine.begin() as connection:
+        connection.execute(delete(records_table))
+    asked: list[bool] = []
+
+    def catches_up() -> bool:
+        asked.append(len(asked) == 2)
+        if asked[-1]:
+            capture.tell_products()
+        return asked[-1]
+
+    monkeypatch.setattr(capture.held, "caught_up", catches_up)
+    async with capture.caller() as caller:
+        job = await done(caller, await send(caller, capture.document(capture.event())))
+    assert (job["success"], capture.ledger.recorded()) == (True, 1), job
+    assert asked == [False, False, True]
+
+
+async def test_product_that_is_on_no_ledger_is_refused_once_the_index_has_caught_up(capture: CaptureRig) -> None:
+    goods = {"epcClass": "https://id.gs1.org/01/09506000134352/10/A1", "quantity": 5, "uom": "KGM"}
+    new = capture.event(quantityList=[goods])
+    async with capture.caller() as caller:
+        job = await done(caller, await send(caller, capture.document(new)))
+    assert job["success"] is False
+    assert "is not recorded" in json.dumps(job)
 
 
 @pytest.mark.parametrize("fate", ["lost", "silent"])

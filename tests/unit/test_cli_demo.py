@@ -40,8 +40,10 @@ def test_claim_that_does_not_hold_ends_the_scene(tmp_path: Path) -> None:
     played = stage(tmp_path)
     played.hold("one is one", 1)
     assert played.held == 1
-    with pytest.raises(NotHeldError):
-        played.hold("one is none", 0)
+    with pytest.raises(NotHeldError) as caught:
+        played.hold("one is none", 0, "it is 1")
+    assert caught.value.details[0] == "it is 1"
+    assert str(tmp_path) in caught.value.details[1]
     assert played.held == 1
 
 

@@ -23,6 +23,7 @@ from service.errors import KeyFileError, StorageError
 from service.sign_in.door import EXPIRED
 from traceability.api.capture_jobs import Jobs
 from traceability.api.capture_steps import WHOLE, Step, Steps
+from traceability.pb import traceability_pb2 as pb
 from traceability.projection import UnitOf
 
 T = TypeVar("T")
@@ -43,6 +44,10 @@ Units = Callable[[], contextlib.AbstractContextManager[UnitOf]]
 """Opens the index and looks products up in it."""
 
 
+class _NotIndexed(Exception):
+    """The index has no such product; it may be behind the ledger."""
+
+
 class Submits(Protocol):
     """The way to the ledger; `service.sign_in.door.Door` is one."""
 
@@ -59,13 +64,17 @@ class Runner:
         steps: How a job moves on.
         ledger: Where transactions go.
         units: The products of the index.
+        catch_up: Waits until the index holds what the ledger has now; raises TransportError or StorageError.
     """
 
-    def __init__(self, jobs: Jobs, steps: Steps, ledger: Submits, units: Units) -> None:
+    def __init__(
+        self, jobs: Jobs, steps: Steps, ledger: Submits, units: Units, catch_up: Callable[[], Awaitable[None]]
+    ) -> None:
         self._jobs = jobs
         self._steps = steps
         self._ledger = ledger
         self._units = units
+        self._catch_up = catch_up
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="capture")
         self._woken = asyncio.Event()
         self._moved = asyncio.Condition()
@@ -141,7 +150,7 @@ class Runner:
         """Move one job on until it is done."""
         while True:
             try:
-                step = await self._on_thread(self._next, number)
+                step = await self._step(number)
                 if step is None:
                     return
                 await self._send(step)
@@ -159,13 +168,28 @@ class Runner:
                 async with self._moved:
                     self._moved.notify_all()
 
-    async def _on_thread(self, work: Callable[..., T], *arguments: object) -> T:
+    async def _on_thread(self, work: Callable[..., T], *arguments: object, **named: object) -> T:
         """Do something with the store, beside the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *arguments))
+        return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *arguments, **named))
 
-    def _next(self, number: int) -> Step | None:
+    async def _step(self, number: int) -> Step | None:
+        """A job's next step. A refusal is for good: no product is called unknown by an index that is behind."""
+        try:
+            return await self._on_thread(self._next, number, is_behind=True)
+        except _NotIndexed:
+            await self._catch_up()
+            return await self._on_thread(self._next, number, is_behind=False)
+
+    def _next(self, number: int, *, is_behind: bool) -> Step | None:
         with self._units() as unit_of:
-            return self._steps.next(number, unit_of)
+
+            def look(gtin: str) -> pb.Unit.ValueType | None:
+                unit = unit_of(gtin)
+                if unit is None and is_behind:
+                    raise _NotIndexed
+                return unit
+
+            return self._steps.next(number, look)
 
     async def _send(self, step: Step) -> None:
         """Submit what a job waits for, and store how it ended.

@@ -13,17 +13,29 @@ from sqlalchemy import Connection, Engine
 from chain.genesis import Genesis
 from chain.signing import TransactionSigner
 from service.app import Part
+from service.errors import StorageError
 from service.index.running import RunningIndex
-from service.pages import Site
+from service.pages import Place, Site
 from service.settings import Address, Settings, StoreSettings
 from service.sign_in.door import Door
+from service.sign_in.roles import Permission
 from service.store import Store
 from service.store.engine import make_engine
 from traceability.api.trace_index import FoodTables
 from traceability.api.trader.trade_index import TradeTables
 
-TRACE_SITE: Final = Site("food.title", home="/", layout="workplace")
+TRACE_SITE: Final = Site(
+    "food.title",
+    home="/",
+    places=(
+        Place("trade.title", "/trade", permission=Permission.TRADE),
+        Place("food-office.title", "/regulator", permission=Permission.READ_RECORDS),
+    ),
+    layout="workplace",
+)
 """The service as its sign-in pages name it; pages of shoppers, traders and regulators have sites of their own."""
+
+CATCH_UP_SECONDS_MAX: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +78,17 @@ class TraceContext:
         reader = self.index.engine.execution_options(zhixin_writes=False)
         with reader.connect() as connection, connection.begin():
             yield connection
+
+    async def catch_up(self) -> None:
+        """Wait until the index holds what the ledger certified until now.
+
+        Raises:
+            TransportError: No node answers.
+            StorageError: The index does not come up to it in time.
+        """
+        height = (await self.door.session.checkpoint()).height
+        if not await self.index.wait_for(height, CATCH_UP_SECONDS_MAX):
+            raise StorageError(f"the index has not come up to block {height} yet")
 
 
 def food_engine(settings: Settings, genesis: Genesis) -> Engine:

@@ -41,7 +41,7 @@ def epcis_part(context: TraceContext, *, sign: Sign | None = None) -> Part:
     """
     jobs = Jobs(context.store, context.now)
     steps = Steps(jobs, context.now, signing(context) if sign is None else sign)
-    runner = Runner(jobs, steps, context.door, lambda: _units(context))
+    runner = Runner(jobs, steps, context.door, lambda: _units(context), context.catch_up)
     pages = Pages(context.store.secret("food/pages"), context.origin, context.now)
 
     store = QueryStore(context)
