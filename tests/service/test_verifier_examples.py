@@ -23,6 +23,7 @@ from identity.api.verifier.answers import sign_notice
 from identity.api.verifier.part import SITE, verifier_part
 from identity.api.verifier.sandbox import make_sandbox
 from identity.api.verifier.transaction_data import confirmation
+from identity.issuer_keys import make_registrar
 from identity.jose import MemorySigner, decode_jws, sign_jws
 from identity.sd_jwt import Binding, StatusReference
 from service.app import create_app
@@ -54,8 +55,17 @@ class OpenOffice(CardOffice):
         settings = parse_settings("[limits]\naddress_burst = 5000\naddress_per_second = 1000\n", {})
         return create_app([shell_part(SITE), part], settings, address, secret=bytes(32), replays=self.store.replays())
 
-    def relying(self, key: str | None = None) -> zhixin_rp.Verifier:
-        return zhixin_rp.Verifier(self.origin, key=key or self.bank_key, relying_party=BANK, root=self.own_anchor)
+    def relying(self, key: str | None = None, **more: str) -> zhixin_rp.Verifier:
+        return zhixin_rp.Verifier(
+            self.origin, key=key or self.bank_key, relying_party=BANK, root=self.own_anchor, **more
+        )
+
+
+def anchor() -> bytes:
+    """A verifier's certificate of which no question comes to be asked."""
+    return make_registrar(
+        "V", ec.derive_private_key(7, ec.SECP256R1()), serial=1, begins_s=1_700_000_000, ends_s=1_800_000_000
+    )
 
 
 @pytest.fixture
@@ -274,6 +284,8 @@ def test_package_takes_no_answer_that_is_forged_for_another_or_to_another_questi
         ("a.b.c", {"sandbox": True}),
         ("", {"sandbox": True}),
     ]
+    with pytest.raises(zhixin_rp.Forged, match="made up"):
+        root.answer(answer.token, BANK)
     for token, more in cases:
         with pytest.raises(zhixin_rp.Forged):
             root.answer(token, BANK, **more)
@@ -309,7 +321,43 @@ def test_forged_notice_or_an_old_one_is_not_taken(office):
             root.notice(token, BANK, now)
 
 
-def test_package_names_the_code_of_a_refusal(office):
-    with office.relying() as verifier, pytest.raises(zhixin_rp.Refused) as caught:
+@pytest.mark.parametrize(
+    ("language", "words"), [({}, "more than the purpose allows"), ({"language": "zh-CN"}, "超出")], ids=["en", "zh-CN"]
+)
+def test_package_names_code_and_fault_of_a_refusal_in_english_unless_the_program_says_otherwise(
+    office, language, words
+):
+    with office.relying(**language) as verifier, pytest.raises(zhixin_rp.Refused) as caught:
         verifier.ask(101, zhixin_rp.person("proofing"))
     assert caught.value.code == "verifier.beyond-purpose"
+    assert [sorted(one) for one in caught.value.errors] == [["what", "where"]]
+    assert words in str(caught.value)
+    assert "credentials/0/claims/0" in str(caught.value), "what is too much"
+    assert caught.value.errors == caught.value.document["errors"]
+
+
+def test_package_says_that_what_answered_is_no_verifier():
+    pages = httpx.MockTransport(lambda _: httpx.Response(200, text="<h1>Welcome</h1>"))
+    with (
+        zhixin_rp.Verifier("http://shop", key="zxv_x", relying_party=BANK, root=anchor(), transport=pages) as verifier,
+        pytest.raises(zhixin_rp.Refused, match="is no verifier") as caught,
+    ):
+        verifier.check_code(101, "IMI1:")
+    assert (caught.value.code, caught.value.errors) == ("unknown", [])
+
+
+def test_package_says_at_which_address_nobody_answers_and_what_to_do():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with zhixin_rp.Verifier(f"{address}/", key="zxv_x", relying_party=BANK, root=anchor()) as verifier:
+        question = zhixin_rp.Question("1", "n", "", "", 0)
+        for ask in (
+            lambda: verifier.ask(101, zhixin_rp.person()),
+            lambda: verifier.look(question),
+            lambda: verifier.cancel(question),
+            lambda: verifier.check_code(101, "IMI1:"),
+        ):
+            with pytest.raises(zhixin_rp.Unreachable, match="the verifier runs") as caught:
+                ask()
+            assert caught.value.address == address
+            assert address in str(caught.value)

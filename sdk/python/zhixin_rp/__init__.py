@@ -2,7 +2,7 @@
 """Ask citizens' wallets and cards through a Zhixin verifier, and check its signed answers."""
 
 from zhixin_rp.answers import Act, Answer, Forged, Notice, Payment, Root
-from zhixin_rp.verifier import CardChallenge, NotAnswered, Question, Refused, Verifier, person
+from zhixin_rp.verifier import CardChallenge, NotAnswered, Question, Refused, Unreachable, Verifier, person
 
 __all__ = [
     "Act",
@@ -15,6 +15,7 @@ __all__ = [
     "Question",
     "Refused",
     "Root",
+    "Unreachable",
     "Verifier",
     "person",
 ]

@@ -34,7 +34,7 @@ _PART = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Forged(Exception):
-    """A token that the verifier did not make, or not for you, or that was altered."""
+    """A token that the verifier did not make, or not for you or of real people, or that was altered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +211,8 @@ class Root:
             made = datetime.fromtimestamp(content["iat"], UTC)
         except (ValueError, KeyError, TypeError, IndexError, OverflowError, OSError, RecursionError):
             raise Forged("this is no token of a verifier") from None
+        if header.get("typ") == _SANDBOX != typ:
+            raise Forged("this is a sandbox's answer: made up, no evidence")
         if header.get("alg") != "ES256" or header.get("typ") != typ or "crit" in header or len(signature) != 64:
             raise Forged("the token is of another kind")
         self._check_certificate(leaf, made)

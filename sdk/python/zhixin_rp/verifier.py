@@ -27,17 +27,50 @@ TRIES_MAX: Final = 3
 class Refused(Exception):
     """The verifier refuses a request.
 
+    Its text says all that the verifier said, in the language that `Verifier` was given.
+
     Attributes:
-        code: Stable, such as "verifier.beyond-purpose"; docs/service-codes.md explains it.
+        code: Stable, such as "verifier.beyond-purpose"; docs/service-codes.md explains it. "unknown": whoever answered
+            is no verifier.
         status: The HTTP status.
+        errors: What is wrong with the request and where: each has `where`, such as the claim that is too much, and
+            `what`. Empty: the code says it all.
         document: The whole problem document.
     """
 
     def __init__(self, status: int, document: dict[str, Any]) -> None:
         self.code = str(document.get("code", "unknown"))
         self.status = status
+        self.errors = _errors(document)
         self.document = document
-        super().__init__(f"{self.code}: {document.get('detail', '')}")
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        if "code" not in self.document:
+            return f"HTTP {self.status} without a reason: what answered there is no verifier"
+        words = [str(self.document.get(name, "")) for name in ("title", "detail", "reason")]
+        faults = "; ".join(f"{one['where']}: {one['what']}" for one in self.errors)
+        said = " – ".join(word for word in words if word)
+        return f"{self.code}: {said}{f' ({faults})' if faults else ''}"
+
+
+class Unreachable(Exception):
+    """The verifier did not answer: a wrong address, no verifier there, a broken connection, an unknown certificate.
+
+    What creates a question was sent several times already, which made one question at most. Of anything else nobody
+    knows whether it arrived; a code of a phone that was being checked may have been used up.
+
+    Attributes:
+        address: The verifier's.
+    """
+
+    def __init__(self, address: str, error: httpx.TransportError) -> None:
+        self.address = address
+        why = str(error) or type(error).__name__
+        super().__init__(
+            f"no answer from the verifier at {address}: {why}. See whether the address is right and the verifier runs "
+            f"({address}/ready says so), then try again"
+        )
 
 
 class NotAnswered(Exception):
@@ -102,12 +135,15 @@ def person(*claims: str, name: str = "person") -> dict[str, Any]:
 class Verifier:
     """A verifier; use it as a context manager, or close it.
 
+    Each method that asks it raises `Refused`, and `Unreachable` where nobody answers.
+
     Args:
         url: Its origin.
         key: Your program's, "zxv_…" ("zxt_…" for the sandbox).
         relying_party: Your organisation's id on the ledger.
         root: The verifier's own certificate, DER.
         certificate: Files of a client certificate and its key, if yours goes with one.
+        language: Of the words in refusals, "en" or "zh-CN"; codes are the same in both.
         transport: Another way to send requests, for tests.
     """
 
@@ -119,6 +155,7 @@ class Verifier:
         relying_party: str,
         root: bytes,
         certificate: tuple[str, str] | None = None,
+        language: str = "en",
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.root = Root(root)
@@ -127,7 +164,7 @@ class Verifier:
         self._url = url.rstrip("/")
         self._http = httpx.Client(
             base_url=self._url,
-            headers={"Authorization": f"Bearer {key}", "Accept": "application/json"},
+            headers={"Authorization": f"Bearer {key}", "Accept": "application/json", "Accept-Language": language},
             timeout=TIMEOUT_S,
             follow_redirects=False,
             cert=certificate,
@@ -190,7 +227,7 @@ class Verifier:
             Forged: The answer is not the verifier's.
         """
         parameters = {} if response_code is None else {"response_code": response_code}
-        found = self._checked(self._http.get(f"/v1/verifications/{question.id}", params=parameters))
+        found = self._checked(self._sent("GET", f"/v1/verifications/{question.id}", params=parameters))
         if found["state"] in {"expired", "cancelled"}:
             raise NotAnswered(found["state"])
         return None if found["answer"] is None else self._answered(question, found["answer"])
@@ -212,7 +249,7 @@ class Verifier:
 
     def cancel(self, question: Question) -> None:
         """End a question that nobody answered."""
-        response = self._http.delete(f"/v1/verifications/{question.id}")
+        response = self._sent("DELETE", f"/v1/verifications/{question.id}")
         if not response.is_success:
             self._checked(response)
 
@@ -304,17 +341,30 @@ class Verifier:
         headers = {"Idempotency-Key": secrets.token_urlsafe(24)} if once else {}
         for attempt in range(TRIES_MAX):
             try:
-                return self._checked(self._http.post(path, json=body, headers=headers))
-            except httpx.TransportError:
+                return self._checked(self._sent("POST", path, json=body, headers=headers))
+            except Unreachable:
                 if not once or attempt == TRIES_MAX - 1:
                     raise
         raise AssertionError("the last try raises or returns")
+
+    def _sent(self, method: str, path: str, **more: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **more)
+        except httpx.TransportError as error:
+            raise Unreachable(self._url, error) from error
 
     def _checked(self, response: httpx.Response) -> dict[str, Any]:
         try:
             document = response.json()
         except ValueError:
-            document = {}
+            document = None
         if not response.is_success or not isinstance(document, dict):
             raise Refused(response.status_code, document if isinstance(document, dict) else {})
         return document
+
+
+def _errors(document: dict[str, Any]) -> list[dict[str, str]]:
+    """A problem document's `errors`, whatever else stands there."""
+    listed = document.get("errors")
+    found = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    return [{name: str(one.get(name, "")) for name in ("where", "what")} for one in found]
