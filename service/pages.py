@@ -54,6 +54,8 @@ class Place:
     path: str
     count: int | None = None
     """How much waits there, if that is worth showing."""
+    permission: str = ""
+    """What somebody who is signed in needs to see it, a `service.sign_in.roles.Permission`; "": nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,14 +15,17 @@ def shell_part(site: Site) -> Part:
     """What each service with pages takes along.
 
     Args:
-        site: The service's name and navigation, for the page of a problem.
+        site: The service's name and navigation, for the page of a problem. Where people sign in (`sign_in_part`),
+            whoever was refused has their own navigation there: a refusal is no dead end.
 
     Raises:
         PagesNotBuilt: The scripts and styles were not built.
     """
 
     def show_problem(request: Request, problem: ProblemView) -> Response:
-        return render(request, "problem.html", site=site, status=problem.status, problem=problem)
+        own = getattr(request.app.state, "own_site", None)
+        shown = site if own is None else own(request, site)
+        return render(request, "problem.html", site=shown, status=problem.status, problem=problem)
 
     async def start(_app: FastAPI) -> None:
         compile_templates()

@@ -5,8 +5,7 @@ Officers of each organisation see what is theirs. Whoever looks somebody up by n
 person reads it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from typing import Annotated, Any, Final
@@ -45,14 +44,29 @@ from service.pages import Place, Site
 from service.problems import Problem
 from service.sign_in.access import FRESH_MS, Require, office_of
 from service.sign_in.acts import Acts
-from service.sign_in.pages import moment
+from service.sign_in.pages import RequireOrStart, moment
 from service.sign_in.pages import show as show_page
 from service.sign_in.roles import Permission
 from service.sign_in.sessions import Officer
 
-CREDIT_SITE: Final = Site("credit-page.title", home="/", layout="workplace")
+_PLACES: Final = (
+    Place("credit-page.place-home", "/", permission=Permission.READ_RECORDS),
+    Place("credit-page.place-attest", "/attest", permission=Permission.ENROL),
+    Place("credit-page.place-import", "/import", permission=Permission.ENROL),
+    Place("credit-page.place-requests", "/requests", permission=Permission.READ_RECORDS),
+    Place("credit-page.place-pledges", "/pledges", permission=Permission.READ_RECORDS),
+    Place("credit-page.place-logs", "/logs", permission=Permission.READ_RECORDS),
+    Place("credit-page.place-companies", "/companies", permission=Permission.ADJUDICATE),
+    Place("credit-page.place-draws", "/draws", permission=Permission.ADJUDICATE),
+    Place("credit-list.place-office", "/statutory", permission=Permission.ADJUDICATE),
+    Place("credit-monitor.place", "/monitor", permission=Permission.ADJUDICATE),
+    Place("credit-page.place-clients", "/clients", permission=Permission.ADJUDICATE),
+)
+CREDIT_SITE: Final = Site("credit-page.title", home="/", places=_PLACES, layout="workplace")
+"""Its places are shown by role."""
 
 Reader = Annotated[Officer, Depends(Require(Permission.READ_RECORDS))]
+AtHome = Annotated[Officer, Depends(RequireOrStart(Permission.READ_RECORDS, CREDIT_SITE))]
 Clerk = Annotated[Officer, Depends(Require(Permission.ENROL, fresh_ms=FRESH_MS))]
 Approver = Annotated[Officer, Depends(Require(Permission.APPROVE, fresh_ms=FRESH_MS))]
 Supervisor = Annotated[Officer, Depends(Require(Permission.ADJUDICATE, fresh_ms=FRESH_MS))]
@@ -60,24 +74,9 @@ Text = Annotated[str, Form(max_length=requests.WORDS_CHARACTERS_MAX)]
 Short = Annotated[str, Form(max_length=subjects.NAME_CHARACTERS_MAX)]
 Day = Annotated[str, Form(max_length=10)]
 
-PLACES: Final[Sequence[tuple[str, str, Permission]]] = (
-    ("credit-page.place-home", "/", Permission.READ_RECORDS),
-    ("credit-page.place-attest", "/attest", Permission.ENROL),
-    ("credit-page.place-import", "/import", Permission.ENROL),
-    ("credit-page.place-requests", "/requests", Permission.READ_RECORDS),
-    ("credit-page.place-pledges", "/pledges", Permission.READ_RECORDS),
-    ("credit-page.place-logs", "/logs", Permission.READ_RECORDS),
-    ("credit-page.place-companies", "/companies", Permission.ADJUDICATE),
-    ("credit-page.place-draws", "/draws", Permission.ADJUDICATE),
-    ("credit-list.place-office", "/statutory", Permission.ADJUDICATE),
-    ("credit-monitor.place", "/monitor", Permission.ADJUDICATE),
-    ("credit-page.place-clients", "/clients", Permission.ADJUDICATE),
-)
-
 
 def show(request: Request, officer: Officer, name: str, *, status: int = 200, **context: Any) -> Response:
     """A page for an officer, with the navigation that their role has."""
-    places = tuple(Place(title, path) for title, path, permission in PLACES if officer.may(permission))
     named = {
         "status_keys": STATUS_KEYS,
         "severity_keys": SEVERITY_KEYS,
@@ -91,7 +90,7 @@ def show(request: Request, officer: Officer, name: str, *, status: int = 200, **
         "words_max": requests.WORDS_CHARACTERS_MAX,
         "Permission": Permission,
     }
-    response = show_page(request, replace(CREDIT_SITE, places=places), officer, f"credit/{name}", **(named | context))
+    response = show_page(request, CREDIT_SITE, officer, f"credit/{name}", **(named | context))
     response.status_code = status
     return response
 
@@ -130,7 +129,7 @@ def desk_router() -> APIRouter:
 
 def _add_home(router: APIRouter) -> None:
     @router.get("/")
-    def home(request: Request, officer: Reader) -> Response:
+    def home(request: Request, officer: AtHome) -> Response:
         context = credit_of(request)
         settle(context)
         requests.follow_requests(context)

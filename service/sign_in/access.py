@@ -50,6 +50,13 @@ def signed_in(request: Request) -> Officer | None:
     return resolve(office, token, device_of(request))
 
 
+def met_officer(request: Request) -> Officer | None:
+    """Whom `Require` found to send this request; None: it did not ask, or nobody is signed in."""
+    found = getattr(request.state, "officer", None)
+    assert found is None or isinstance(found, Officer)
+    return found
+
+
 def session_of(request: Request) -> str | None:
     """Id of the session that a request belongs to, the same however often its token is renewed; None: there is none."""
     officer = signed_in(request)
@@ -86,6 +93,7 @@ class Require:
         officer = signed_in(request)
         if officer is None:
             raise away(request, SIGN_IN_PATH, kinds.NEEDED)
+        request.state.officer = officer
         office = office_of(request)
         if self._permission is not None and not officer.may(self._permission):
             with office.store.write() as session:

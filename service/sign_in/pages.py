@@ -20,9 +20,9 @@ from service.envelope import content_policy
 from service.language import Language, language_of, translate
 from service.pages import Place, Site, render
 from service.problems import INVALID, Problem
-from service.redirects import local_path
+from service.redirects import Elsewhere, local_path
 from service.sign_in import credentials, people, sessions
-from service.sign_in.access import FRESH_MS, Require, forget_session, office_of, signed_in
+from service.sign_in.access import FRESH_MS, Require, forget_session, met_officer, office_of, signed_in
 from service.sign_in.api import HOME_PATH, known_officer
 from service.sign_in.ledger import Standing, officer_key_text
 from service.sign_in.people import NAME_CHARACTERS_MAX
@@ -43,11 +43,56 @@ Text = Annotated[str, Form(max_length=400)]
 
 
 def own_site(site: Site, officer: Officer) -> Site:
-    """A service's navigation with what everybody who is signed in has."""
-    places = [*site.places, Place("sign-in.passkeys", HOME_PATH), Place("sign-in.sessions", SESSIONS_PATH)]
+    """A service's navigation as somebody's role has it, with what everybody who is signed in has."""
+    places = [*_seen(site, officer), Place("sign-in.passkeys", HOME_PATH), Place("sign-in.sessions", SESSIONS_PATH)]
     if officer.may(Permission.MANAGE_PEOPLE):
         places.append(Place("sign-in.people", PEOPLE_PATH))
     return replace(site, places=tuple(places))
+
+
+def _seen(site: Site, officer: Officer) -> list[Place]:
+    """The places of a site that somebody's role may see."""
+    return [place for place in site.places if not place.permission or officer.may(Permission(place.permission))]
+
+
+def reader_site(request: Request, site: Site) -> Site:
+    """The site of a problem's page: with the navigation of whoever is refused, else without what needs a role."""
+    officer = met_officer(request)
+    if officer is not None:
+        return own_site(site, officer)
+    return replace(site, places=tuple(place for place in site.places if not place.permission))
+
+
+def has_no_place(site: Site, officer: Officer) -> bool:
+    """Whether a service has places, and none of them is for this person's role."""
+    return bool(site.places) and not _seen(site, officer) and not officer.may(Permission.MANAGE_PEOPLE)
+
+
+def start_path(site: Site, officer: Officer) -> str:
+    """Where somebody begins: their role's first place, else the people whom they look after, else their own keys."""
+    for place in _seen(site, officer):
+        return place.path
+    return PEOPLE_PATH if officer.may(Permission.MANAGE_PEOPLE) else HOME_PATH
+
+
+class RequireOrStart:
+    """A dependency of a page at `/`: whoever's role may not see it is led to where they begin, and accused of nothing.
+
+    Args:
+        permission: Who sees the page.
+        site: The service's.
+    """
+
+    def __init__(self, permission: Permission, site: Site) -> None:
+        self._signed_in, self._require = Require(), Require(permission)
+        self._permission, self._site = permission, site
+
+    async def __call__(self, request: Request) -> Officer:
+        """Let an officer through, or end the request."""
+        officer = await self._signed_in(request)
+        if not officer.may(self._permission):
+            raise Elsewhere(start_path(self._site, officer))
+        return await self._require(request)
 
 
 def show_page(request: Request, site: Site, name: str, **context: Any) -> Response:
@@ -72,18 +117,26 @@ def moment(ms: int) -> datetime:
 
 
 def page_router(site: Site) -> APIRouter:
-    """The routes of the pages.
+    """The routes of the pages, and `/` where the service begins there and has no page of its own at it.
 
     Args:
         site: The service's.
     """
     router = APIRouter(include_in_schema=False)
+    if site.home == "/" and site.places and all(place.path != "/" for place in site.places):
+        _add_start(router, site)
     outside = replace(site, places=(), layout="page")
     _add_entrance(router, outside)
     _add_passkeys(router, site)
     _add_sessions(router, site)
     _add_people(router, site)
     return router
+
+
+def _add_start(router: APIRouter, site: Site) -> None:
+    @router.get("/")
+    def start(officer: Here) -> Response:
+        return RedirectResponse(start_path(site, officer), 303)
 
 
 def _add_entrance(router: APIRouter, site: Site) -> None:
@@ -132,6 +185,7 @@ def _add_passkeys(router: APIRouter, site: Site) -> None:
             registers=hasattr(request.app.state, "acts") and officer.may(Permission.REGISTER_KEY),
             keys=keys,
             standing=standing,
+            no_place=has_no_place(site, officer),
         )
 
     @router.get(HOME_PATH)

@@ -22,7 +22,7 @@ from service.sign_in.card_api import card_router
 from service.sign_in.door import Door
 from service.sign_in.kinds import SIGN_IN_KINDS
 from service.sign_in.office import Office
-from service.sign_in.pages import page_router
+from service.sign_in.pages import page_router, reader_site
 from service.sign_in.staff_cards import StaffCards
 from service.sign_in.standings import Standings
 from service.store import Store
@@ -67,7 +67,7 @@ def sign_in_part(
     made = Office.of(store, address, cards=cards) if office is None else office
 
     async def start(app: FastAPI) -> None:
-        app.state.office, app.state.caller = made, session_of
+        app.state.office, app.state.caller, app.state.own_site = made, session_of, reader_site
 
     attempts = Attempts()
     routers = [api_router(attempts), card_router(attempts), page_router(site)]

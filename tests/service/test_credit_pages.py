@@ -337,3 +337,16 @@ async def test_pages_hold_what_the_browser_computes_from_and_no_inline_script(de
     assert printed.content.startswith(b"%PDF")
     for path in ("/", "/attest", "/import", "/requests", "/pledges"):
         assert (await clerk.get(path, language)).status_code == 200
+
+
+async def test_start_page_leads_an_administrator_to_people_and_a_refusal_has_a_way_on(desk: CreditDesk) -> None:
+    clerk = await desk.officer("org-x", Role.CLERK)
+    boss = desk.bosses["org-x"]
+    answer = await boss.web.get("/", headers={"accept": "text/html"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/people")
+    assert (await clerk.get("/")).status_code == 200
+    refused = await clerk.get("/draws")
+    assert refused.status_code == 403
+    navigation = refused.text.partition("<main")[0]
+    assert 'href="/attest"' in navigation
+    assert 'href="/draws"' not in navigation

@@ -248,3 +248,30 @@ async def test_old_drafts_are_erased_and_open_proposals_are_not(desk: DeskRig) -
     assert tidy(desk.context)["drafts"] == 1
     with desk.store.read() as session:
         assert [row.id for row in session.scalars(select(DeskCase))] == [proposal.rpartition("/")[2]]
+
+
+async def test_start_page_leads_each_role_to_what_it_may_see_and_accuses_nobody(desk: DeskRig) -> None:
+    await desk.officer()
+    assert desk.boss is not None
+    auditor, operator = await desk.officer(Role.AUDITOR), await desk.officer(Role.OPERATOR)
+    for browser, path in ((desk.boss, "/people"), (auditor.browser, "/look-up"), (operator.browser, "/passkeys")):
+        answer = await browser.web.get("/", headers={"accept": "text/html"})
+        assert (answer.status_code, answer.headers["location"]) == (303, path)
+    for language in LANGUAGES:
+        told = translate(language, "sign-in.no-place", role=translate(language, "role.operator"))
+        assert told in (await operator.get("/passkeys", language)).text
+        assert told not in (await auditor.get("/passkeys", language)).text
+    assert not [act for act in desk.acts() if act.startswith("access.refused")]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_page_of_a_refusal_has_the_navigation_of_whoever_is_refused(desk: DeskRig, language: str) -> None:
+    clerk, operator = await desk.officer(), await desk.officer(Role.OPERATOR)
+    for officer, seen in ((clerk, {"/look-up", "/enrol", "/passkeys"}), (operator, {"/passkeys", "/sessions"})):
+        page = await officer.get("/erasures", language)
+        assert page.status_code == 403
+        assert translate(language, "problem.role.not-allowed.title") in page.text
+        shown = {part.partition('"')[0] for part in page.text.partition("<main")[0].split('href="')[1:]}
+        assert seen <= shown
+        assert not shown & {"/erasures", "/people"}
+    assert "/enrol" not in (await operator.get("/erasures", language)).text

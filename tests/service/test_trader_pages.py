@@ -97,3 +97,17 @@ async def test_forms_without_a_connection_hold_nothing_of_whoever_is_signed_in(s
         plan = json.loads(worker.text.partition("\n")[0].removeprefix("self.offlinePlan = ").removesuffix(";"))
         assert versions == {plan["version"]}, "the worker keeps pages of its own build"
         assert plan["header"].lower() == "zhixin-offline"
+
+
+async def test_start_page_leads_traders_officers_and_administrators_each_to_their_own(sqlite_rig: Rig) -> None:
+    async with trade_rig(sqlite_rig) as service:
+        trader, officer = await service.trader("farm"), await service.officer()
+        assert service.boss is not None
+        for browser, path in ((trader.browser, "/trade"), (officer.browser, "/regulator"), (service.boss, "/people")):
+            answer = await browser.web.get("/", headers={"accept": "text/html"})
+            assert (answer.status_code, answer.headers["location"]) == (303, path)
+        refused = await trader.get("/regulator")
+        assert refused.status_code == 403
+        navigation = refused.text.partition("<main")[0]
+        assert 'href="/trade"' in navigation
+        assert 'href="/regulator"' not in navigation

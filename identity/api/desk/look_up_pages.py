@@ -29,10 +29,6 @@ def look_up_router() -> APIRouter:
     """The routes."""
     router = APIRouter(include_in_schema=False)
 
-    @router.get("/")
-    def home() -> Response:
-        return RedirectResponse("/look-up", 303)
-
     @router.get("/look-up")
     def ask(request: Request, officer: Reader, person: str = "") -> Response:
         return _form(request, officer, person=person)

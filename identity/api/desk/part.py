@@ -22,21 +22,28 @@ from identity.api.desk.ledger import DeskLedger
 from identity.api.desk.look_up_pages import look_up_router
 from identity.api.desk.notice_pages import notice_router
 from identity.api.desk.person_pages import person_router
+from identity.api.desk.places import PLACES
 from identity.api.desk.problems import KINDS
 from identity.api.desk.recovery_pages import recovery_router
 from identity.api.desk.upkeep import keep_up, keep_writing
 from identity.api.space.request_pages import requests_router
 from identity.compartment import SEALED_BYTES_MAX
 from service.app import Part
-from service.pages import Site, add_templates
+from service.pages import Place, Site, add_templates
 from service.settings import RetentionSettings
 from service.store import Store
 from service.store.replays import unix_ms
 
 add_templates(Path(__file__).parent / "templates")
 
-DESK_SITE = Site("desk.title", home="/", layout="workplace", scripts=("desk.js",))
-"""Its places are shown by role: see `places`."""
+DESK_SITE = Site(
+    "desk.title",
+    home="/",
+    places=tuple(Place(place.title, place.path, permission=place.permission) for place in PLACES),
+    layout="workplace",
+    scripts=("desk.js",),
+)
+"""Its places are shown by role, and on the desk's own pages with what waits there: see `places`."""
 FORM_BYTES = 64 * 1024
 """What a form has beside the file in it."""
 
