@@ -3,6 +3,7 @@
 
 Pure; which links there are, a `Links` says, and HTTP is put around it by a service. An error never has status 200, and
 a redirect goes only where a link of ours leads.  Not done: compressed links, which have a standard of their own.
+A link of a wider level than was asked for names the rest in its query (`?10=L7`), where it leads to a page.
 Source: GS1-Conformant Resolver Standard 1.2.0; RFC 9264 (linksets); RFC 9110, 12.5 and 15.4.
 """
 
@@ -118,21 +119,38 @@ def resolve(target: str, links: Links, root: str, *, accept: str = "", accept_la
     if (asked and asked[0] in _LINKSETS) or _wants_linkset(accept):
         return Answer(200, body=linkset(levels, root), media=LINKSET_MEDIA, link=header)
     kind = _kind(asked[0]) if asked else "defaultLink"
+    unknown = link.path[len(levels[0][0]) :]
     if kind == "defaultLink":
-        return Answer(307, location=_with_query(levels[0][1].links[0].href, query), link=header)
-    return _by_kind([level for _, level in levels], kind, query, accept, accept_language, header)
+        return Answer(307, location=_followed(levels[0][1].links[0], unknown, query), link=header)
+    wanted = _Wanted(kind, unknown, query, accept, accept_language)
+    return _by_kind([level for _, level in levels], wanted, header)
 
 
-def _by_kind(levels: Sequence[Level], kind: str, query: str, accept: str, accept_language: str, header: str) -> Answer:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is asked of a link type: the path's end that nothing is known of, the query, and what suits."""
+
+    kind: str
+    unknown: Path
+    query: str
+    accept: str
+    accept_language: str
+
+
+def _by_kind(levels: Sequence[Level], wanted: _Wanted, header: str) -> Answer:
     """The link of one type, of the finest level that has any; several that suit are a choice."""
-    found: list[Link] = next((of for level in levels if (of := [one for one in level.links if one.kind == kind])), [])
-    chosen = _matching(found, accept, accept_language)
+    found: list[Link] = next(
+        (of for level in levels if (of := [one for one in level.links if one.kind == wanted.kind])), []
+    )
+    chosen = _matching(found, wanted.accept, wanted.accept_language)
     if not chosen:
         return Answer(404, reason="there is no link of this type for the item", link=header)
     if len(chosen) > 1:
-        choice = {"links": [{"href": _with_query(one.href, query), "title": one.title} for one in chosen]}
+        choice = {
+            "links": [{"href": _followed(one, wanted.unknown, wanted.query), "title": one.title} for one in chosen]
+        }
         return Answer(300, body=choice, media="application/json", link=header)
-    return Answer(307, location=_with_query(chosen[0].href, query), link=header)
+    return Answer(307, location=_followed(chosen[0], wanted.unknown, wanted.query), link=header)
 
 
 def linkset(levels: Sequence[tuple[Path, Level]], root: str) -> dict[str, Any]:
@@ -253,6 +271,12 @@ def _wants_linkset(accept: str) -> bool:
 def _path(path: Path) -> str:
     """A path as canonical links write it."""
     return digital_link.build(path, "https://x").removeprefix("https://x")
+
+
+def _followed(link: Link, unknown: Path, query: str) -> str:
+    """Where a link leads; a page hears which end of the path nothing is known of, so that it can tell its reader."""
+    told = "" if link.media != "text/html" else "&".join(f"{name}={quote(value, safe='')}" for name, value in unknown)
+    return _with_query(link.href, "&".join(part for part in (told, query) if part))
 
 
 def _with_query(href: str, query: str) -> str:

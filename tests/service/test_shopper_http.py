@@ -218,10 +218,65 @@ async def test_label_with_batch_and_serial_leads_to_the_finest_that_is_known(sho
         both = await web.get(f"/food/01/{BAG}/10/L9/21/000184?17=270101")
         assert (both.status_code, both.headers["location"]) == (307, f"/food/{SERIAL}?17=270101")
         batch = await web.get(f"/food/01/{CABBAGE}/10/L260921-07/21/77")
-        assert batch.headers["location"] == f"/food/{LOT}"
+        assert batch.headers["location"] == f"/food/{LOT}?21=77"
         product = await web.get(f"/food/01/{BAG}")
         assert product.status_code == 200
         assert "500 g" in product.text
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (f"01/{CABBAGE}?10=NOSUCH", ["Batch NOSUCH stands in no record."]),
+        (f"01/{CABBAGE}?10=%3Cb%3E&21=NOSUCH", ["Serial NOSUCH stands in no record."]),
+        (f"01/{BAG}?10=a%26b&21=%3Cb", ["Batch a&amp;b stands in no record.", "Serial &lt;b stands in no record."]),
+        (f"{LOT}?21=77&17=270101", ["Serial 77 stands in no record.", "What follows is of the batch"]),
+    ],
+)
+async def test_label_that_stands_in_no_record_is_said_to_be_none(shop: Shop, path: str, said: list[str]) -> None:
+    async with shop.visitor() as web:
+        page = await web.get(f"/food/{path}")
+        assert page.status_code == 200
+        for words in [*said, "Do not rely on this label", "/food-complaint/"]:
+            assert words in page.text
+        assert "scan its own label" not in page.text
+        assert "没有任何记录" in (await web.get(f"/food/{path}&lang=zh-CN")).text
+
+
+@pytest.mark.parametrize(
+    ("path", "leads_to"),
+    [
+        (f"01/{BAG}?10=L9&21=000184&17=270101", f"{SERIAL}?17=270101"),
+        (f"{LOT}?21=77", ""),
+        (f"01/{CABBAGE}?10={LOT.rpartition('/')[2]}&21=77", f"{LOT}?21=77"),
+    ],
+)
+async def test_label_that_is_recorded_leads_to_its_page_whatever_the_address_said(
+    shop: Shop, path: str, leads_to: str
+) -> None:
+    async with shop.visitor() as web:
+        page = await web.get(f"/food/{path}")
+        assert page.headers.get("location", "/food/") == f"/food/{leads_to}"
+
+
+@pytest.mark.parametrize("query", ["", "?10=", f"?10={'x' * 21}", "?10=%E2%80%AE", "?10=a%0Ab", "?21=&10=%01", "?11=1"])
+async def test_what_is_no_code_is_not_said_of_any_label(shop: Shop, query: str) -> None:
+    async with shop.visitor() as web:
+        page = await web.get(f"/food/01/{CABBAGE}{query}")
+        assert page.status_code == 200
+        assert "stands in no record" not in page.text
+        assert "scan its own label" in page.text
+
+
+async def test_label_that_stands_in_no_record_can_be_complained_of(shop: Shop) -> None:
+    async with shop.visitor() as web:
+        for path in (f"01/{CABBAGE}?10=NO%22SUCH", f"{LOT}?21=NO%22SUCH"):
+            address = f"/food-complaint/{path}"
+            assert address.replace("&", "&amp;") in (await web.get(f"/food/{path}")).text
+            form = await web.get(address)
+            assert "NO&#34;SUCH stands in no record." in form.text
+            sent = await post(web, address, {"kind": "label", "district": "", "text": "Batch NOSUCH"})
+            assert "Your complaint has been received" in sent.text
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,18 @@ def test_request_is_redirected_to_the_one_default_link_of_the_finest_level_known
     assert resolve(LOT, LINKS, ROOT).location == f"{PAGES}/food/01/{CABBAGE}/10/L1"
     assert resolve(LOT + "/21/7", LINKS, ROOT).location == f"{PAGES}/food/01/{CABBAGE}/10/L1/21/7"
     beyond = resolve(f"/01/{CABBAGE}/10/unknown", LINKS, ROOT)
-    assert (beyond.status, beyond.location) == (307, f"{PAGES}/food/01/{CABBAGE}")
+    assert (beyond.status, beyond.location) == (307, f"{PAGES}/food/01/{CABBAGE}?10=unknown")
     assert resolve(LOT, LINKS, ROOT, accept="text/html,*/*;q=0.8").status == 307
+
+
+def test_page_of_a_wider_level_hears_which_end_of_the_path_nothing_is_known_of() -> None:
+    beyond = resolve(f"{LOT}/21/a%2Fb?17=270101", LINKS, ROOT)
+    assert beyond.location == f"{PAGES}/food/01/{CABBAGE}/10/L1?21=a%2Fb&17=270101"
+    both = resolve(f"/01/{CABBAGE}/10/x%26y%3D1/21/8?linkType=gs1:recallStatus", LINKS, ROOT)
+    assert both.location == f"{PAGES}/food/01/{CABBAGE}?10=x%26y%3D1&21=8&linkType=gs1:recallStatus#recall"
+    events = resolve(f"/01/{CABBAGE}/10/unknown?linkType=gs1:epcis", LINKS, ROOT)
+    assert "10=unknown" not in events.location  # a program's interface knows its own parameters alone
+    assert "?" not in resolve(LOT, LINKS, ROOT).location
 
 
 def test_trailing_slash_is_tolerated() -> None:

@@ -29,6 +29,7 @@ from traceability.api.shopper.pictures import curve, route
 from traceability.api.shopper.places import FOOD, items_named
 from traceability.api.shopper.scans import NONE, Hints, Scans
 from traceability.api.shopper.telling import READINGS_SHOWN_MAX, Told, tell
+from traceability.api.shopper.unrecorded import asked_beyond, query_beyond, query_left, unrecorded_lines
 from traceability.api.shopper.words import Wording
 from traceability.items import is_product
 from traceability.pb import traceability_pb2 as pb
@@ -87,19 +88,38 @@ class Pages:
                 return item, evidence
         raise Problem(NO_LINK)
 
+    async def product_name(self, request: Request, item: str) -> str:
+        """The name of a whole product.
+
+        Raises:
+            Problem: Nothing is known of it.
+        """
+        gtin = item.removeprefix("01/")
+        words, _ = await self._product_words(request, gtin)
+        return _product_name(words, gtin)
+
     async def show(self, request: Request) -> Response:
         """The page of an item, or of a product."""
         items = items_named(request, FOOD)
         if is_product(items[0]):
-            return await self._product(request, items[0])
+            finer = await self._beyond(request, items[0])
+            return finer if isinstance(finer, Response) else await self._product(request, items[0], finer)
         item, evidence = await self.found(request, FOOD)
         if request.url.path != FOOD + item and request.scope["raw_path"].decode() != FOOD + item:
-            query = f"?{request.url.query}" if request.url.query else ""
-            return RedirectResponse(FOOD + item + query, 307)
+            unrecorded = query_beyond(items[: items.index(item)])
+            query = f"{'&' if unrecorded else '?'}{request.url.query}" if request.url.query else ""
+            return RedirectResponse(FOOD + item + unrecorded + query, 307)
+        finer = await self._beyond(request, item)
+        if isinstance(finer, Response):
+            return finer
         hints = await self._scanned(request, item)
         told = await run_in_threadpool(tell, evidence, language_of(request))
         return render(
-            request, "shopper/journey.html", site=shopper_site(item), **self._words(request, evidence, told, hints)
+            request,
+            "shopper/journey.html",
+            site=shopper_site(item),
+            **_unrecorded(request, finer),
+            **self._words(request, evidence, told, hints),
         )
 
     async def bundle(self, request: Request, epoch: int = 0) -> Response:
@@ -115,6 +135,14 @@ class Pages:
         return Response(self._context.genesis_raw, headers={"cache-control": _FOREVER}, media_type="application/json")
 
     # ------------------------------------------------------------ parts of a page
+
+    async def _beyond(self, request: Request, item: str) -> Response | list[str]:
+        """What a label said beyond an item and no record knows; where one does, the way to its page."""
+        beyond = asked_beyond(request, item)
+        for one in beyond:
+            if await self._evidences.of(one) is not None:
+                return RedirectResponse(FOOD + one + query_left(request, one), 307)
+        return beyond
 
     async def _scanned(self, request: Request, item: str) -> Hints:
         """Count this scan, unless a browser fetches the page ahead or keeps it; what all scans hint at."""
@@ -153,27 +181,40 @@ class Pages:
             "shown_count": len(told.events),
         }
 
-    async def _product(self, request: Request, item: str) -> Response:
-        """What a whole product is, and whether all of it is recalled."""
-        gtin = item.removeprefix("01/")
+    async def _product_words(self, request: Request, gtin: str) -> tuple[Wording, bool]:
+        """Words over a product's record, and whether all of it is recalled.
+
+        Raises:
+            Problem: It is not recorded.
+        """
         session = self._context.door.session
-        product, recall = await session.read_many([product_key(gtin), recall_key(item)])
+        product, recall = await session.read_many([product_key(gtin), recall_key(f"01/{gtin}")])
         if product.value is None:
             raise Problem(NO_LINK)
-        record = pb.RecordProduct.FromString(product.value)
-        words = Wording(language_of(request), {product_key(gtin): product.value}, product.checkpoint.time_ms)
-        lot = f"01/{gtin}/10/0"
+        states = {product_key(gtin): product.value}
+        return Wording(language_of(request), states, product.checkpoint.time_ms), recall.value is not None
+
+    async def _product(self, request: Request, item: str, beyond: list[str]) -> Response:
+        """What a whole product is, whether all of it is recalled, and what of the label stands in no record."""
+        gtin = item.removeprefix("01/")
+        words, is_recalled = await self._product_words(request, gtin)
+        record = words.product(gtin)
         return render(
             request,
             "shopper/product.html",
             site=shopper_site(item),
-            heading=words.name(lot),
+            heading=_product_name(words, gtin),
             gtin=gtin,
             mass="" if record.unit == pb.UNIT_KILOGRAM else f"{record.mass_mg / 1000:g} g",
             limits=record.temperature if record.HasField("temperature") else None,
             degrees=words.degrees,
-            is_recalled=recall.value is not None,
+            is_recalled=is_recalled,
+            **_unrecorded(request, beyond),
         )
+
+
+def _product_name(words: Wording, gtin: str) -> str:
+    return words.name(f"01/{gtin}/10/0")  # any batch is called as its product is
 
 
 def hint_lines(language: Language, told: Told, hints: Hints = NONE) -> list[str]:
@@ -198,6 +239,14 @@ def districts_of(language: Language, evidence: Evidence) -> dict[str, str]:
     )
     codes = {record.district for record in records if record.district}
     return {code: district_name(language, code) for code in sorted(codes)}
+
+
+def _unrecorded(request: Request, beyond: list[str]) -> dict[str, Any]:
+    """What templates say of a label that stands in no record, and the query that the complaint about it takes along."""
+    return {
+        "unrecorded": unrecorded_lines(language_of(request), beyond),
+        "unrecorded_query": query_beyond(beyond),
+    }
 
 
 def _curve(words: Wording, told: Told) -> Markup:

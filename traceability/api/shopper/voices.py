@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What shoppers tell: where they saw a serial, and what they complain of. Two forms, without a name in either."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -17,12 +17,13 @@ from traceability.api.problems import NO_LINK
 from traceability.api.shopper.complaints import ELSEWHERE, KINDS, Complaints, complaint_errors
 from traceability.api.shopper.districts import OFFERED, district_name, district_of
 from traceability.api.shopper.pages import Pages, shopper_site
-from traceability.api.shopper.places import plain
+from traceability.api.shopper.places import items_named, plain
 from traceability.api.shopper.problems import TOO_MANY_COMPLAINTS
 from traceability.api.shopper.scans import Scans
 from traceability.api.shopper.tables import COMPLAINT_CHARACTERS_MAX
+from traceability.api.shopper.unrecorded import asked_beyond, query_beyond, unrecorded_lines
 from traceability.api.shopper.words import Wording
-from traceability.items import Kind, kind_of
+from traceability.items import Kind, is_product, kind_of
 
 HERE: Final = "/food-here/"
 COMPLAINT: Final = "/food-complaint/"
@@ -70,7 +71,11 @@ class Voices:
     async def ask(self, request: Request) -> Response:
         """What somebody complains of."""
         item, name = await self._named(request)
-        return _form(request, item, name)
+        beyond = asked_beyond(request, item)
+        if not beyond:
+            return _form(request, item, name)
+        text = " ".join(unrecorded_lines(language_of(request), beyond))
+        return _form(request, item, name, given={"kind": "label", "district": "", "text": text}, beyond=beyond)
 
     async def take(self, request: Request) -> Response:
         """Take a complaint."""
@@ -81,7 +86,9 @@ class Voices:
         wrong = complaint_errors(**given)
         if wrong:
             errors = {field: _error(language, key) for field, key in wrong.items()}
-            return _form(request, item, name, given=given, errors=errors, status=422)
+            return _form(
+                request, item, name, given=given, errors=errors, status=422, beyond=asked_beyond(request, item)
+            )
         now_ms = self._now()
         wait_s = self._complaints.wait_s(_caller(request), now_ms)
         if wait_s:
@@ -105,6 +112,10 @@ class Voices:
         return item
 
     async def _named(self, request: Request) -> tuple[str, str]:
+        """The goods that an address names, or the whole product, with their name."""
+        product = items_named(request, COMPLAINT)[0]
+        if is_product(product):
+            return product, await self._pages.product_name(request, product)
         item, evidence = await self._pages.found(request, COMPLAINT)
         words = Wording(language_of(request), evidence.states, evidence.checkpoint.time_ms)
         return item, f"{words.name(item)} {words.identity(item)}"
@@ -140,6 +151,7 @@ def _form(
     given: dict[str, str] | None = None,
     errors: dict[str, str] | None = None,
     status: int = 200,
+    beyond: Sequence[str] = (),
 ) -> Response:
     language = language_of(request)
     districts = [
@@ -149,6 +161,7 @@ def _form(
     ]
     words: dict[str, Any] = {
         "item": item,
+        "back": item + query_beyond(beyond),
         "goods": name,
         "kinds": [(kind, translate(language, key), "") for kind, key in KINDS.items()],
         "districts": districts,
