@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from chain.checkpoint import Checkpoint
 from chain.genesis import Genesis
+from chain.overlay import ReadState
 from chain.receipt import make
 from chain.signing import Signer
 from chain.transaction import SignedTransaction
@@ -24,6 +25,30 @@ from service.sign_in.door import Door
 FOLLOW_SECONDS_MAX: Final = 10.0
 """A page waits no longer for the index; what it shows then is a little behind."""
 STANDING_AGE_MS_MAX: Final = 30_000
+
+
+def holder_of(read: ReadState, signer: Signer, time_ms: int) -> str:
+    """The organisation whose key this is, if the key counts at a time; "": nobody's, not yet, or no more.
+
+    Args:
+        read: State of one height, with the key's own record.
+        signer: The key.
+        time_ms: Of that height; Unix time.
+    """
+    found = load_key(read, signer)
+    return "" if found is None or not found.is_usable(time_ms) else found.organisation
+
+
+def is_member(read: ReadState, organisation: str, role: str = "") -> bool:
+    """Whether an organisation is an active member with a role; "": any.
+
+    Args:
+        read: State of one height, with the organisation's own record.
+        organisation: Its id.
+        role: As the membership rules name it.
+    """
+    found = load_organisation(read, organisation)
+    return found is not None and found.is_active and (not role or role in found.roles)
 
 
 class FollowedLedger:
@@ -102,17 +127,14 @@ class FollowedLedger:
         """Whose key this is now; "": nobody's who is an active member."""
         key = signer_key(signer)
         (state,) = await self._door.session.read_many([key], age_ms_max=STANDING_AGE_MS_MAX)
-        found = load_key({state.key: state.value}.get, signer)
-        if found is None or not found.is_usable(state.checkpoint.time_ms):
-            return ""
-        return found.organisation if await self.has_role(found.organisation, "") else ""
+        holder = holder_of({state.key: state.value}.get, signer, state.checkpoint.time_ms)
+        return holder if holder and await self.has_role(holder, "") else ""
 
     async def has_role(self, organisation: str, role: str) -> bool:
         """Whether an organisation is an active member with a role; "": any."""
         key = organisation_key(organisation)
         (state,) = await self._door.session.read_many([key], age_ms_max=STANDING_AGE_MS_MAX)
-        found = load_organisation({state.key: state.value}.get, organisation)
-        return found is not None and found.is_active and (not role or role in found.roles)
+        return is_member({state.key: state.value}.get, organisation, role)
 
     async def is_ready(self) -> bool:
         """Whether the index has come up to what nodes certify; see `service.index.running.RunningIndex.is_current`."""

@@ -30,6 +30,7 @@ from credit.api.answering import Signing
 from credit.api.base import CreditContext, Proof
 from credit.api.desk_pages import CREDIT_SITE
 from credit.api.holders import make_link, message_of
+from credit.api.ledger import holder_of, is_member
 from credit.api.notices import FetchedNotices
 from credit.api.part import credit_part
 from credit.api.reading import BENEFITS
@@ -42,7 +43,6 @@ from identity.issuer_keys import KeySet
 from identity.pb import identity_pb2
 from identity.relying_rules import relying_party_key
 from membership.pb import membership_pb2
-from membership.state import load_key, load_organisation
 from service.app import Part, create_app
 from service.index import Event
 from service.settings import Settings
@@ -203,12 +203,11 @@ class ServiceLedger(CreditRig):
         return height <= self.height
 
     async def organisation_of(self, key: Signer) -> str:
-        found = load_key(self.state.get, key)
-        return "" if found is None else found.organisation
+        holder = holder_of(self.state.get, key, self.time_ms)
+        return holder if holder and is_member(self.state.get, holder) else ""
 
     async def has_role(self, organisation: str, role: str) -> bool:
-        found = load_organisation(self.state.get, organisation)
-        return found is not None and (not role or role in found.roles)
+        return is_member(self.state.get, organisation, role)
 
     def pass_blocks(self, milliseconds: int) -> None:
         """Let time pass, with an empty block at its end."""
