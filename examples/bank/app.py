@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import uvicorn
 from fastapi import Body, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
-from zhixin_rp import Answer, CardChallenge, NotAnswered, Payment, Question, Refused, Verifier, person
+from zhixin_rp import Answer, CardChallenge, NotAnswered, Payment, Question, Refused, Unreachable, Verifier, person
 
 PURPOSE = 101
 """Opening an account, as the bank is registered for it on the ledger."""
@@ -33,12 +33,44 @@ CARD_SCRIPT = """
 // Web eID's browser extension answers these messages; a reader of the bank's own may answer them, too, and adds in
 // `presented` the credentials that the card holds. Without those a card says nothing about its holder.
 const said = document.getElementById("said");
+const SENTENCES = {
+  "sign": ["Insert your card, and type its PIN.", "请插入卡片，并输入 PIN 码。"],
+  "not-signed": ["The card did not sign.", "卡片未签名。"],
+  "opened": ["Your account is $.", "您的账户是 $。"],
+  "refused": ["Not possible with this card: $.", "无法用此卡办理：$。"],
+  "verifier.no-cards": [
+    "Cards do not work here: the verifier checks none. Use the wallet on your phone.",
+    "此处不能使用卡片：核验服务不支持卡片。请使用手机钱包。",
+  ],
+  "unreachable": ["Not possible now. Try again later.", "暂时无法办理，请稍后再试。"],
+};
+function tell(name, value = "") {
+  const spans = SENTENCES[name].map((sentence, at) => {
+    const span = document.createElement("span");
+    span.lang = ["en", "zh-CN"][at];
+    span.textContent = sentence.replace("$", () => value);
+    return span;
+  });
+  said.replaceChildren(spans[0], " ", spans[1]);
+}
+function refuse(code) {
+  if (code in SENTENCES) tell(code);
+  else tell("refused", code);
+}
 async function send(path, body) {
   const headers = { "content-type": "application/json" };
-  return (await fetch(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
+  try {
+    return await (await fetch(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
+  } catch {
+    return { error: "unreachable" };
+  }
 }
 document.getElementById("card").addEventListener("click", async () => {
   const made = await send("/card/challenge", {});
+  if (!made.challenge) {
+    refuse(made.error);
+    return;
+  }
   window.addEventListener("message", async function heard(event) {
     const { action, presented, ...token } = event.data ?? {};
     if (event.source !== window || !["success", "failure"].some((end) => action === `web-eid:authenticate-${end}`)) {
@@ -46,18 +78,24 @@ document.getElementById("card").addEventListener("click", async () => {
     }
     window.removeEventListener("message", heard);
     if (action.endsWith("failure")) {
-      said.textContent = "The card did not sign.";
+      tell("not-signed");
       return;
     }
     const answer = await send("/card/answer", { visitor: made.visitor, token, presented: presented ?? {} });
-    said.textContent = answer.account ? `Your account is ${answer.account}.` : `Not possible: ${answer.error}`;
+    if (answer.account) tell("opened", answer.account);
+    else refuse(answer.error);
   });
-  said.textContent = "Insert your card, and type its PIN.";
+  tell("sign");
   window.postMessage({ action: "web-eid:authenticate", challengeNonce: made.challenge }, window.location.origin);
 });
 """
-"""What the page does when somebody wants to use their card."""
+"""What the page does when somebody wants to use their card, and what it says of that, in two languages."""
 
+ICON = (
+    '<link rel="icon" href="data:image/svg+xml,%3Csvg xmlns=%27http://www.w3.org/2000/svg%27 viewBox=%270 0 16 16%27%3E'
+    '%3Cpath d=%27M8 1 1 5v2h14V5zM2 8h2v5H2zm5 0h2v5H7zm5 0h2v5h-2zM1 14h14v1H1z%27/%3E%3C/svg%3E">'
+)
+"""In the page itself, so that browsers ask for none."""
 STYLE = (
     "<style>body{font:1.1rem/1.5 sans-serif;max-width:36rem;margin:2rem auto;padding:0 1rem}"
     "button,input{font:inherit;min-height:44px;padding:0 1rem;margin:.25rem 0}img{max-width:100%}dt{color:#555}</style>"
@@ -111,13 +149,15 @@ def remember(kept: dict[str, Any], value: Any) -> str:
     return key
 
 
-def page(title: str, body: str, *, again: bool = False) -> HTMLResponse:
+def page(title: str, body: str, *, again: bool = False, status: int = 200) -> HTMLResponse:
     """A page; `again`: it looks for itself whether there is more to show."""
     more = '<p><a href="">I have agreed, go on</a></p><script src="/again.js"></script>' if again else ""
     return HTMLResponse(
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>{STYLE}</head>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
+        f"{ICON}{STYLE}</head>"
         f"<body><main><h1>{title}</h1>{body}{more}</main></body></html>",
+        status,
         headers={"cache-control": "no-store"},
     )
 
@@ -127,8 +167,11 @@ def make_app(bank: Bank, *, is_sandbox: bool = False) -> FastAPI:
     app = FastAPI(openapi_url=None)
 
     @app.exception_handler(Refused)
-    def refused(_request: Request, error: Exception) -> Response:
-        return page("Not possible now", f"<p>{html.escape(str(error))}</p>")
+    @app.exception_handler(Unreachable)
+    def refused(request: Request, error: Exception) -> Response:
+        if request.url.path.startswith("/card/"):  # the page's script asks, which knows sentences by code
+            return JSONResponse({"error": error.code if isinstance(error, Refused) else "unreachable"}, 503)
+        return page("Not possible now", f"<p>{html.escape(str(error))}</p>", status=503)
 
     @app.get("/again.js")
     def again() -> Response:

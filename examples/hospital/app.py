@@ -15,7 +15,7 @@ from typing import Annotated
 import uvicorn
 from fastapi import FastAPI, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from zhixin_rp import Answer, NotAnswered, Question, Refused, Verifier, person
+from zhixin_rp import Answer, NotAnswered, Question, Refused, Unreachable, Verifier, person
 
 REGISTRATION, EMERGENCY = 201, 202
 """Registering a patient; and the purpose for emergencies, which is answered also while the ledger is down."""
@@ -27,6 +27,11 @@ STYLE = (
     "<style>body{font:1.1rem/1.5 sans-serif;max-width:36rem;margin:2rem auto;padding:0 1rem}"
     "button,input{font:inherit;min-height:44px;padding:0 1rem;margin:.25rem 0}img{max-width:100%}dt{color:#555}</style>"
 )
+ICON = (
+    '<link rel="icon" href="data:image/svg+xml,%3Csvg xmlns=%27http://www.w3.org/2000/svg%27 viewBox=%270 0 16 16%27%3E'
+    '%3Cpath d=%27M6 1h4v5h5v4h-5v5H6v-5H1V6h5z%27/%3E%3C/svg%3E">'
+)
+"""In the page itself, so that browsers ask for none."""
 AGAIN_SCRIPT = """
 "use strict";
 // Looks every two seconds whether there is an answer, and shows it. Without scripts the link below does.
@@ -53,7 +58,8 @@ def page(title: str, body: str, *, again: bool = False) -> HTMLResponse:
     more = '<p><a href="">I have agreed, go on</a></p><script src="/again.js"></script>' if again else ""
     return HTMLResponse(
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>{STYLE}</head>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
+        f"{ICON}{STYLE}</head>"
         f"<body><main><h1>{title}</h1>{body}{more}</main></body></html>",
         headers={"cache-control": "no-store"},
     )
@@ -64,6 +70,7 @@ def make_app(counter: Counter) -> FastAPI:
     app = FastAPI(openapi_url=None)
 
     @app.exception_handler(Refused)
+    @app.exception_handler(Unreachable)
     def refused(_request: Request, error: Exception) -> Response:
         return page("Not possible now", f'<p>{html.escape(str(error))}</p><p><a href="/">Next patient</a></p>')
 

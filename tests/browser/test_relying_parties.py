@@ -147,7 +147,6 @@ def test_bank_opens_one_account_for_one_person_by_wallet_and_by_card_and_pays_wh
     card, credential = in_thread(city.card())
     with visiting(browser, city.bank_origin, language="en") as visit:
         visit.expect(ELSEWHERE)
-        visit.expect("404")  # the samples have no icon
         page = visit.open("/")
         look(visit, "bank-home")
         page.get_by_text("With the wallet on my phone").click()
@@ -171,7 +170,7 @@ def test_bank_opens_one_account_for_one_person_by_wallet_and_by_card_and_pays_wh
         page.add_init_script(READER)
         visit.open("/")
         page.get_by_text("With my card").click()
-        expect(page.locator("#said")).to_have_text(f"Your account is {account}.")
+        expect(page.locator("#said")).to_have_text(f"Your account is {account}. 您的账户是 {account}。")
         look(visit, "bank-card")
         page.get_by_text("Pay with my wallet").click()
         expect(page.locator("img")).to_be_visible()
@@ -186,6 +185,28 @@ def test_bank_opens_one_account_for_one_person_by_wallet_and_by_card_and_pays_wh
     assert len(entries) == 3
 
 
+def test_bank_says_in_both_languages_that_cards_do_not_work_where_the_verifier_checks_none(
+    browser: Browser, city: City
+) -> None:
+    office = city.world.verifier
+    cards = office.verifier.cards
+    object.__setattr__(office.verifier, "cards", None)
+    try:
+        with visiting(browser, city.bank_origin, language="en") as visit:
+            visit.expect("503")
+            page = visit.open("/")
+            page.get_by_text("With my card").click()
+            said = page.locator("#said")
+            expect(said.locator("[lang=en]")).to_contain_text("Cards do not work here")
+            expect(said.locator("[lang=zh-CN]")).to_contain_text("此处不能使用卡片")
+            look(visit, "bank-no-cards")
+            page.route("**/card/challenge", lambda route: route.fulfill(status=200, body="<p>No JSON</p>"))
+            page.get_by_text("With my card").click()
+            expect(said).to_have_text("Not possible now. Try again later. 暂时无法办理，请稍后再试。")
+    finally:
+        object.__setattr__(office.verifier, "cards", cards)
+
+
 def test_hospital_reads_a_code_from_the_phone_once_and_asks_the_wallet_for_the_rest(
     browser: Browser, city: City, phone: Page
 ) -> None:
@@ -195,7 +216,6 @@ def test_hospital_reads_a_code_from_the_phone_once_and_asks_the_wallet_for_the_r
     code = read(phone.locator("[data-picture]").screenshot())
     with visiting(browser, city.hospital_origin, language="en") as visit:
         visit.expect(ELSEWHERE)
-        visit.expect("404")  # the samples have no icon
         page = visit.open("/")
         look(visit, "hospital-home")
         for title in ("Patient", "Do not rely on this"):  # each code is taken once
@@ -235,7 +255,6 @@ def test_log_in_page_says_who_asks_and_goes_on_by_itself_once_the_wallet_agreed(
     }
     with visiting(browser, office.origin, size=size, language=language, theme=theme) as visit:
         visit.expect(ELSEWHERE)
-        visit.expect("404")  # the samples have no icon
         page = visit.open("/oidc/authorize?" + urlencode(asked))
         expect(page.locator("h1")).to_contain_text("第一银行" if language == "zh-CN" else "Bank One")
         look(visit, "log-in")

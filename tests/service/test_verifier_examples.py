@@ -236,6 +236,24 @@ async def test_bank_with_a_key_of_the_sandbox_runs_without_a_wallet(office):
     assert not office.recorder.entries
 
 
+async def test_bank_tells_its_script_by_code_why_a_card_does_not_work_and_says_of_each_page_that_it_failed(office):
+    bank = example("bank")
+    object.__setattr__(office.verifier, "cards", None)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        nowhere = f"http://127.0.0.1:{free.getsockname()[1]}"
+    gone = zhixin_rp.Verifier(nowhere, key="zxv_x", relying_party=BANK, root=office.own_anchor)
+    with office.relying(office.trial_key) as verifier, gone:
+        for asked, code in ((verifier, "verifier.no-cards"), (gone, "unreachable")):
+            transport = httpx.ASGITransport(bank.make_app(bank.Bank(asked, PAGE), is_sandbox=True))
+            async with httpx.AsyncClient(transport=transport, base_url=PAGE) as browser:
+                refused = await browser.post("/card/challenge")
+                assert (refused.status_code, refused.json()) == (503, {"error": code})
+                assert f'"{code}": [' in (await browser.get("/card.js")).text, "the script has words for it"
+                page = await browser.post("/open")
+        assert page.status_code == 503
+        assert nowhere in page.text
+
+
 async def test_hospital_reads_a_code_once_and_asks_the_wallet_for_the_rest(office):
     hospital = example("hospital")
     holder = signer(88)
