@@ -23,6 +23,7 @@ from chain import genesis as genesis_file
 from chain.ed25519 import Ed25519Signer
 from chain.genesis import Genesis
 from chain.signing import Scheme, Signer, TransactionSigner
+from cli.devnet import process
 from cli.errors import InputError, MissingError, UsageError
 from cli.language import t
 from client.connection import Endpoint
@@ -68,6 +69,10 @@ class Home:
     def trust_file(self) -> Path:
         """The newest checkpoint seen, and who lied."""
         return self.root / "trust.json"
+
+    def is_running(self) -> bool:
+        """Whether a node of a network that was made in this folder runs, by its pid files."""
+        return any(process.find(pid_file) is not None for pid_file in sorted((self.root / "run").glob("*.pid")))
 
     def genesis(self) -> Genesis:
         """The network.
@@ -148,17 +153,23 @@ class Home:
         return endpoints
 
 
-def find_home(named: Path | None) -> Home:
-    """The home that is meant: the one named, else the first that exists of .devnet, .demo and ~/.zhixin.
+def find_home(named: Path | None, *, running_first: bool = True) -> Home:
+    """The home that is meant: the one named, else of .devnet, .demo and ~/.zhixin the first whose network runs.
+
+    Where none runs on this machine, the first that exists is meant.
+
+    Args:
+        named: What the caller said; None: nothing.
+        running_first: Whether a network that runs goes before one that is stopped; no for what starts or ends nodes.
 
     Raises:
         MissingError: There is none.
     """
     candidates = [named] if named is not None else [DEVNET_HOME, DEMO_HOME, USER_HOME]
-    for root in candidates:
-        home = Home(root)
-        if home.genesis_path.is_file():
-            return home
+    homes = [home for root in candidates if (home := Home(root)).genesis_path.is_file()]
+    running = [home for home in homes if home.is_running()] if running_first and len(homes) > 1 else []
+    if homes:
+        return (running or homes)[0]
     raise MissingError("home.missing", t("home.missing", places=", ".join(str(root) for root in candidates)))
 
 

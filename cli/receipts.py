@@ -50,8 +50,17 @@ def verify(
     state_age_ms_max: int | None = None,
     now_ms: int | None = None,
     older_epochs: bool = False,
+    source: Path,
 ) -> Verified:
     """Verify a receipt file; see `chain.receipt.verify`.
+
+    Args:
+        file: The receipt.
+        trusted: Genesis, or what a client has learnt since.
+        state_age_ms_max: How old shown states may be; None: any age.
+        now_ms: Unix time, if `state_age_ms_max` is given.
+        older_epochs: Whether checkpoints of former validators count.
+        source: The genesis file, for whoever wonders which network was meant.
 
     Raises:
         InputError: The file cannot be read.
@@ -61,7 +70,9 @@ def verify(
     raw = load(file)
     _, checkpoint = claims(file, raw)
     if checkpoint.network != trusted.network:
-        text = t("receipt.other-network", network=checkpoint.network.hex(), expected=trusted.network.hex())
+        text = t(
+            "receipt.other-network", network=checkpoint.network.hex(), expected=trusted.network.hex(), genesis=source
+        )
         raise UnprovenError("receipt.other-network", text, (t("receipt.other-network-do"),))
     try:
         return receipt.verify(raw, trusted, state_age_ms_max=state_age_ms_max, now_ms=now_ms, older_epochs=older_epochs)

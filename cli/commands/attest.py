@@ -242,7 +242,7 @@ def _id_of(attestation: str, place: Home) -> bytes:
     path = Path(attestation)
     if not path.is_file():
         return acting.parse_hex(attestation, (16, 32))
-    verified = receipts.verify(path, place.genesis(), older_epochs=True)
+    verified = receipts.verify(path, place.genesis(), older_epochs=True, source=place.genesis_path)
     for inclusion in verified.inclusions:
         if isinstance(inclusion, VerifiedInclusion) and inclusion.operation.type == "identity.Attest":
             return identity_pb2.Attest.FromString(inclusion.operation.body).id

@@ -68,7 +68,8 @@ def down(
 @command(app, "status", t("devnet.status.help"))
 def status(home: HomeOption = None) -> None:
     """Which nodes run, and what they say of themselves; fails unless all run."""
-    network = Devnet(_root(home))
+    network = Devnet(find_home(home).root)
+    note(t("devnet.home", root=network.root))
     if not _show(network):
         note(t("devnet.incomplete"))
         raise typer.Exit(Exit.NOT_HELD)
@@ -115,7 +116,8 @@ def _runs(root: Path) -> bool:
 
 
 def _root(home: Path | None) -> Path:
-    return find_home(home).root
+    """Whose node is killed or restarted: never another home's because that one runs."""
+    return find_home(home, running_first=False).root
 
 
 def _show(network: Devnet) -> bool:

@@ -89,13 +89,14 @@ def verify(
     older_epochs: Annotated[bool, typer.Option("--older-epochs", help=t("receipt.option.older-epochs"))] = False,
 ) -> None:
     """Verify a receipt against genesis and the newest checkpoint kept; nothing is asked of any network."""
-    trusted, kept = _trusted(genesis, home, trust)
+    trusted, kept, source = _trusted(genesis, home, trust)
     verified = receipts.verify(
         file,
         trusted if kept is None else kept.anchor,
         state_age_ms_max=None if max_age is None else int(max_age * 1000),
         now_ms=time.time_ns() // 1_000_000,
         older_epochs=older_epochs,
+        source=source,
     )
     checkpoint = verified.checkpoint
     operations: list[dict[str, output.Json]] = [
@@ -146,7 +147,7 @@ def refresh(
 ) -> None:
     """Have what a receipt shows proven anew under the newest checkpoint."""
     place = find_home(home)
-    old = receipts.verify(file, place.genesis(), older_epochs=True)
+    old = receipts.verify(file, place.genesis(), older_epochs=True, source=place.genesis_path)
     shown = [*old.inclusions, *old.failures]
     if len(shown) + len(old.states) != 1:
         raise UsageError("usage.bundle", t("usage.bundle"))
@@ -169,8 +170,8 @@ def refresh(
     emit(fields, t("receipt.refreshed", height=fresh.checkpoint.height, time=moment), t("receipt.written", path=target))
 
 
-def _trusted(genesis: Path | None, home: Path | None, trust: Path | None) -> tuple[Genesis, Trust | None]:
-    """The genesis that is meant, and what a client of that network has kept since, if there is such a file.
+def _trusted(genesis: Path | None, home: Path | None, trust: Path | None) -> tuple[Genesis, Trust | None, Path]:
+    """The genesis that is meant, what a client of that network has kept since, if there is such a file, and its place.
 
     A genesis file that is named goes with a home that is named too, if that is of the same network.
     """
@@ -180,10 +181,10 @@ def _trusted(genesis: Path | None, home: Path | None, trust: Path | None) -> tup
     trusted = load_genesis(raw)
     if trust is not None:
         read_file(trust, FILE_BYTES_MAX)
-        return trusted, Trust(trusted, trust)
+        return trusted, Trust(trusted, trust), path
     if place is None or not place.trust_file.is_file() or read_file(place.genesis_path, GENESIS_BYTES_MAX) != raw:
-        return trusted, None
-    return trusted, Trust(trusted, place.trust_file)
+        return trusted, None, path
+    return trusted, Trust(trusted, place.trust_file), path
 
 
 def _fetch(place: Home, identifier: TransactionId, operation: int) -> bytes | None:

@@ -3,6 +3,7 @@
 
 import ast
 import asyncio
+import dataclasses
 import json
 import os
 import re
@@ -25,9 +26,10 @@ from chain.transaction import Operation
 from cli import failure, language, output, program, waiting
 from cli.app import NOUNS
 from cli.devnet import ports, process
+from cli.devnet.network import Devnet
 from cli.errors import InputError, MissingError, StoppedError, WorldError
 from cli.exits import Exit, table
-from cli.home import Home, load_genesis
+from cli.home import Home, find_home, load_genesis
 from cli.main import run
 from cli.records import OPERATIONS, lines, operation_of, show_operation
 from client.errors import TransportError
@@ -384,6 +386,27 @@ def test_receipt_of_another_network_is_no_lie_but_a_mix_up(
     assert error["code"] == "receipt.other-network"
     assert load_genesis(kept / "genesis.json").network.hex() in error["reason"]
     assert load_genesis(other).network.hex() in error["reason"]
+    assert str(other) in error["reason"]
+
+
+def test_network_that_runs_goes_before_one_that_is_stopped_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, port in ((".devnet", 20000), (".demo", 21000)):
+        Devnet.create(Path(name), validators=1, base_port=port)
+    assert find_home(None).root == Path(".devnet"), "neither runs"
+    assert run(["devnet", "status"]) == Exit.NOT_HELD
+    assert "The network in .devnet:" in capsys.readouterr().err
+    own = process.identify(os.getpid())
+    assert own is not None
+    (tmp_path / ".demo" / "run").mkdir()
+    (tmp_path / ".demo" / "run" / "node0.pid").write_text(json.dumps(dataclasses.asdict(own)), encoding="utf-8")
+    assert find_home(None).root == Path(".demo")
+    assert find_home(None, running_first=False).root == Path(".devnet"), "no node of another home is ever ended"
+    assert find_home(Path(".devnet")).root == Path(".devnet")
+    assert run(["devnet", "status"]) == Exit.NOT_HELD
+    assert "The network in .demo:" in capsys.readouterr().err
 
 
 def test_people_read_dates_and_programs_milliseconds(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
