@@ -19,6 +19,7 @@ from traceability.api.part import epcis_part
 from traceability.api.regulator.part import regulator_part
 from traceability.api.resolving import resolver_part
 from traceability.api.shopper.part import shopper_part
+from traceability.api.start import start_part
 from traceability.api.trace_records import describe
 from traceability.api.trader.part import trader_part
 from traceability.items import is_gln
@@ -39,6 +40,7 @@ def trace_parts(ground: Ground, address: Address) -> Sequence[Part]:
     ledger = office_ledger(ground.settings, "")
     context = trace_context(ground, address)
     return [
+        start_part(),
         *staffed_parts(ground.store, address, TRACE_SITE, ledger, cards=staff_cards(ground.settings.staff)),
         ground_part(context),
         resolver_part(_links(context), context.origin, RESOLVER_NAME),

@@ -123,6 +123,21 @@ def sign(page: Page) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("size", ["phone", "desktop"])
+def test_stranger_who_is_lost_comes_to_a_start_page_that_leads_on(
+    served: Served, browser: Browser, size: Size, language: str
+) -> None:
+    with visiting(browser, served.origin, size=size, language=language) as seen:
+        seen.expect("404")
+        page = seen.open("/nowhere")
+        page.click("main a.btn")
+        expect(page.locator("main .tile")).to_have_count(3)
+        judged(seen, "start")
+        page.click('main a[href="/trade"]')
+        page.wait_for_url(re.compile("/sign-in"))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_goods_go_from_harvest_to_sale_on_phones_with_few_taps(
     served: Served, browser: Browser, tmp_path: Path, language: str
 ) -> None:

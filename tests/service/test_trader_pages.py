@@ -2,6 +2,7 @@
 """Traders' pages over HTTP: what is entered, read, signed, recorded, refused."""
 
 import json
+import re
 
 from sqlalchemy import delete
 from store_rig import Rig
@@ -111,3 +112,17 @@ async def test_start_page_leads_traders_officers_and_administrators_each_to_thei
         navigation = refused.text.partition("<main")[0]
         assert 'href="/trade"' in navigation
         assert 'href="/regulator"' not in navigation
+
+
+async def test_stranger_at_the_start_page_hears_what_there_is_and_each_way_leads_somewhere(sqlite_rig: Rig) -> None:
+    async with trade_rig(sqlite_rig) as service:
+        stranger = service.browser().web
+        for language, words in (("en", "scan the code on its label"), ("zh-CN", "扫标签上的码")):
+            page = await stranger.get(f"/?lang={language}")
+            assert page.status_code == 200
+            assert words in page.text
+        ways = re.findall(r'class="tile" href="([^"]+)"', page.text)
+        assert ways == ["/trade", "/regulator", "/openapi.json"]
+        answers = [await stranger.get(way, headers={"accept": "text/html"}) for way in ways]
+        assert [answer.status_code for answer in answers] == [303, 303, 200]
+        assert all("/sign-in" in answer.headers["location"] for answer in answers[:2])

@@ -2,6 +2,7 @@
 """A client library that is not ours (Authlib, in a small web application) logs people in; and how it is attacked."""
 
 import json
+import re
 from base64 import b64encode, urlsafe_b64decode
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -389,3 +390,18 @@ async def test_names_of_one_person_at_two_sites_are_different(office):
             payload = response.json()["id_token"].split(".")[1]
             seen.append(json.loads(urlsafe_b64decode(payload + "=="))["sub"])
     assert len(set(seen)) == 2
+
+
+async def test_start_page_says_what_the_verifier_is_and_each_way_leads_somewhere(office):
+    async with office.serving() as bank:
+        for language, words in (("en", "by yourself there is nothing to do here"), ("zh-CN", "不必在此操作")):
+            page = await bank.http.get(f"/?lang={language}")
+            assert page.status_code == 200
+            assert words in page.text
+        ways = re.findall(r'class="tile" href="([^"]+)"', page.text)
+        assert len(ways) == 3
+        for way in ways:
+            assert (await bank.http.get(way)).status_code == 200
+        lost = await bank.http.get("/nowhere", headers={"accept": "text/html"})
+        assert lost.status_code == 404
+        assert 'href="/"' in lost.text

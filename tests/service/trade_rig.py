@@ -42,6 +42,7 @@ from tests.trace_rig import REGULATOR, TRADERS, TraceRig, gln
 from traceability.api.context import TRACE_SITE, TraceContext
 from traceability.api.kept import find_owner, load_events
 from traceability.api.regulator.part import regulator_part
+from traceability.api.start import start_part
 from traceability.api.tables import FoodCaptured
 from traceability.api.trace_index import FoodTables
 from traceability.api.trace_index import metadata as food_metadata
@@ -341,6 +342,7 @@ def trade_service(rig: Rig, address: Address) -> Made:
 
     routers = [act_router(acts, acts, None, TRACE_SITE, None)]  # type: ignore[arg-type]  # nobody registers keys here
     parts = [
+        start_part(),
         shell_part(TRACE_SITE),
         sign_in_part(store, address, TRACE_SITE, office=office),
         Part("acts", routers, start=start, stop=stop),

@@ -20,11 +20,18 @@ from identity.api.verifier.verifier import Verifier
 from identity.api.verifier.wallet_api import BODY_BYTES_MAX, MACHINE_PATH, wallet_router
 from service.app import Check, Hook, Part
 from service.pages import Site, add_templates
+from service.start_page import Way, start_router
 
 add_templates(Path(__file__).parent / "templates")
 
 SITE = Site("verifier.title", home="/", scripts=("htmx.js",))
-"""The page of a log-in is the only one."""
+"""The page of a log-in, and the start page."""
+WAYS = (
+    Way("/openapi.json", "file", "verifier.start-programs"),
+    Way("/.well-known/openid-configuration", "phone", "verifier.start-login"),
+    Way("/.well-known/jwks.json", "key", "verifier.start-keys"),
+)
+"""Where somebody goes on who opened the service's own address."""
 API_PATH = "/v1/"
 """Programs of relying parties are no browsers: no origin, no form token, no cookie."""
 API_BODY_BYTES_MAX = 512 * 1024
@@ -80,6 +87,7 @@ def verifier_part(
             oidc_router(lambda: verifier, SITE, is_behind_proxy=is_behind_proxy),
             *([] if sandbox is None else [sandbox_router(lambda: verifier, sandbox, caller)]),
             _keys_router(verifier),
+            start_router(SITE, "verifier.start-about", WAYS),
         ],
         start=begin,
         stop=end,
