@@ -76,4 +76,17 @@ def link(
     from cli import serving  # noqa: PLC0415 - as above
 
     made = serving.first_link(service, name, organisation, settings, another=another)
-    emit({"service": service, "link": made}, t("serve.link.made", name=name), made)
+    lines = [t("serve.link.made", name=name), made.link]
+    if made.ends_earlier:
+        lines.append(t("serve.link.ends-earlier"))
+    if made.is_known is None:
+        lines.append(t("serve.link.unasked", organisation=organisation))
+    emit(
+        {
+            "service": service,
+            "link": made.link,
+            "ended_earlier": made.ends_earlier,
+            "organisation_known": made.is_known,
+        },
+        *lines,
+    )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, Select, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from chain.signing import Signer
@@ -119,6 +119,13 @@ def first_link(office: Office, name: str, organisation: str, *, another: bool = 
         token = _link(office, session, member, kind, SYSTEM, FIRST_LINK_MS)
         office.store.record(session, Act(SYSTEM, f"people.{kind}-link", member.id))
     return link_of(office, token)
+
+
+def is_first_link_open(office: Office) -> bool:
+    """Whether a link that `first_link` made is still good; the next one ends it."""
+    with office.store.read() as session:
+        query = _waiting_for_first_links(office.service).where(Invitation.expires_ms > office.now())
+        return session.scalar(query.limit(1)) is not None
 
 
 def invite(office: Office, officer: Officer, name: str, organisation: str, role: Role) -> str:
@@ -316,13 +323,17 @@ def _link(office: Office, session: Session, member: StaffMember, kind: LinkKind,
 
 def _drop_first_links(session: Session, service: str) -> None:
     """Links of administrators who never came, and their places."""
-    kinds_meant = (LinkKind.FIRST, LinkKind.OPERATOR)
-    query = select(StaffMember.id).join(Invitation, Invitation.staff_id == StaffMember.id)
-    query = query.where(_of(service), StaffMember.state == INVITED, Invitation.kind.in_(kinds_meant))
-    waiting = session.scalars(query).all()
+    waiting = session.scalars(_waiting_for_first_links(service)).all()
     session.execute(delete(Invitation).where(Invitation.staff_id.in_(waiting)))
     for member in session.scalars(select(StaffMember).where(StaffMember.id.in_(waiting))):
         member.state = REMOVED
+
+
+def _waiting_for_first_links(service: str) -> Select[str]:
+    """The places of administrators who have a link by the operator's command and have not come."""
+    query = select(StaffMember.id).join(Invitation, Invitation.staff_id == StaffMember.id)
+    made = Invitation.kind.in_((LinkKind.FIRST, LinkKind.OPERATOR))
+    return query.where(_of(service), StaffMember.state == INVITED, made)
 
 
 def _invited(office: Office, session: Session, link: Invitation | None) -> Invited:

@@ -5,11 +5,23 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from chain.errors import Refused
+from chain.pb import ledger_pb2
+from cli import serving
+from cli.errors import InputError
 from cli.exits import Exit
+from cli.run import run_async
+from client.errors import TransportError
+from membership.pb import membership_pb2
+from membership.state import VALIDATORS_KEY, organisation_key
+from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,7 +33,7 @@ def settings(tmp_path: Path) -> Path:
     return path
 
 
-def link(settings: Path, *more: str, service: str = "office", code: int = 0) -> dict[str, str]:
+def link(settings: Path, *more: str, service: str = "office", code: int = 0) -> dict[str, Any]:
     argv = ["serve", "link", service, "--name", "Li Wei", "--organisation", "civil-affairs", *more]
     done = subprocess.run(
         [sys.executable, "-m", "cli", *argv, "--settings", str(settings), "--json"],
@@ -33,7 +45,7 @@ def link(settings: Path, *more: str, service: str = "office", code: int = 0) -> 
         check=False,
     )
     assert done.returncode == code, done.stderr
-    found: dict[str, str] = json.loads(done.stdout or done.stderr)
+    found: dict[str, Any] = json.loads(done.stdout or done.stderr)
     return found
 
 
@@ -71,3 +83,57 @@ def test_link_is_for_an_administrator_and_refused_once_there_is_one_unless_anoth
 
 def test_link_for_a_service_without_sign_in_is_a_usage_error(settings: Path) -> None:
     assert "service.unknown" in json.dumps(link(settings, service="styles", code=Exit.USAGE))
+
+
+def test_link_says_that_the_one_before_it_ended_and_that_nobody_was_asked_about_the_organisation(
+    settings: Path,
+) -> None:
+    first, second = link(settings), link(settings)
+    assert (first["ended_earlier"], second["ended_earlier"]) == (False, True)
+    assert first["organisation_known"] is None
+    assert first["link"] != second["link"]
+
+
+class Asked:
+    """A session's part that is asked: of three organisations one has a validator, and genesis names another."""
+
+    async def read_many(self, keys: Sequence[bytes]) -> list[SimpleNamespace]:
+        serving = membership_pb2.ValidatorsRecord(validators=[ledger_pb2.Validator(organisation="water")])
+        there = {organisation_key(one): b"x" for one in ("registrar", "water", "civil-affairs")}
+        values = {**there, VALIDATORS_KEY: serving.SerializeToString()}
+        return [SimpleNamespace(key=key, value=values.get(key)) for key in keys]
+
+
+@pytest.fixture
+def ledger(settings: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    def asked(_settings: Settings, question: Callable[[Asked], Awaitable[list[str]]]) -> list[str]:
+        return run_async(question(Asked()))
+
+    genesis = SimpleNamespace(sections={"membership": {"organisations": [{"id": "registrar"}]}})
+    monkeypatch.setattr(serving, "read_network", lambda _: SimpleNamespace(genesis=genesis))
+    monkeypatch.setattr(serving, "asked", asked)
+    settings.write_text(f'{settings.read_text()}[ledger]\ngenesis = "genesis.json"\n')
+    return settings
+
+
+def test_link_is_refused_for_an_organisation_that_the_ledger_proves_not_to_have_and_names_known_ones(
+    ledger: Path,
+) -> None:
+    with pytest.raises(InputError, match="nobody") as caught:
+        serving.first_link("office", "Li Wei", "nobody", ledger, another=False)
+    assert caught.value.code == "service.no-organisation"
+    assert "registrar, water" in caught.value.reason
+    assert serving.first_link("office", "Li Wei", "civil-affairs", ledger, another=False).is_known
+
+
+@pytest.mark.parametrize("error", [TransportError("no node"), TimeoutError(), Refused("x", "y.z")])
+def test_link_is_made_where_no_node_says_anything_of_the_organisation(
+    ledger: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def silent(*_: object) -> list[str]:
+        raise error
+
+    monkeypatch.setattr(serving, "asked", silent)
+    made = serving.first_link("office", "Li Wei", "nobody", ledger, another=False)
+    assert made.is_known is None
+    assert made.link.startswith("http://localhost:8802/join#")
