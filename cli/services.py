@@ -27,9 +27,18 @@ import traceability.api.shopper.tables
 import traceability.api.tables
 import traceability.api.trader.tables  # noqa: F401 - likewise
 from cli.errors import InputError, WorldError
+from cli.language import t
 from cli.service_list import LISTED
 from service.app import Part
-from service.errors import ConfigError, KeyFileError, ListenError, StorageError
+from service.errors import (
+    ConfigError,
+    KeyFileError,
+    ListenError,
+    NoGenesisNamed,
+    PassphraseMissing,
+    StorageError,
+    UnreadableSettings,
+)
 from service.serve import Build, Ground, Service
 from service.settings import Address
 
@@ -128,8 +137,18 @@ def explained() -> Iterator[None]:
 
     try:
         yield
+    except NoGenesisNamed:
+        raise InputError("service.no-genesis", t("service.no-genesis")) from None
+    except UnreadableSettings as error:
+        missing = t("service.settings-missing", path=error.path)
+        other = t("service.settings-unreadable", path=error.path, text=error.cause)
+        raise InputError("service.settings-unreadable", missing if error.is_missing else other) from None
     except ConfigError as error:
         raise InputError("service.settings", str(error)) from None
+    except PassphraseMissing as error:
+        new = t("key.no-passphrase-new")
+        reason = new if error.path is None else t("key.no-passphrase", path=error.path)
+        raise InputError("key.no-passphrase", reason) from None
     except KeyFileError as error:
         raise InputError("key.unusable", str(error)) from None
     except PagesNotBuilt as error:

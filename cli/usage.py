@@ -6,6 +6,9 @@ Where it alone knows what is wrong with a value, its own words are kept.
 """
 
 import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 from cli import program
 from cli.language import current, t
@@ -36,6 +39,24 @@ def localise_help() -> None:
     rich_utils.DEFAULT_STRING = t("usage.default")
     rich_utils.REQUIRED_LONG_STRING = t("usage.required")
     rich_utils.ENVVAR_STRING = t("usage.variable")
+    _localise_help_option()
+
+
+@cache
+def _localise_help_option() -> None:
+    """Let `--help` say in the language in use what it does; the parser makes that option by itself for each command."""
+    from typer import core  # noqa: PLC0415 - start-up time
+
+    for kind in (core.TyperCommand, core.TyperGroup):
+        made: Callable[..., Any] = kind.get_help_option
+
+        def in_language(command: Any, context: Any, made: Callable[..., Any] = made) -> Any:
+            option = made(command, context)
+            if option is not None:
+                option.help = t("usage.help")
+            return option
+
+        kind.get_help_option = in_language  # type: ignore[assignment, method-assign]  # it asks for no other way
 
 
 def _reason(error: Exception, message: str) -> str:

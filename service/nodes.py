@@ -8,7 +8,7 @@ from chain import genesis as genesis_file
 from chain.errors import InvalidGenesis
 from chain.genesis import GENESIS_BYTES_MAX, Genesis
 from client.connection import Endpoint, endpoints_of
-from service.errors import ConfigError
+from service.errors import ConfigError, NoGenesisNamed
 from service.settings import LedgerSettings
 
 CERTIFICATE_BYTES_MAX = 64 * 1024
@@ -39,7 +39,7 @@ def read_network(settings: LedgerSettings) -> Network:
         ConfigError: No genesis file is named, something can't be read, or a node's certificate is not known.
     """
     if not settings.genesis:
-        raise ConfigError("ledger.genesis is missing: name the network's genesis file, where all trust starts")
+        raise NoGenesisNamed
     raw = _read(settings.genesis, GENESIS_BYTES_MAX, "ledger.genesis")
     try:
         genesis = genesis_file.load(raw)

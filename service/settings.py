@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from service.document_settings import DocumentSettings
-from service.errors import ConfigError
+from service.errors import ConfigError, UnreadableSettings
 from service.kiosk_settings import KioskSettings
 from service.notice_settings import NoticeSettings
 from service.registrar_settings import CardSettings, IssuingSettings, UniquenessSettings
@@ -270,7 +270,7 @@ def load_settings(path: Path | None, environment: Mapping[str, str] | None = Non
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} cannot be read: {error}") from None
+            raise UnreadableSettings(path, error) from None
         if len(text) > SETTINGS_BYTES_MAX:
             raise ConfigError(f"{path} is longer than {SETTINGS_BYTES_MAX} bytes; it is no settings file")
     return parse_settings(text, os.environ if environment is None else environment, str(path or "settings"))

@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from service.errors import KeyFileError
+from service.errors import KeyFileError, PassphraseMissing
 from service.store.cipher import KEY_BYTES, Unopened, new_key, place, seal, unseal
 from service.store.files import read_private, replace_private
 
@@ -87,7 +87,7 @@ def make_file_key(folder: Path, passphrase: bytes | None, *, allow_plain: bool) 
         KeyFileError: No passphrase where one is needed, or the disk does not take the file.
     """
     if passphrase is None and not allow_plain:
-        raise KeyFileError("give ZHIXIN_PASSPHRASE or store.passphrase_file; store.allow_plain is for test networks")
+        raise PassphraseMissing(None)
     key = FileKey(secrets.token_hex(8), secret := new_key())
     document: dict[str, object] = {"format": FORMAT, "name": key.name}
     if passphrase is None:
@@ -148,7 +148,7 @@ def load_passphrase(file: str, environment: Mapping[str, str]) -> bytes | None:
 def _open(path: Path, document: dict[str, object], content: bytes, passphrase: bytes | None) -> bytes:
     """Decrypt an encrypted file's secret."""
     if passphrase is None:
-        raise KeyFileError(f"{path} is encrypted; give ZHIXIN_PASSPHRASE or store.passphrase_file")
+        raise PassphraseMissing(path)
     protection = document["protection"]
     if not isinstance(protection, dict) or protection["kind"] != "scrypt-aes256gcm":
         raise KeyFileError(f"{path} is protected in a way that this version does not know")

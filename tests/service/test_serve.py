@@ -21,13 +21,16 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from cli import language, output
+from cli.errors import InputError
 from cli.exits import Exit
 from cli.main import run as command
+from cli.services import explained
 from service.app import Part
 from service.connections import Admission
 from service.errors import ConfigError, ListenError
+from service.nodes import read_network
 from service.serve import Ground, Service, run
-from service.settings import parse_settings
+from service.settings import LedgerSettings, parse_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -316,6 +319,40 @@ def test_commands_about_bad_settings_or_keys_say_what_is_wrong(
     monkeypatch.delenv("ZHIXIN_SERVE_STORE_ALLOW_PLAIN")
     found = outcome(capsys, "store", "check", code=Exit.INPUT)
     assert "ZHIXIN_PASSPHRASE" in str(found["error"])
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_what_operators_meet_most_often_is_said_in_the_language_in_use(
+    home: Path, lang: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said(*argv: str) -> tuple[str, str]:
+        error = outcome(capsys, *argv, "--lang", lang, code=Exit.INPUT)["error"]
+        assert isinstance(error, dict)
+        return error["code"], error["reason"]
+
+    check = ("store", "check", "--settings")
+    (home / "empty.toml").write_text("")
+    (home / "latin.toml").write_bytes(b"\xff")
+    missing, unreadable, empty = (str(home / f"{name}.toml") for name in ("nothere", "latin", "empty"))
+    assert said(*check, missing) == said("serve", "desk", "--settings", missing)
+    told = ("service.settings-unreadable", language.t("service.settings-missing", path=missing))
+    assert said(*check, missing) == told
+    code, reason = said(*check, unreadable)
+    assert code == "service.settings-unreadable"
+    assert reason.startswith(language.t("service.settings-unreadable", path=unreadable, text=""))
+    monkeypatch.delenv("ZHIXIN_SERVE_STORE_ALLOW_PLAIN")
+    found = said(*check, empty)
+    assert found == ("key.no-passphrase", language.t("key.no-passphrase-new"))
+    monkeypatch.setenv("ZHIXIN_PASSPHRASE", "nine words")
+    outcome(capsys, *check, empty)
+    monkeypatch.delenv("ZHIXIN_PASSPHRASE")
+    (key,) = (home / "keys").glob("kek-*.json")
+    found = said(*check, empty)
+    assert found == ("key.no-passphrase", language.t("key.no-passphrase", path=key))
+    with pytest.raises(InputError) as caught, explained():
+        read_network(LedgerSettings())
+    assert (caught.value.code, caught.value.reason) == ("service.no-genesis", language.t("service.no-genesis"))
+    assert (lang == "zh") == any("\u4e00" <= character <= "\u9fff" for character in caught.value.reason)
 
 
 def test_service_without_its_own_setting_is_left_out_of_all_and_no_other() -> None:

@@ -176,7 +176,11 @@ def test_help_names_every_noun_and_exit_code_and_imports_nothing_heavy() -> None
 
 
 def test_help_of_a_noun_is_chinese_when_asked() -> None:
-    assert "回执" in zhixin("receipt", "--help", "--lang", "zh").stdout
+    shown = zhixin("receipt", "--help", "--lang", "zh").stdout
+    assert "回执" in shown
+    assert "显示本帮助并退出" in shown
+    assert "Show this message" not in shown
+    assert "Show this message and exit." in zhixin("receipt", "--help").stdout
     assert "交易" in zhixin("tx", "show", "--help", LANG="zh_CN.UTF-8").stdout
 
 
