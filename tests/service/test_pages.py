@@ -4,6 +4,7 @@
 import gzip
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -15,7 +16,7 @@ from starlette.requests import Request
 
 from service import pages
 from service.icons import ICONS, icon
-from service.language import LANGUAGES, Text
+from service.language import LANGUAGES, Language, Text
 from service.pages import Place, Site, address_with, environment, render
 from service.static_files import PagesNotBuilt, StaticFile, StaticFiles, load_static_files
 from service.style_page import style_router
@@ -67,6 +68,16 @@ def test_markup_given_to_a_message_stays_markup_and_its_words_do_not() -> None:
     made = environment_of({"x.html": "{{ t('component.copy', what=value) }}"})
     assert made.get_template("x.html").render(value=Markup("<b>it</b>")) == "Copy <b>it</b>"
     assert made.get_template("x.html").render(value="<b>it</b>") == "Copy &lt;b&gt;it&lt;/b&gt;"
+
+
+@pytest.mark.parametrize(("language", "zone"), [("en", "China Standard Time (UTC+8)"), ("zh-CN", "北京时间（UTC+8）")])
+def test_moment_says_in_which_zone_it_is(language: Language, zone: str) -> None:
+    source = "{% from 'components/data.html' import moment, moment_ago %}{{ moment(at) }}|{{ moment_ago(at, now) }}"
+    at = datetime(2026, 11, 23, 3, 58, 40, tzinfo=UTC)
+    shown = environment(language).from_string(source).render(at=at, now=at + timedelta(hours=1))
+    titles = re.findall(r'title="([^"]*)"', shown)
+    assert len(titles) == 2
+    assert all("11:58:40" in title and title.endswith(zone) for title in titles)
 
 
 def test_template_in_the_text_of_a_visitor_is_not_run() -> None:
