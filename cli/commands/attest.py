@@ -17,7 +17,7 @@ from cli.attestation.importer import OPERATIONS_PER_TRANSACTION_MAX, Importer, R
 from cli.attestation.journal import Journal
 from cli.attestation.table import Table, check_lifetimes, load
 from cli.command import command, group
-from cli.errors import InputError, MissingError, StoppedError
+from cli.errors import InputError, MissingError, StoppedError, UsageError
 from cli.exits import Exit
 from cli.home import Home, HomeOption, KeyOption, OutOption, find_home
 from cli.language import t
@@ -241,7 +241,10 @@ def _id_of(attestation: str, place: Home) -> bytes:
     """The record id, written in hex or taken from a receipt file, which is verified first."""
     path = Path(attestation)
     if not path.is_file():
-        return acting.parse_hex(attestation, (16, 32))
+        try:
+            return acting.parse_hex(attestation, (16, 32))
+        except UsageError:
+            raise UsageError("attest.neither", t("attest.neither", text=attestation)) from None
     verified = receipts.verify(path, place.genesis(), older_epochs=True, source=place.genesis_path)
     for inclusion in verified.inclusions:
         if isinstance(inclusion, VerifiedInclusion) and inclusion.operation.type == "identity.Attest":

@@ -308,7 +308,18 @@ class Pages:
         if len(matches) == 1:
             return RedirectResponse(f"/organisations/{matches[0].id}", 303)
         status = 200 if matches or not words else 404
-        return render(request, "explorer/search.html", site=SITE, status=status, words=words, matches=matches)
+        newest = self._explorer.index.height()
+        later = int(words) if _is_height(words) and int(words) > newest > 0 else None
+        return render(
+            request,
+            "explorer/search.html",
+            site=SITE,
+            status=status,
+            words=words,
+            matches=matches,
+            later=later,
+            newest=newest,
+        )
 
     async def check(self, request: Request) -> Response:
         """A receipt that somebody brings along, checked on their device."""
@@ -322,7 +333,7 @@ class Pages:
     def _exact(self, words: str) -> str | None:
         """The page of what an id or a height means; None: it means nothing here."""
         explored = self._explorer.explored
-        if words.isascii() and words.isdecimal() and len(words) <= HEIGHT_DIGITS_MAX:
+        if _is_height(words):
             return f"/blocks/{int(words)}" if explored.block(int(words)) is not None else None
         if is_identifier(words):
             code = identifier(words)
@@ -355,6 +366,11 @@ class Pages:
 def _names(language: Language, row: TransactionRow, known: Organisations) -> str:
     separator = SEPARATORS[language]
     return separator.join(known.name(one, language) for one in row.organisations)
+
+
+def _is_height(words: str) -> bool:
+    """Whether a search may mean a block by its height."""
+    return words.isascii() and words.isdecimal() and len(words) <= HEIGHT_DIGITS_MAX
 
 
 def _second(time_ms: int) -> str:

@@ -137,6 +137,20 @@ def test_id_that_is_not_there_is_answered_in_words(browser: Browser, shown: Show
         expect(page.get_by_text("People can't be searched for")).to_be_visible()
 
 
+@pytest.mark.parametrize("language", ["zh-CN", "en"])
+def test_search_for_a_block_to_come_leads_to_the_newest(browser: Browser, shown: Shown, language: str) -> None:
+    with visiting(browser, shown.origin, size="phone", language=language) as seen:
+        seen.expect("404")
+        page = seen.open("/search?q=99999999")
+        expect(page.locator("main .empty")).to_contain_text(
+            "99\N{NARROW NO-BREAK SPACE}999\N{NARROW NO-BREAK SPACE}999"
+        )
+        seen.keep("explorer-search-later")
+        assert not seen.is_wider_than_screen()
+        page.locator("main .empty a").click()
+        page.wait_for_url(re.compile(r"/blocks/\d+$"))
+
+
 def test_search_leads_to_what_is_meant(browser: Browser, shown: Shown) -> None:
     with visiting(browser, shown.origin, language="en") as seen:
         page = seen.open("/")

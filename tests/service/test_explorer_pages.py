@@ -40,6 +40,7 @@ from service.language import Language
 from service.nodes import Network
 from service.settings import IndexSettings, LimitSettings, Settings
 from service.shell import shell_part
+from service.wording import number
 
 SIGNER = Ed25519Signer(bytes(range(32)))
 OTHER = Ed25519Signer(bytes(range(1, 33)))
@@ -238,6 +239,21 @@ async def test_search_for_what_is_not_there_is_an_empty_answer(tmp_path: Path, w
         assert "49" not in re.sub(
             r"<svg.*?</svg>|<script.*?</script>|<head>.*?</head>", "", answer.text, flags=re.DOTALL
         )
+
+
+async def test_search_for_a_height_that_no_block_has_yet_says_so_and_names_the_newest(tmp_path: Path) -> None:
+    async with FakeNetwork() as fake, exploring(fake, tmp_path) as (web, explorer):
+        fake.ledger.submit([], extra=dict(records()))
+        await indexed(explorer, fake)
+        shown = number(99_999_999)
+        newest = (await web.get("/v1/blocks")).json()[0]["height"]
+        for language, said in (("en", f"There is no block {shown} yet"), ("zh-CN", f"还没有第 {shown} 个区块")):
+            answer = await web.get("/search", params={"q": "99,999,999", "lang": language})
+            assert answer.status_code == 404
+            assert said in answer.text
+            assert f'href="/blocks/{newest}"' in answer.text
+            assert "missing character" not in answer.text
+        assert (await web.get(f"/blocks/{newest}")).status_code == 200
 
 
 def test_search_words_lose_what_copying_adds() -> None:

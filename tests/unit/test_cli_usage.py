@@ -199,3 +199,18 @@ def test_scene_suggests_nothing_in_a_folder_that_is_removed(tmp_path: Path) -> N
     assert any("receipt verify" in line for line in kept)
     assert not any("receipt verify" in line for line in gone)
     assert sum("make demo" in line for line in gone) == len(language.LANGUAGES)
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "There is no receipt file"), ("zh-CN", "没有回执文件")])
+@pytest.mark.parametrize("command", ["status", "revoke"])
+def test_what_is_neither_receipt_nor_id_is_said_to_be_neither(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, language: str, words: str
+) -> None:
+    (tmp_path / "genesis.json").write_text("{}")
+    argv = ["attest", command, "nothere", "--home", str(tmp_path), "--lang", language]
+    assert run(argv) == Exit.USAGE
+    said = capsys.readouterr().err
+    assert words in said
+    assert "'nothere'" in said
+    assert run([*argv, "--json"]) == Exit.USAGE
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "attest.neither"
