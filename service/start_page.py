@@ -18,12 +18,14 @@ class Way:
     Attributes:
         path: Of this service.
         sign: Name of an icon.
-        key: Of its name in the catalogues; the line below it is `<key>-about`.
+        name: Key of its name in the catalogues.
+        about: Key of the line below it.
     """
 
     path: str
     sign: str
-    key: str
+    name: str
+    about: str
 
 
 def start_router(

@@ -12,9 +12,9 @@ from service.start_page import Way, start_router
 from traceability.api.context import TRACE_SITE
 
 WAYS: Final = (
-    Way("/trade", "table", "food.start-trade"),
-    Way("/regulator", "building", "food.start-regulator"),
-    Way("/openapi.json", "file", "food.start-programs"),
+    Way("/trade", "table", "food.start-trade", "food.start-trade-about"),
+    Way("/regulator", "building", "food.start-regulator", "food.start-regulator-about"),
+    Way("/openapi.json", "file", "food.start-programs", "food.start-programs-about"),
 )
 """A shopper's way is a label, which the page says in words."""
 

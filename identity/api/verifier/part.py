@@ -27,9 +27,9 @@ add_templates(Path(__file__).parent / "templates")
 SITE = Site("verifier.title", home="/", scripts=("htmx.js",))
 """The page of a log-in, and the start page."""
 WAYS = (
-    Way("/openapi.json", "file", "verifier.start-programs"),
-    Way("/.well-known/openid-configuration", "phone", "verifier.start-login"),
-    Way("/.well-known/jwks.json", "key", "verifier.start-keys"),
+    Way("/openapi.json", "file", "verifier.start-programs", "verifier.start-programs-about"),
+    Way("/.well-known/openid-configuration", "phone", "verifier.start-login", "verifier.start-login-about"),
+    Way("/.well-known/jwks.json", "key", "verifier.start-keys", "verifier.start-keys-about"),
 )
 """Where somebody goes on who opened the service's own address."""
 API_PATH = "/v1/"
