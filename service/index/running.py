@@ -116,7 +116,6 @@ class RunningIndex:
                 reason = error.reason if isinstance(error, LedgerError | TransportError) else type(error).__name__
                 log.warning("index.waits", reason=reason)
             except Exception:
-                log.exception(
-                    "index.broke"
-                )  # a defect must not end it unnoticed; `is_current` tells how far it is behind
+                # A defect must not end it unnoticed; `is_current` tells how far it is behind.
+                log.exception("index.broke")
             await asyncio.sleep(RETRY_S)
