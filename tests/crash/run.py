@@ -10,7 +10,6 @@ import asyncio
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from chain.ed25519 import Ed25519Signer
 from node.keys import Purpose, load_key
+from tests import ports
 from tests.crash.drill import Drill, Tally
 from tests.crash.history import History
 from tests.crash.load import Clients
@@ -35,20 +35,7 @@ VALIDATORS = 4
 
 def free_base_port(nodes: int) -> int:
     """A base port whose whole range is free right now."""
-    for _ in range(100):
-        base = 20_000 + secrets.randbelow(1_000) * 10
-        if all(_is_free(base + offset) for offset in range(ports_of(nodes))):
-            return base
-    raise AssertionError("no free range of ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+    return ports.free_base_port(ports_of(nodes))
 
 
 def clients_of(network: Network, directory: Path, rate: float) -> Clients:

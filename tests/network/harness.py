@@ -5,7 +5,6 @@ import asyncio
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,30 +27,13 @@ from node.certificates import certificate_name, from_pem
 from node.config import CLIENT_PORT_OFFSET, PORTS_PER_NODE
 from node.keys import Purpose, load_key
 from node.testnet import Testnet, create_testnet
+from tests.ports import free_base_port
 
 START_SECONDS = 40
 """Importing takes a second on a free machine and ten on a busy one."""
 SPARE_NODES = 2
 """Ports for nodes that a test adds."""
 _CODE = "import sys; from pathlib import Path; from node.process import run; sys.exit(run(Path(sys.argv[1])))"
-
-
-def free_base_port(nodes: int) -> int:
-    """A base port whose whole range is free right now."""
-    for _ in range(100):
-        base = 20_000 + secrets.randbelow(4_000) * 10
-        if all(_is_free(base + offset) for offset in range(nodes * PORTS_PER_NODE)):
-            return base
-    raise AssertionError("no free range of ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 class Processes:
@@ -67,7 +49,7 @@ class Processes:
         spare: int = SPARE_NODES,
         make: Callable[[Path, int, int], Testnet] = create_testnet,
     ) -> None:
-        self.base_port = free_base_port(validators + spare)
+        self.base_port = free_base_port((validators + spare) * PORTS_PER_NODE)
         self.net = make(directory / "net", validators, self.base_port)
         self.homes = list(self.net.homes)
         self.raw_genesis = self.net.genesis.read_bytes()
@@ -156,7 +138,10 @@ class Registrar:
         ]
         address = f"127.0.0.1:{self._processes.client_port(index)}"
         async with grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(pem), options=options) as channel:
-            await asyncio.wait_for(channel.channel_ready(), START_SECONDS)
+            try:
+                await asyncio.wait_for(channel.channel_ready(), START_SECONDS)
+            except TimeoutError:
+                raise AssertionError(f"node {index} does not answer: {self._processes.log(index)[-2_000:]}") from None
             yield rpc.NodeStub(channel)
 
     async def status(self, index: int) -> pb.StatusResponse:
