@@ -179,3 +179,15 @@ class Registrar:
                     return status
                 assert time.monotonic() < deadline, f"node {index} stands at {status.executed_height}, not {height}"
                 await asyncio.sleep(0.1)
+
+    async def wait_for_peers(self, index: int, peers: int, seconds: float = START_SECONDS) -> pb.StatusResponse:
+        """Until streams lead from a node to this many others: a quorum certifies before its last node has come up."""
+        deadline = time.monotonic() + seconds
+        async with self.stub(index) as stub:
+            while True:
+                status = await stub.Status(pb.StatusRequest())
+                connected = sum(peer.connected for peer in status.peers)
+                if connected >= peers:
+                    return status
+                assert time.monotonic() < deadline, f"node {index} has streams to {connected} others, not {peers}"
+                await asyncio.sleep(0.1)

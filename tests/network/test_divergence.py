@@ -175,6 +175,7 @@ async def test_running_network_is_examined_checked_and_compared_without_stopping
     processes.start(0, 1, 2, 3)
     await registrar.submit(0, [registrar.attestation() for _ in range(30)])
     home = processes.homes[0].root
+    await registrar.wait_for_peers(0, 3)
     processes.kill(1)
     assert processes.homes[1].socket.exists(), "a killed process leaves its socket"
     code, told = await asyncio.to_thread(command, "doctor", "--home", home)
