@@ -26,6 +26,7 @@ from chain.signing import Scheme, Signer, TransactionSigner
 from cli.devnet import process
 from cli.errors import InputError, MissingError, UsageError
 from cli.language import t
+from cli.output import note
 from client.connection import Endpoint
 from client.session import Session
 from node.config import Home as NodeHome
@@ -36,6 +37,8 @@ from node.keys import Algorithm, KeyPair, Purpose, load_key, load_passphrase, lo
 HOME_VARIABLE = "ZHIXIN_HOME"
 DEVNET_HOME = Path(".devnet")
 DEMO_HOME = Path(".demo")
+DEMO_HOMES = (DEMO_HOME, *(Path(f"{DEMO_HOME}-{number}") for number in range(2, 9)))
+"""Demonstrations beside one another each take the first that is free."""
 USER_HOME = Path.home() / ".zhixin"
 SETTINGS_BYTES_MAX = 64 * 1024
 
@@ -154,9 +157,9 @@ class Home:
 
 
 def find_home(named: Path | None, *, running_first: bool = True) -> Home:
-    """The home that is meant: the one named, else of .devnet, .demo and ~/.zhixin the first whose network runs.
+    """The home that is meant: the one named, else of .devnet, .demo, .demo-2 … and ~/.zhixin the first that runs.
 
-    Where none runs on this machine, the first that exists is meant.
+    Where none runs on this machine, the first that exists is meant. Where another could be meant as well, it is said.
 
     Args:
         named: What the caller said; None: nothing.
@@ -165,12 +168,19 @@ def find_home(named: Path | None, *, running_first: bool = True) -> Home:
     Raises:
         MissingError: There is none.
     """
-    candidates = [named] if named is not None else [DEVNET_HOME, DEMO_HOME, USER_HOME]
+    candidates = [named] if named is not None else [DEVNET_HOME, *DEMO_HOMES, USER_HOME]
     homes = [home for root in candidates if (home := Home(root)).genesis_path.is_file()]
-    running = [home for home in homes if home.is_running()] if running_first and len(homes) > 1 else []
-    if homes:
-        return (running or homes)[0]
-    raise MissingError("home.missing", t("home.missing", places=", ".join(str(root) for root in candidates)))
+    if not homes:
+        looked = [root for root in candidates if root not in DEMO_HOMES[1:]]
+        raise MissingError("home.missing", t("home.missing", places=", ".join(str(root) for root in looked)))
+    running = [home for home in homes if home.is_running()] if len(homes) > 1 else []
+    meant = (running if running_first else []) or homes
+    if len(meant) > 1:
+        found = [
+            t("home.runs", home=home.root) if home in running else t("home.stopped", home=home.root) for home in homes
+        ]
+        note(t("home.several", found=", ".join(found), home=meant[0].root))
+    return meant[0]
 
 
 def keys_home(named: Path | None) -> Home:

@@ -11,7 +11,7 @@ from time import monotonic
 from cli import output
 from cli.devnet.network import bring_up, clean, locked, remove
 from cli.errors import UsageError, WorldError
-from cli.home import DEMO_HOME
+from cli.home import DEMO_HOMES
 from cli.language import t
 from cli.output import emit, note
 from cli.run import run_async, until_interrupted
@@ -22,8 +22,6 @@ from cli.scenes.traces import search
 from service.logs import configure_logging
 
 VALIDATORS = 4
-HOMES_MAX = 9
-"""Demonstrations beside one another that choose their folders themselves."""
 
 
 def play(names: Sequence[str], home: Path | None, base_port: int | None, *, once: bool) -> None:
@@ -114,7 +112,7 @@ def _nothing_personal(stage: Stage, personal: set[str]) -> dict[str, output.Json
 @contextmanager
 def _own_home(named: Path | None) -> Iterator[Path]:
     """A folder that no other demonstration uses: the one named, or the first free of .demo, .demo-2 and so on."""
-    candidates = [named] if named is not None else [DEMO_HOME, *(Path(f"{DEMO_HOME}-{i}") for i in range(2, HOMES_MAX))]
+    candidates = [named] if named is not None else DEMO_HOMES
     with ExitStack() as stack:
         for root in candidates:
             try:

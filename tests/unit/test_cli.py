@@ -24,6 +24,7 @@ from chain.ed25519 import Ed25519Signer
 from chain.errors import InvalidReceipt, LedgerError, Refused
 from chain.transaction import Operation
 from cli import failure, language, output, program, waiting
+from cli import home as homes
 from cli.app import NOUNS
 from cli.devnet import ports, process
 from cli.devnet.network import Devnet
@@ -411,6 +412,31 @@ def test_network_that_runs_goes_before_one_that_is_stopped_and_is_named(
     assert find_home(Path(".devnet")).root == Path(".devnet")
     assert run(["devnet", "status"]) == Exit.NOT_HELD
     assert "The network in .demo:" in capsys.readouterr().err
+
+
+def test_second_demonstration_is_found_and_of_several_homes_it_is_said_which_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(homes, "USER_HOME", tmp_path / "nobody")
+    Devnet.create(Path(".demo-2"), validators=1, base_port=20000)
+    assert find_home(None).root == Path(".demo-2")
+    assert not capsys.readouterr().err, "no other can be meant"
+    Devnet.create(Path(".demo"), validators=1, base_port=21000)
+    own = process.identify(os.getpid())
+    assert own is not None
+    for name in (".demo-2", ".demo"):
+        (tmp_path / name / "run").mkdir()
+        (tmp_path / name / "run" / "node0.pid").write_text(json.dumps(dataclasses.asdict(own)), encoding="utf-8")
+        if name == ".demo-2":
+            assert find_home(None).root == Path(".demo-2"), "it alone runs"
+            assert not capsys.readouterr().err
+            assert find_home(None, running_first=False).root == Path(".demo")
+            assert ".demo (stopped), .demo-2 (runs). Taking .demo;" in capsys.readouterr().err
+    assert find_home(None).root == Path(".demo")
+    assert ".demo (runs), .demo-2 (runs). Taking .demo;" in capsys.readouterr().err
+    assert find_home(Path(".demo-2")).root == Path(".demo-2")
+    assert not capsys.readouterr().err, "it was named"
 
 
 def test_people_read_dates_and_programs_milliseconds(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
