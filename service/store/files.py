@@ -12,6 +12,9 @@ from pathlib import Path
 
 from service.errors import KeyFileError
 
+READS_MAX = 100
+"""How often a file may be replaced while it is read; keys are replaced some times a day."""
+
 
 def make_folder(folder: Path) -> None:
     """A folder that only its owner may enter.
@@ -29,22 +32,16 @@ def make_folder(folder: Path) -> None:
 
 
 def read_private(path: Path, bytes_max: int) -> bytes:
-    """Read a file that only its owner may read.
+    """Read a file that only its owner may read; never bytes that `replace_private` is just overwriting.
 
     Raises:
-        KeyFileError: Missing, open to others, or too large.
+        KeyFileError: Missing, open to others, too large, or replaced without end.
     """
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode) or stat.S_IMODE(mode) & 0o077:
-                raise KeyFileError(f"{path} must be a file that only its owner can read: chmod 600")
-            content = file.read(bytes_max + 1)
-    except OSError as error:
-        raise KeyFileError(f"{path} cannot be read: {error.strerror}") from None
-    if len(content) > bytes_max:
-        raise KeyFileError(f"{path} is too large")
-    return content
+    for _ in range(READS_MAX):
+        content = _read_whole(path, bytes_max)
+        if content is not None:
+            return content
+    raise KeyFileError(f"{path} cannot be read: it is replaced again and again")
 
 
 def replace_private(path: Path, content: bytes) -> None:
@@ -142,6 +139,23 @@ def append_durably(path: Path, line: bytes) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         raise KeyFileError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _read_whole(path: Path, bytes_max: int) -> bytes | None:
+    """A file's content; None if another took its place meanwhile, for then the bytes may have been overwritten."""
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode) or stat.S_IMODE(mode) & 0o077:
+                raise KeyFileError(f"{path} must be a file that only its owner can read: chmod 600")
+            content = file.read(bytes_max + 1)
+            if not os.fstat(file.fileno()).st_nlink:  # a replaced file has lost its name before it is overwritten
+                return None
+    except OSError as error:
+        raise KeyFileError(f"{path} cannot be read: {error.strerror}") from None
+    if len(content) > bytes_max:
+        raise KeyFileError(f"{path} is too large")
+    return content
 
 
 def _open_lock(folder: Path, name: str) -> int:

@@ -77,8 +77,7 @@ class KeyRing:
         self.folder = folder
         self._wrappings = wrappings
         self._wrapping: KeyEncryptionKey | None = None
-        self._stamp = (0, 0)
-        self.reload()
+        self._loaded = self._load()
 
     @staticmethod
     def path(folder: Path) -> Path:
@@ -121,9 +120,10 @@ class KeyRing:
 
     def versions(self, purpose: Purpose) -> list[int]:
         """Versions of a key that exist, oldest first."""
-        if _stamp(self.path(self.folder)) != self._stamp:  # another process changed the file
-            self.reload()
-        return sorted(version for other, version in self._content.keys if other is purpose)
+        stamp, content = self._loaded
+        if _stamp(self.path(self.folder)) != stamp:  # another process changed the file
+            content = self.reload()
+        return sorted(version for other, version in content.keys if other is purpose)
 
     def key(self, purpose: Purpose, version: int) -> bytes:
         """A key of the ring; another process may have added it since the file was read.
@@ -131,9 +131,7 @@ class KeyRing:
         Raises:
             KeyFileError: There is none: destroyed, or the ring is an old copy.
         """
-        if (purpose, version) not in self._content.keys:
-            self.reload()
-        found = self._content.keys.get((purpose, version))
+        found = self._content.keys.get((purpose, version)) or self.reload().keys.get((purpose, version))
         if found is None:
             raise KeyFileError(f"the key of {purpose} {version} is not in {self.path(self.folder)}")
         return found
@@ -142,11 +140,10 @@ class KeyRing:
         """32 bytes for a purpose of the services' own, the same in each process."""
         return keyed_digest(self._content.keys[(Purpose.SERVICE, 1)], "zhixin/service-secret/1", name)
 
-    def reload(self) -> None:
+    def reload(self) -> _Content:
         """Read the file anew: another process may have begun an epoch."""
-        stamp = _stamp(self.path(self.folder))
-        self._content = self._read()
-        self._stamp = stamp
+        self._loaded = loaded = self._load()
+        return loaded[1]
 
     def add(self, purpose: Purpose) -> int:
         """Add the next version of a key, durably.
@@ -217,14 +214,24 @@ class KeyRing:
 
     def _find(self, name: str) -> KeyEncryptionKey:
         """A key-encryption key by name; the one in use is at hand, also where only its maker knows its passphrase."""
-        if self._wrapping is None or self._wrapping.name != name:
-            self._wrapping = self._wrappings.open(name)
-        return self._wrapping
+        wrapping = self._wrapping
+        if wrapping is None or wrapping.name != name:
+            self._wrapping = wrapping = self._wrappings.open(name)
+        return wrapping
 
     def _replace(self, content: _Content, wrapping: KeyEncryptionKey | None = None) -> None:
         self._wrapping = wrapping or self._find(content.wrapping)
         _write(self.folder, content, self._wrapping)
         self.reload()
+
+    @property
+    def _content(self) -> _Content:
+        return self._loaded[1]
+
+    def _load(self) -> tuple[tuple[int, int], _Content]:
+        """What the file holds, with its stamp: both are exchanged at once, for other threads read them meanwhile."""
+        stamp = _stamp(self.path(self.folder))
+        return stamp, self._read()
 
     def _read(self) -> _Content:
         path = self.path(self.folder)

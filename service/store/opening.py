@@ -146,8 +146,9 @@ def _match(store: Store) -> None:
             raise StorageError(
                 f"the keys are an old copy: epoch {ring.epoch}, the database has {mark.epoch}; put the newest back"
             )
+        there = set(ring.versions(Purpose.EPOCH))  # before the question: another process may just be ending an epoch
         epochs = set(session.scalars(select(Person.epoch).distinct()))
-        lost = sorted(epochs - set(ring.versions(Purpose.EPOCH)))
+        lost = sorted(epochs - there)
         if lost:
             raise StorageError(
                 f"the database is an old copy: its persons' keys are of epoch {lost[0]}, which has ended; "

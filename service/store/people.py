@@ -273,8 +273,22 @@ class People:
         if where not in keys:
             if len(keys) >= _KEYS_MAX:
                 keys.clear()
-            keys[where] = (person, self._unwrap(person))  # the person too: the session asks for it no second time
+            current = self._current(session, person)
+            keys[where] = (current, self._unwrap(current))  # the person too: the session asks for it no second time
         return keys[where][1]
+
+    def _current(self, session: Session, person: Person) -> Person:
+        """A person, read anew where the epoch under which they were read has ended since; the key is the same."""
+        try:
+            self._ring.key(Purpose.EPOCH, person.epoch)
+        except KeyFileError:
+            query = select(Person).where(Person.id == person.id).execution_options(populate_existing=True)
+            current = session.scalar(query)
+        else:
+            return person
+        if current is None:
+            raise PersonErased
+        return current
 
     def _unwrap(self, person: Person) -> bytes:
         where = _key_place(person.id, person.epoch, person.key_version)

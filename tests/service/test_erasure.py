@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """After a person is erased nothing brings them back: no file, log, index, backup, old copy, crash or race."""
 
+import asyncio
 import gzip
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import postgres
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Engine, event, func, select
 from store_rig import Contact, Rig, add, found, name_of, readable
 
 from service.errors import PersonErased, StorageError
@@ -175,6 +177,80 @@ def test_person_added_by_another_process_while_an_epoch_ends_keeps_their_key(rig
     assert [name_of(store, row) for row in rows] == [f"人{index}" for index in range(12)]
     assert [name_of(other, row) for row in rows] == [f"人{index}" for index in range(12)]
     assert len(store.ring.versions(Purpose.EPOCH)) == 1
+
+
+def test_keys_that_are_replaced_and_overwritten_while_another_process_reads_them_are_read_again(
+    sqlite_rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = sqlite_rig.settings()
+    store, other = sqlite_rig.open(settings), sqlite_rig.open(settings)
+    fstat, asked = os.fstat, list[int]()
+
+    def and_then_the_epoch_ends(descriptor: int) -> os.stat_result:
+        found = fstat(descriptor)  # the file is open and not read yet
+        monkeypatch.setattr("service.store.files.os.fstat", fstat)
+        store.end_epoch()
+        asked.append(fstat(descriptor).st_size)
+        return found
+
+    monkeypatch.setattr("service.store.files.os.fstat", and_then_the_epoch_ends)
+    assert asyncio.run(other.answers())
+    assert asked == [0], "the file that was open had been overwritten when it was read"
+    assert other.ring.versions(Purpose.EPOCH) == [2]
+
+
+def test_reader_that_asked_for_a_person_before_an_epoch_ended_opens_what_is_theirs(rig: Rig) -> None:
+    settings = replace(rig.settings(), busy_ms=50)
+    store, other = rig.open(settings), rig.open(settings)
+    person, row = add(store, NAME, PHONE)
+    with other.read() as session:
+        contact, key = session.get(Contact, row), session.get(Person, person)
+        assert contact is not None
+        assert key is not None
+        if rig.server is None:  # SQLite's reader keeps the epoch from ending
+            with pytest.raises(StorageError, match="end the epoch when it is done"):
+                store.end_epoch()
+        else:
+            store.end_epoch()
+            assert store.ring.versions(Purpose.EPOCH) == [2]
+        other.ring.reload()
+        assert key.epoch == 1
+        assert other.people.open(session, contact, Contact.name) == NAME
+
+
+def test_process_that_starts_while_an_epoch_ends_does_not_take_the_database_for_an_old_copy(
+    tmp_path: Path, postgres_server: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig(tmp_path, postgres_server)  # SQLite's writers come one after the other
+    settings = rig.settings()
+    store = rig.open(settings)
+    _, row = add(store, NAME, PHONE)
+    rewrap, wrapping, go_on = store.people.rewrap, threading.Event(), threading.Event()
+
+    def when_told(person: Person, epoch: int) -> None:
+        wrapping.set()
+        assert go_on.wait(60)
+        rewrap(person, epoch)
+
+    def asked(_c: object, _k: object, statement: str, *_: object) -> None:
+        if "DISTINCT person.epoch" in statement:
+            go_on.set()
+            ending.join(60)
+
+    monkeypatch.setattr(store.people, "rewrap", when_told)
+    ending = threading.Thread(target=store.end_epoch)
+    ending.start()
+    assert wrapping.wait(60)
+    event.listen(Engine, "after_cursor_execute", asked)
+    try:
+        again = rig.open(settings)
+    finally:
+        event.remove(Engine, "after_cursor_execute", asked)
+        go_on.set()
+        ending.join(60)
+    assert again.ring.versions(Purpose.EPOCH) == [2]
+    assert name_of(again, row) == NAME
+    rig.close()
 
 
 @pytest.mark.parametrize("where", ["before", "rewrapping", "backup", "destroying"])
