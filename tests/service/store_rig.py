@@ -2,6 +2,7 @@
 """A table about persons as a service would have one, and stores of it on both databases."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +64,8 @@ class Rig:
         return self.clock_ms
 
     def _new_name(self) -> str:
-        return f"zhixin_{self.folder.name.lower()}_{next(_databases)}"[-60:].replace("-", "_")
+        """No other worker's: all share one server, and folders of tests are numbered by each for itself."""
+        return f"zhixin_{os.getpid()}_{self.folder.name.lower()}_{next(_databases)}"[-60:].replace("-", "_")
 
     def files(self, settings: StoreSettings) -> list[Path]:
         """All that the database has written, logs included."""
