@@ -36,6 +36,7 @@ _OBJECT: Mapping[str, Check] = {
     "epcList": rules.EPCS,
     "quantityList": rules.QUANTITIES,
     "ilmd": rules.check_master_data,
+    "persistentDisposition": rules.PERSISTENT_DISPOSITION,
 }
 _CONTAINER: Mapping[str, Check] = {
     "action": values.check_action,
@@ -56,6 +57,7 @@ _TRANSFORMATION: Mapping[str, Check] = {
     "outputQuantityList": rules.QUANTITIES,
     "transformationID": values.check_uri,
     "ilmd": rules.check_master_data,
+    "persistentDisposition": rules.PERSISTENT_DISPOSITION,
 }
 _ANY_TYPE: Mapping[str, Check] = {**_OBJECT, **_CONTAINER, **_TRANSACTION, **_TRANSFORMATION}
 """For an event type of the user's own: what fields of the standard it has must be right."""
@@ -251,7 +253,8 @@ def _check_nothing(_findings: Findings, _path: str, _event: Mapping[str, Any]) -
 
 def _check_object(findings: Findings, path: str, event: Mapping[str, Any]) -> None:
     """Something is observed; master data belongs to what is new."""
-    if not _any(event, "epcList", "quantityList") and not (_any(event, "sensorElementList") and "readPoint" in event):
+    senses = _any(event, "sensorElementList") and ("readPoint" in event or "epcList" in event)
+    if not _any(event, "epcList", "quantityList") and not senses:
         findings.add(pointer(path, "epcList"), "epcList, quantityList, or sensor data with a readPoint is required")
     if "ilmd" in event and event.get("action") in ("OBSERVE", "DELETE"):
         findings.add(pointer(path, "ilmd"), "may stand only where the action is ADD")

@@ -123,7 +123,7 @@ _WORDS = {
 }
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 _TIMESTAMP: Final = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:[.,]([0-9]+))?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?([Zz]|[+-][0-9]{2}:[0-5][0-9])"
 )
 
 
@@ -197,7 +197,7 @@ def timestamp(text: str) -> str:
     """A timestamp in UTC with milliseconds, half up; the carry may reach the year.
 
     Raises:
-        ValueError: No ISO 8601 date and time with an offset, or none that exists.
+        ValueError: No date and time with an offset as XML Schema and RFC 3339 have it, or none that exists.
 
     Source: CBV 2.0, section 8.9.2, rules 8 and 9.
     """

@@ -25,6 +25,7 @@ from traceability.epcis_values import (
     check_object_id,
     check_offset,
     check_rank,
+    check_string,
     check_text,
     check_time,
     check_unit,
@@ -38,27 +39,38 @@ _DATE_NAME = re.compile(r".*Date(?:Time)?")
 def word(vocabulary: cbv.Vocabulary, *, is_open: bool = False) -> Check:
     """A check for a standard word, its web address, or a URI of the user's own.
 
+    The names of CBV's words are GS1's alone: one that starts like a word of any vocabulary has to be one of this.
+
     Args:
         vocabulary: Which words are standard.
-        is_open: Let other words through; published events have measurement types that CBV 2.0 does not list.
+        is_open: Let other words through that are no slip of a standard one; published events have measurement types
+            that CBV 2.0 does not list.
+
+    Source: CBV 2.0, sections 7.1 to 7.9 and 8.1.
     """
 
     def check(findings: Findings, path: str, value: Any) -> None:
         if not isinstance(value, str):
             findings.add(path, f"must be a {vocabulary.what} as text")
-        elif value in vocabulary.words or (is_open and _MEASUREMENT_WORD.fullmatch(value)):
+        elif value in vocabulary.words or (is_open and _is_own_word(value, vocabulary)):
             return
         elif ":" not in value:
             findings.add(path, f"{value!r:.60} is no {vocabulary.what} of CBV 2.0; one of your own must be a URI")
         else:
             check_uri(findings, path, value)
             full = cbv.from_urn(findings.context.expand(value))
-            if vocabulary.web != cbv.GS1_VOC and full.startswith(vocabulary.web):
+            if full.startswith(cbv.NAMESPACES):
                 local = full.removeprefix(vocabulary.web)
                 if local not in vocabulary.words:
                     findings.add(path, f"{local!r:.60} is no {vocabulary.what} of CBV 2.0, though named as one")
 
     return check
+
+
+def _is_own_word(text: str, vocabulary: cbv.Vocabulary) -> bool:
+    """Whether a word that is not listed looks like one that a later list has, not like a listed one miswritten."""
+    plain = text.replace("_", "").lower()
+    return bool(_MEASUREMENT_WORD.fullmatch(text)) and all(plain != known.lower() for known in vocabulary.words)
 
 
 def each(check: Check, *, unique: bool = False, size_min: int = 0) -> Check:
@@ -213,6 +225,7 @@ _DEVICE: dict[str, Check] = dict.fromkeys(
     ("deviceID", "deviceMetadata", "rawData", "dataProcessingMethod", "bizRules"), check_uri
 )
 _PLACE = record({"id": check_uri}, ("id",), extensible=True)
+MEASUREMENT = word(cbv.MEASUREMENT, is_open=True)
 _DISPOSITIONS = each(word(cbv.DISPOSITION), unique=True)
 _METADATA = record(
     {"time": check_time, "startTime": check_time, "endTime": check_time, **_DEVICE},
@@ -221,14 +234,14 @@ _METADATA = record(
 )
 _REPORT = record(
     {
-        "type": word(cbv.MEASUREMENT, is_open=True),
+        "type": MEASUREMENT,
         "exception": word(cbv.SENSOR_ALERT),
         **_DEVICE,
         "time": check_time,
         **dict.fromkeys(("microorganism", "chemicalSubstance", "coordinateReferenceSystem", "uriValue"), check_uri),
         **dict.fromkeys(("value", "minValue", "maxValue", "meanValue", "percValue"), check_number),
         "component": word(cbv.COMPONENT),
-        "stringValue": check_text,
+        "stringValue": check_string,
         "booleanValue": check_boolean,
         "hexBinaryValue": check_hex,
         "sDev": check_not_negative,
@@ -243,6 +256,7 @@ _SENSOR = record(
 )
 
 EPCS = each(check_object_id, unique=True)
+PERSISTENT_DISPOSITION = record({"set": _DISPOSITIONS, "unset": _DISPOSITIONS}, also=_check_persistent)
 QUANTITIES = each(
     record(
         {"epcClass": check_class_id, "quantity": check_not_negative, "uom": check_unit},
@@ -276,7 +290,6 @@ EVENT_FIELDS: Final[Mapping[str, Check]] = {
     "errorDeclaration": ERROR_DECLARATION,
     "bizStep": word(cbv.BIZ_STEP),
     "disposition": word(cbv.DISPOSITION),
-    "persistentDisposition": record({"set": _DISPOSITIONS, "unset": _DISPOSITIONS}, also=_check_persistent),
     "readPoint": _PLACE,
     "bizLocation": _PLACE,
     "bizTransactionList": each(

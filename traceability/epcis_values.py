@@ -55,6 +55,12 @@ def check_text(findings: Findings, path: str, value: Any) -> None:
         findings.add(path, "must be a text that is not empty")
 
 
+def check_string(findings: Findings, path: str, value: Any) -> None:
+    """Characters, perhaps none."""
+    if not isinstance(value, str):
+        findings.add(path, "must be a text")
+
+
 def check_uri(findings: Findings, path: str, value: Any) -> None:
     """A URI; a GS1 identifier in it must be well formed, check digit included."""
     if not isinstance(value, str) or not _URI.fullmatch(value) or _BAD_ESCAPE.search(value):

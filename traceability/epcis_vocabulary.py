@@ -106,6 +106,15 @@ _OF_URN: Mapping[str, str] = {
 }
 
 
+NAMESPACES = tuple(
+    name
+    for vocabulary in (BIZ_STEP, DISPOSITION, BIZ_TRANSACTION_TYPE, SOURCE_DESTINATION_TYPE, ERROR_REASON, COMPONENT)
+    for name in (vocabulary.web, vocabulary.urn)
+    if name is not None
+)
+"""What precedes the words of CBV's own vocabularies, in their web addresses and in CBV 1."""
+
+
 def expand(word: str, vocabulary: Vocabulary) -> str:
     """The web address of a standard word; any other text as it is."""
     return vocabulary.web + word if word in vocabulary.words else word

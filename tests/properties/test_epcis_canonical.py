@@ -46,15 +46,14 @@ def hashes(event: dict[str, Any], context: object = CONTEXT) -> list[str]:
     st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1)).map(lambda moment: moment.replace(microsecond=0)),  # noqa: DTZ001 - a zone is added
     st.text("0123456789", max_size=12),
     offsets,
-    st.sampled_from(".,"),
 )
-@example(datetime(2024, 2, 29, 23, 59, 59), "9995", "+00:00", ".")  # noqa: DTZ001 - likewise
-@example(datetime(2026, 12, 31, 23, 59, 59), "99949999", "-00:00", ",")  # noqa: DTZ001 - likewise
-@example(datetime(2026, 1, 1, 5, 44, 59), "9995", "+05:45", ".")  # noqa: DTZ001 - likewise
+@example(datetime(2024, 2, 29, 23, 59, 59), "9995", "+00:00")  # noqa: DTZ001 - likewise
+@example(datetime(2026, 12, 31, 23, 59, 59), "99949999", "-00:00")  # noqa: DTZ001 - likewise
+@example(datetime(2026, 1, 1, 5, 44, 59), "9995", "+05:45")  # noqa: DTZ001 - likewise
 def test_instant_is_rounded_half_up_to_milliseconds_whatever_its_fraction_and_offset(
-    moment: datetime, digits: str, offset: str, mark: str
+    moment: datetime, digits: str, offset: str
 ) -> None:
-    text = moment.isoformat() + (mark + digits if digits else "") + offset
+    text = moment.isoformat() + (f".{digits}" if digits else "") + offset
     minutes = int(offset[1:3]) * 60 + int(offset[4:6])
     utc = moment.replace(tzinfo=UTC) - timedelta(minutes=-minutes if offset[0] == "-" else minutes)
     thousandths = Fraction(int(digits or "0"), 10 ** len(digits)) * 1000
