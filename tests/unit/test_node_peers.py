@@ -3,7 +3,6 @@
 
 import asyncio
 import datetime as dt
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
@@ -20,6 +19,7 @@ from node.errors import ConfigError
 from node.keys import Algorithm, KeyPair, Purpose, generate_key, private_key_pem
 from node.pb import peer_service_pb2 as pb
 from node.transport import Peer, TlsIdentity, Transport, sound_peers
+from tests.ports import free_base_port
 
 NOW = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
 GARBAGE = b"\x30\x82\x01\x00" + bytes(256)
@@ -104,9 +104,7 @@ def test_of_two_peers_with_one_key_the_first_stays_and_nobody_has_the_nodes_own(
 
 
 def free_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    return f"127.0.0.1:{free_base_port(1)}"
 
 
 @asynccontextmanager
