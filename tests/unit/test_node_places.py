@@ -144,12 +144,18 @@ async def serving(ledger: FakeLedger, config: ClientConfig) -> AsyncIterator[tup
         await server.stop(None)
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not holds():  # noqa: ASYNC110 - a call that arrives or ends tells nobody
+            await asyncio.sleep(0.01)
+
+
 async def test_waiting_reads_look_up_once_take_no_reader_s_place_and_are_few_for_one_address() -> None:
     ledger = FakeLedger()
     async with serving(ledger, ClientConfig(waits_max=8, unary_max=4)) as (stub, service):
         request = pb.ReceiptsRequest(transaction_ids=[ID], wait_ms=60_000)
         waiting = [stub.Receipts(request) for _ in range(2)]
-        await asyncio.sleep(0.2)
+        await until(lambda: ledger.lookups == 2)
         with pytest.raises(grpc.aio.AioRpcError, match=r"read\.too-many: "):
             await stub.Receipts(request)
         for height in range(1_001, 1_020):
@@ -159,7 +165,7 @@ async def test_waiting_reads_look_up_once_take_no_reader_s_place_and_are_few_for
         assert (await stub.Receipts(pb.ReceiptsRequest(transaction_ids=[ID]))).missing == [ID]
         for call in waiting:
             call.cancel()
-        await asyncio.sleep(0.1)
+        await until(lambda: not service._waits._count)
         answer = await stub.Receipts(pb.ReceiptsRequest(transaction_ids=[ID], wait_ms=50))
         assert answer.missing == [ID]
 
@@ -172,11 +178,12 @@ async def test_answer_that_would_be_too_large_is_refused() -> None:
 
 
 async def test_blocks_far_above_the_tip_are_refused_and_streams_leave_places_for_submissions() -> None:
-    async with serving(FakeLedger(), ClientConfig(blocks_max=4)) as (stub, _):
+    async with serving(FakeLedger(), ClientConfig(blocks_max=4)) as (stub, service):
         with pytest.raises(grpc.aio.AioRpcError, match=r"block\.not-held: "):
             await stub.Blocks(pb.BlocksRequest(from_height=2**63)).read()
+        await until(lambda: not service._followers._count)
         first = stub.Blocks(pb.BlocksRequest(from_height=1_500))
-        await asyncio.sleep(0.1)
+        await until(lambda: service._followers._count == 1)
         with pytest.raises(grpc.aio.AioRpcError, match=r"stream\.too-many: "):
             await stub.Blocks(pb.BlocksRequest(from_height=1_500)).read()
         first.cancel()
@@ -186,13 +193,15 @@ async def test_blocks_that_nobody_reads_stay_within_the_budget() -> None:
     ledger = FakeLedger()
     async with serving(ledger, ClientConfig(pending_bytes_max=16 * BIG)) as (stub, _):
         streams = [stub.Blocks(pb.BlocksRequest(from_height=1)) for _ in range(12)]
-        await asyncio.sleep(1)
-        held = ledger.block_reads
-        await asyncio.sleep(0.5)
-        assert ledger.block_reads == held, "nobody reads, so nothing more is read from the disk"
+        held = -1
+        async with asyncio.timeout(60):
+            while held != ledger.block_reads:  # nobody reads, so in the end nothing more is read from the disk
+                held = ledger.block_reads
+                await asyncio.sleep(0.5)
+        assert held >= len(streams), "each was begun"
         for stream in streams[1:]:
             stream.cancel()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             for _ in range(20):
                 assert isinstance(await streams[0].read(), pb.BlockEvent)
         streams[0].cancel()
