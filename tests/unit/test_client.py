@@ -26,6 +26,7 @@ from client.connection import Endpoint
 from client.errors import TransportError
 from client.follow import Cursor
 from client.log_edge import LogEdge
+from client.pace import Pace
 from client.pb import node_service_pb2 as pb
 from client.session import Session
 from client.sync import Client
@@ -257,7 +258,7 @@ async def test_submission_survives_the_node_in_use_being_killed() -> None:
 
 
 async def test_silent_node_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("client.session.CALL_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("client.session.CALL_TIMEOUT_S", 1.0)  # the others answer within, on a busy machine too
     monkeypatch.setattr(submission, "PATIENCE_S", 0.3)
     monkeypatch.setattr(submission, "LOOKUP_AFTER_S", 0.2)
     async with network() as (fake, session):
@@ -406,10 +407,10 @@ async def test_patience_begins_when_something_waits() -> None:
 
         async def slow():
             for i in range(2):
-                await asyncio.sleep(0.7)
+                await asyncio.sleep(2.2)
                 yield transaction(session, ("test.Note", bytes([i])))
 
-        outcomes = [outcome async for outcome in session.submit(slow(), timeout_s=0.6)]
+        outcomes = [outcome async for outcome in session.submit(slow(), timeout_s=2.0)]
         assert [outcome.error for outcome in outcomes] == [None, None]
 
 
@@ -740,6 +741,41 @@ async def test_lying_block_stream_is_left_and_no_false_block_comes_out(
         assert [b.block.height for b in blocks] == [1, 2]
         assert blocks[1].entries == (fake.ledger.entries[sent.id][1],)
         assert len(session.roster.liars()) == 1
+
+
+async def test_node_that_hands_out_old_blocks_one_at_a_time_keeps_nobody_in_the_past(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("client.session.BLOCKS_SILENCE_S", 0.4)
+    monkeypatch.setattr("client.pace.LAG_MS_MAX", -1)
+    async with network() as (fake, session):
+        for _ in range(30):
+            fake.ledger.submit([])
+        fake.nodes[0].drips_s = 0.1  # never silent for long, and each block is true
+        heights = []
+        async for block in session.blocks():
+            heights.append(block.block.height)
+            if len(heights) == 31:
+                break
+        assert heights == list(range(1, 32))
+        assert any("Blocks" in node.calls for node in fake.nodes[1:]), "another node was asked"
+        assert not session.roster.liars(), "to be slow is no lie"
+
+
+def test_stream_is_left_only_where_it_is_behind_and_comes_no_nearer() -> None:
+    slow, quick, present = (Pace(name, 15.0) for name in ("slow", "quick", "present"))
+    for i in range(60):
+        quick.take(1.0, 1_000 + i * 3_000, 10_000_000)
+        present.take(1.0, 10_000_000 + i * 1_000, 10_005_000 + i * 1_000)
+    for i in range(14):
+        slow.take(1.0, 1_000 + i * 1_000, 10_000_000 + i * 1_000)
+    with pytest.raises(TransportError) as caught:
+        slow.take(1.0, 15_000, 10_015_000)
+    assert caught.value.code == "transport.stalled"
+    uncovered = Pace("uncovered", 15.0)
+    uncovered.take(10.0, None, 10_000_000)
+    with pytest.raises(TransportError):
+        uncovered.take(10.0, None, 10_000_000)
 
 
 # ---------------------------------------------------------------- what is kept

@@ -587,6 +587,21 @@ def test_ledger_that_appears_beside_no_journal_counts_as_a_lost_one(newcomers: N
 # ---------------------------------------------------------------- when a snapshot is needed
 
 
+def look_until(newcomer: Newcomer, holds: Callable[[], bool]) -> None:
+    """Let it look for as long as something does not hold."""
+
+    async def look() -> None:
+        watching = asyncio.create_task(newcomer.watch())
+        async with asyncio.timeout(60):
+            while not holds() and not watching.done():  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.005)
+        watching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await watching
+
+    asyncio.run(look())
+
+
 def offer(height: int, *, oldest: int = 1, heights: tuple[int, ...] = (), log_size: int = 0) -> Offers:
     return Offers(bytes(32), Height(height), log_size, Height(oldest), tuple(map(Height, heights)), ())
 
@@ -623,6 +638,7 @@ def test_node_that_is_promised_a_snapshot_that_nobody_has_goes_on_by_blocks(
     newcomers: Newcomers, log: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("node.joining.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("node.newcomer.FIRST_SECONDS", 0.01)
     liar = Giver("liar", newcomers.ledger, heights=(10**9,))
     liar.height = 10**9
     node = FakeNode()
@@ -638,12 +654,8 @@ def test_node_that_is_promised_a_snapshot_that_nobody_has_goes_on_by_blocks(
         journal=MemoryDatabase(),
     )
 
-    async def look_twice() -> None:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(newcomer.watch(), 1.5)
-
-    asyncio.run(look_twice())
-    assert node.paused == [True, True, False, False], "asked once, and not again"
+    look_until(newcomer, lambda: len(node.paused) >= 4)
+    assert node.paused[:4] == [True, True, False, False], "asked once, and not again"
     assert [line["event"] for line in log].count("sync.failed") == ATTEMPTS_MAX
     assert "sync.given-up" in [line["event"] for line in log]
 
@@ -675,11 +687,7 @@ def test_node_with_an_empty_ledger_asks_for_no_blocks_before_any_peer_has_said_w
         journal=MemoryDatabase(),
     )
 
-    async def look() -> None:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(newcomer.watch(), 0.3)
-
-    asyncio.run(look())
+    look_until(newcomer, lambda: len(asked) >= 4 and len(node.paused) >= 2)
     assert asked[:4] == [1, 1, 1, 1]
     assert node.paused[:2] == [True, False]
 
@@ -688,8 +696,9 @@ def test_node_with_an_empty_ledger_asks_for_no_blocks_before_any_peer_has_said_w
     "config", [Config(sync=SyncConfig(enabled=False)), Config(storage=StorageConfig(archive=True))]
 )
 def test_node_that_may_not_take_a_snapshot_says_what_to_do(
-    newcomers: Newcomers, log: list[dict[str, object]], config: Config
+    newcomers: Newcomers, log: list[dict[str, object]], config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("node.newcomer.FIRST_SECONDS", 3_600.0)  # it looks once
     giver = Giver("a", newcomers.ledger)
 
     async def offers() -> Offers:
@@ -712,11 +721,7 @@ def test_node_that_may_not_take_a_snapshot_says_what_to_do(
         journal=MemoryDatabase(),
     )
 
-    async def look_once() -> None:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(newcomer.watch(), 0.1)
-
-    asyncio.run(look_once())
+    look_until(newcomer, lambda: len(node.paused) >= 2)
     assert node.paused == [False, False]
     (line,) = [line for line in log if line["event"] == "sync.not-allowed"]
     assert "sync.peers" in str(line["reason"])
