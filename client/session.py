@@ -7,6 +7,7 @@ says of itself (`statuses`) is marked as such by its type.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,7 @@ from client.connection import Endpoint, endpoints_of, failure_of
 from client.errors import TransportError
 from client.follow import Cursor, Follower
 from client.log_edge import LogEdge
+from client.pace import BLOCKS_SILENCE_S, Pace
 from client.pb import node_service_pb2 as pb
 from client.roster import Node, Roster, summary_of
 from client.signing import LIFETIME_MS, now_ms, sign_transaction
@@ -44,7 +46,6 @@ REQUEST_COUNT_MAX = 512
 WAIT_MS_MAX = 60_000
 SUBMIT_TIMEOUT_S = 60.0
 """Without a single receipt or refusal for so long, `submit` says that nothing is known."""
-BLOCKS_SILENCE_S = 15.0
 
 
 class Session:
@@ -382,15 +383,20 @@ class Session:
 
     async def _blocks(self, node: Node, follower: Follower) -> AsyncIterator[ProvenBlock]:
         call = node.connection.stub.Blocks(pb.BlocksRequest(from_height=follower.cursor.height + 1))
+        pace = Pace(node.name, BLOCKS_SILENCE_S)
         try:
             while True:
+                began_s = time.monotonic()
                 async with asyncio.timeout(BLOCKS_SILENCE_S):
                     event = await call.read()
+                waited_s = time.monotonic() - began_s
                 if not isinstance(event, pb.BlockEvent):
                     raise TransportError(f"{node.name} ended the stream of blocks")
                 checkpoint = await self._event_checkpoint(node, event.checkpoint)
-                for block in follower.feed(event, checkpoint):
+                blocks = follower.feed(event, checkpoint)
+                for block in blocks:  # before the pace is looked at: the follower has gone on past them
                     yield block
+                pace.take(waited_s, blocks[-1].block.time_ms if blocks else None, now_ms())
         except TimeoutError:
             raise TransportError(f"{node.name} sends no blocks", "transport.timeout") from None
         except grpc.aio.AioRpcError as error:

@@ -175,7 +175,8 @@ class Ledger:
 
 
 class FakeNode(NodeServicer):
-    """One server in front of the ledger. `lie` changes its receipts, `refuse` its admissions, `declines` ends calls."""
+    """One server in front of the ledger. `lie` changes its receipts, `refuse` its admissions, `declines` ends calls,
+    `drips_s` passes before each block."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -184,6 +185,7 @@ class FakeNode(NodeServicer):
         self.edge_lie: Callable[[pb.EdgeResponse], pb.EdgeResponse] | None = None
         self.refuse: Callable[[SignedTransaction], pb.Admission | None] = lambda _transaction: None
         self.silent = False
+        self.drips_s = 0.0
         self.declines: dict[str, str] = {}
         self.keeps_receipts = False
         self.calls: list[str] = []
@@ -249,6 +251,7 @@ class FakeNode(NodeServicer):
         while True:
             while position < len(self.ledger.events):
                 event = self.ledger.events[position]
+                await asyncio.sleep(self.drips_s)
                 yield event if self.event_lie is None else self.event_lie(event)
                 position += 1
             await asyncio.sleep(0.01)
