@@ -67,12 +67,13 @@ class Followers:
         log.info("followers.changed", addresses=[peer.address for peer in self.peers])
         return True
 
-    def _look(self) -> frozenset[tuple[str, int]]:
-        """Names and times of the files."""
+    def _look(self) -> frozenset[tuple[str, int, int]]:
+        """Names, times and sizes of the files: one that is still being written may bear its last time already."""
         found = set()
         for path in self._folder.glob("*.pem"):
             with contextlib.suppress(OSError):  # it is being replaced; the next look sees it
-                found.add((path.name, path.stat().st_mtime_ns))
+                seen = path.stat()
+                found.add((path.name, seen.st_mtime_ns, seen.st_size))
         return frozenset(found)
 
 

@@ -186,3 +186,16 @@ def test_folder_of_followers_is_taken_over_when_it_changes_and_a_wrong_file_chan
     (tmp_path / "10.0.0.5:26600.pem").unlink()
     assert followers.have_changed()
     assert followers.peers == ()
+
+
+def test_certificate_that_is_half_written_at_one_look_is_taken_at_the_next(network: Network, tmp_path: Path) -> None:
+    """The system's clock of files stands still for milliseconds: its time may be the same before and after."""
+    followers, path = Followers(tmp_path), tmp_path / "10.0.0.5:26600.pem"
+    pem = network.homes[0].tls_certificate.read_bytes()
+    path.write_bytes(pem[:100])
+    os.utime(path, ns=(10**18, 10**18))
+    assert not followers.have_changed()
+    path.write_bytes(pem)
+    os.utime(path, ns=(10**18, 10**18))
+    assert followers.have_changed()
+    assert [peer.address for peer in followers.peers] == ["10.0.0.5:26600"]
