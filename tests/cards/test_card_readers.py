@@ -88,12 +88,14 @@ def test_command_through_the_reader_waits_for_no_acknowledgement(reader: Reader)
     with reader.inserted(EmulatedCard()):
         held = pcsc.open_card()
         piv = Piv(held)
-        piv.pin_tries_left()
-        started = time.monotonic()
+        seconds: list[float] = []
         for _ in range(20):
+            started = time.monotonic()
             piv.pin_tries_left()
+            seconds.append(time.monotonic() - started)
         held.close()
-        assert time.monotonic() - started < 20 * 0.04, "each command waits 40 ms where one side delays its answer"
+        # The quickest: a busy machine may hold up any of them.
+        assert min(seconds) < 0.04, "each command waits 40 ms where one side delays its answer"
 
 
 def test_machine_without_the_service_says_what_to_install() -> None:
