@@ -16,7 +16,7 @@ from node.keys import Purpose, load_key
 from tests.crash.drill import Drill
 from tests.crash.load import Clients
 from tests.crash.plans import Act, Plan
-from tests.crash.rig import Network
+from tests.crash.rig import RECOVERY_SECONDS_MAX, Network
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 
@@ -48,15 +48,17 @@ async def _vote_out(network: Network, index: int) -> None:
 async def test_nodes_that_all_die_while_an_epoch_closes_are_in_the_next_one_and_lose_nothing(
     network: Network, clients: Clients, name: str
 ) -> None:
-    async def live(index: int, plan: Plan) -> None:
-        await network.start(index, [plan])
-        assert await network.ended(index) == plan.status, f"{plan}: {network.last_words(index)}"
+    async def end_and_live_on(index: int, plan: Plan) -> None:
+        assert await network.ended(index, RECOVERY_SECONDS_MAX) == plan.status, f"{plan}: {network.last_words(index)}"
         await network.start(index)
 
-    lives = [asyncio.create_task(live(index, Plan(act, name, 1, "5"))) for index, act in enumerate(ACTS)]
-    await asyncio.sleep(0)
+    plans = [Plan(act, name, 1, "5") for act in ACTS]
+    for index, plan in enumerate(plans):
+        await network.start(index, [plan])
+    await network.until_certified(1, range(4))
     clients.start()
     assert await clients.more(10, 30)
+    lives = [asyncio.create_task(end_and_live_on(index, plan)) for index, plan in enumerate(plans)]
     await _vote_out(network, 3)
     await asyncio.gather(*lives)
     for index in range(3):
