@@ -36,11 +36,32 @@ FILES: Mapping[str, Callable[[Home], Path]] = {
 """Each kind, with the file of it in a stopped node's home."""
 
 
+LOG_BLOCK_BYTES, LOG_HEADER_BYTES = 32 * 1024, 7
+"""Of LevelDB's logs, manifests among them: a record's header is its checksum (4), its length (2) and its type (1)."""
+
+
+def _lengths(path: Path, raw: bytes) -> frozenset[int]:
+    """Where lengths of records stand: near the end, one that leads beyond it is like the torn last write of a crash."""
+    if path.suffix != ".log" and not path.name.startswith("MANIFEST-"):
+        return frozenset()
+    found: set[int] = set()
+    at = 0
+    while at + LOG_HEADER_BYTES <= len(raw):
+        room = LOG_BLOCK_BYTES - at % LOG_BLOCK_BYTES
+        if room < LOG_HEADER_BYTES:
+            at += room
+            continue
+        found |= {at + 4, at + 5}
+        at += LOG_HEADER_BYTES + int.from_bytes(raw[at + 4 : at + 6], "little")
+    return frozenset(found)
+
+
 def flip(path: Path, draw: random.Random) -> None:
     """One bit of one byte in the middle half: what ends of files often are is padding."""
     raw = bytearray(path.read_bytes())
-    at = draw.randrange(len(raw) // 4, max(len(raw) // 4 + 1, 3 * len(raw) // 4))
-    raw[at] ^= 1 << draw.randrange(7)
+    middle = range(len(raw) // 4, max(len(raw) // 4 + 1, 3 * len(raw) // 4))
+    lengths = _lengths(path, raw)
+    raw[draw.choice([at for at in middle if at not in lengths])] ^= 1 << draw.randrange(7)
     path.write_bytes(raw)
 
 

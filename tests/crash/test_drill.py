@@ -16,6 +16,7 @@ async def test_network_whose_nodes_die_at_random_moments_loses_nothing_and_needs
     drill = Drill(network, clients, seed=20_261_122, say=lambda _: None)
     await drill.begin(first_life=True)
     await drill.run(kills=5, all_at_once=1)
+    assert await clients.more(max(0, 101 - clients.acknowledged), 60)
     tally = await drill.finish()
     assert not tally.problems
     assert tally.kills >= 5
