@@ -264,12 +264,12 @@ class CaptureRig:
 
 async def ended(caller: httpx.AsyncClient, location: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
     """A job, once it has ended."""
-    for _ in range(400):
-        job: dict[str, Any] = (await caller.get(location, headers=headers)).json()
-        if not job["running"]:
-            return job
-        await asyncio.sleep(0.01)
-    raise AssertionError("the job did not end")
+    async with asyncio.timeout(60):
+        while True:
+            job: dict[str, Any] = (await caller.get(location, headers=headers)).json()
+            if not job["running"]:
+                return job
+            await asyncio.sleep(0.01)
 
 
 def code(response: httpx.Response) -> str:

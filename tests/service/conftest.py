@@ -8,6 +8,7 @@ from pathlib import Path
 import loop_watch
 import postgres
 import pytest
+from http_rig import StillClock
 from store_rig import Rig
 
 
@@ -25,6 +26,13 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Path:
     own = tmp_path_factory.getbasetemp()
     is_worker = "PYTEST_XDIST_WORKER" in os.environ
     return postgres.server(own.parent if is_worker else own, os.getppid() if is_worker else os.getpid())
+
+
+@pytest.fixture
+def still_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has used up a rate has no more, however long the test takes."""
+    monkeypatch.setattr("service.gate.time", StillClock)
+    monkeypatch.setattr("service.sign_in.attempts.time", StillClock)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

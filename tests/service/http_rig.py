@@ -113,6 +113,14 @@ async def caller(
         yield made
 
 
+class StillClock:
+    """In place of `time` where rates are counted: nobody gets a token back, however slow the machine is."""
+
+    @staticmethod
+    def monotonic_ns() -> int:
+        return 10**15
+
+
 BROWSER = {"origin": ORIGIN, "sec-fetch-site": "same-origin", "accept-language": "en"}
 
 

@@ -28,7 +28,9 @@ from membership import state
 from membership.pb import membership_pb2 as pb
 from node.modules import ledger_modules
 from service.app import create_app
+from service.explorer import ledger as explorer_ledger
 from service.explorer import part as explorer_running
+from service.explorer import pulse as explorer_pulse
 from service.explorer.api import api_router
 from service.explorer.pages import SITE, pages_router
 from service.explorer.part import Explorer, drop_index, explorer_part
@@ -71,9 +73,12 @@ def submit(fake: FakeNetwork, *kinds: str, signer: Ed25519Signer = SIGNER, **mor
 
 @asynccontextmanager
 async def exploring(
-    fake: FakeNetwork, folder: Path, url: str = ""
+    fake: FakeNetwork, folder: Path, url: str = "", wait_s: float = 60.0
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Explorer]]:
-    """The explorer of a fake network, which knows one organisation and follows from the start."""
+    """The explorer of a fake network, which knows one organisation and follows from the start.
+
+    Its pages wait for nodes that answer however busy the machine is; where some are silent, the wait is the product's.
+    """
     section = {"membership": {"organisations": [{"id": "registrar"}]}}
     genesis = replace(fake.genesis, sections=section)
     network = Network(fake.genesis_raw, genesis, tuple(fake.endpoints))
@@ -83,12 +88,14 @@ async def exploring(
     app = create_app([shell_part(SITE), part], replace(Settings(), limits=limits), ADDRESS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(explorer_running, "NAMING_S", 0.05)  # most tests wait until signers are named
+        for module in (explorer_ledger, explorer_pulse):
+            patch.setattr(module, "WAIT_S", wait_s)
         async with app.router.lifespan_context(app), caller(app, {"accept-language": "en"}) as web:
             yield web, explorer
 
 
 async def until(held: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not held():  # noqa: ASYNC110 - what is waited for tells nobody
             await asyncio.sleep(0.02)
 
@@ -263,7 +270,7 @@ def test_search_words_lose_what_copying_adds() -> None:
 
 
 async def test_dead_nodes_stop_no_page_and_readiness_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with FakeNetwork() as fake, exploring(fake, tmp_path) as (web, explorer):
+    async with FakeNetwork() as fake, exploring(fake, tmp_path, wait_s=WAIT_S) as (web, explorer):
         identifier = submit(fake, "test.Note", extra=dict(records())).hex()
         await indexed(explorer, fake)
         assert (await web.get("/ready")).status_code == 200
@@ -281,7 +288,7 @@ async def test_dead_nodes_stop_no_page_and_readiness_says_so(tmp_path: Path, mon
 
 async def test_silent_nodes_delay_no_page_beyond_the_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("client.session.CALL_TIMEOUT_S", 60.0)
-    async with FakeNetwork() as fake, exploring(fake, tmp_path) as (web, explorer):
+    async with FakeNetwork() as fake, exploring(fake, tmp_path, wait_s=WAIT_S) as (web, explorer):
         identifier = submit(fake, "test.Note", extra=dict(records())).hex()
         await indexed(explorer, fake)
         for node in fake.nodes:
