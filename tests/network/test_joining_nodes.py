@@ -101,7 +101,8 @@ def trust(processes: Processes, index: int, *, at: Sequence[int]) -> None:
 
 def lines(processes: Processes, index: int, event: str) -> list[dict]:
     """What a node's log says of something."""
-    found = (json.loads(line) for line in processes.log(index).splitlines() if line.startswith("{"))
+    whole = (line for line in processes.log(index).splitlines(keepends=True) if line.endswith("\n"))
+    found = (json.loads(line) for line in whole if line.startswith("{"))
     return [line for line in found if line["event"] == event]
 
 

@@ -145,8 +145,8 @@ def newcomer_votes(operators: Operators) -> None:
         ("water-authority", 2),
     ]
     address = f"127.0.0.1:{operators.processes.peer_port(NEWCOMER)}"
-    named = [peer.bls_key for peer in asyncio.run(operators.registrar.status(0)).peers if peer.address == address]
-    assert named == [seen.bls_key]
+    named = [seen.bls_key]
+    operators.until(0, lambda status: [peer.bls_key for peer in status.peers if peer.address == address] == named)
     operators.processes.kill(2)
     one = operators.registrar.attestation()
     assert asyncio.run(operators.registrar.submit(0, [one])) == {one.id}

@@ -137,6 +137,7 @@ def _foreign(registrar: Registrar) -> bytes:
 async def test_garbage_and_strangers_at_both_ports_change_nothing(processes: Processes, registrar: Registrar) -> None:
     processes.start(0, 1, 2, 3)
     await registrar.submit(0, [registrar.attestation()])
+    await registrar.wait_for_peers(0, 3)  # what nodes that come up take and leave in the log is not the strangers'
     before_kib = processes.resident_kib(0)
     lines = processes.log(0).count("\n")
     for port in (processes.peer_port(0), processes.client_port(0)):
