@@ -4,7 +4,6 @@
 import asyncio
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,18 +19,12 @@ from cli.scenes.food_people import admit_food_people
 from cli.scenes.serving import end_services, serve
 from cli.scenes.stage import Stage
 from service.store import migrate
+from tests.ports import free_base_port
 from traceability.season_people import party
 
 FARM, MARKET = party("farm", 0), party("market", 0)
 TESTS = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.network
-
-
-def free_port() -> int:
-    """One that no network counts up to."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -57,7 +50,7 @@ async def test_job_of_a_killed_service_goes_on_after_a_restart_and_records_each_
                 key = set_up(stage, session.network, people, [FARM])[FARM]
             more = service_settings(stage.folder.resolve())
             headers = {"authorization": f"Bearer {key}", "gs1-capture-error-behaviour": "proceed"}
-            port = free_port()
+            port = free_base_port(1)
             served = serve(stage, "trace", port, more)
             await served.ready()
             async with httpx.AsyncClient(base_url=served.origin, timeout=60, headers=headers) as web:

@@ -24,6 +24,8 @@ from cli.home import Home
 from cli.records import operation_of
 from cli.scenes import residents
 from client.session import Session
+from node.config import PORTS_PER_NODE
+from tests.ports import free_base_port
 
 pytestmark = pytest.mark.network
 
@@ -48,7 +50,9 @@ def zhixin(*argv: str, code: int = 0) -> dict:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     root = tmp_path_factory.mktemp("devnet") / "net"
-    made = zhixin("devnet", "up", "--home", str(root), "--validators", "4", "--detach")
+    # Ports of its own: while all its nodes are dead, a network that starts elsewhere would count up to those it had.
+    port = str(free_base_port(4 * PORTS_PER_NODE))
+    made = zhixin("devnet", "up", "--home", str(root), "--validators", "4", "--base-port", port, "--detach")
     assert made["complete"]
     pids = [node["pid"] for node in made["nodes"]]
     yield str(root)

@@ -20,7 +20,7 @@ from cli.exits import Exit
 from cli.main import run
 from node import doctor_home, doctor_machine, doctor_network
 from node.certificates import make_certificate, to_pem
-from node.config import BASE_PORT, Config, Home, KeysConfig, render_config
+from node.config import PORTS_PER_NODE, Config, Home, KeysConfig, load_config, render_config, split_address
 from node.disk import lock_home, open_disk
 from node.doctor import Finding, Level, examine
 from node.doctor_findings import ok
@@ -30,6 +30,7 @@ from node.leveldb import LevelDatabase
 from node.store_keys import FORMAT_KEY
 from node.testnet import create_testnet
 from tests.certified_ledger import CertifiedLedger
+from tests.ports import free_base_port
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
@@ -49,7 +50,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     """A validator's of a network that never ran; its ledger holds the first state."""
-    return create_testnet(tmp_path / "net", 4, BASE_PORT + 7_000).homes[0]
+    return create_testnet(tmp_path / "net", 4, free_base_port(4 * PORTS_PER_NODE)).homes[0]
 
 
 def found(home: Home, environment: Mapping[str, str] | None = None, now_ms: int = 0) -> dict[str, Finding]:
@@ -252,10 +253,11 @@ def test_process_that_holds_the_home_and_answers_nothing_is_told(home: Home) -> 
 
 
 def test_port_that_another_program_has_is_found(home: Home) -> None:
+    address = load_config(home, {}).peer.listen
     with socket.socket() as other:
-        other.bind(("127.0.0.1", BASE_PORT + 7_000))
+        other.bind(split_address(address))
         other.listen()
-        assert found(home)["port.taken"].values["address"] == f"127.0.0.1:{BASE_PORT + 7_000}"
+        assert found(home)["port.taken"].values["address"] == address
 
 
 def test_certificate_that_is_shown_is_compared_with_the_pinned_one(tmp_path: Path) -> None:
