@@ -3,6 +3,8 @@
 
 The collector looks for garbage as seldom as in the product: a process that has collected every test holds 600,000
 objects for good, and looking through them again and again took a third of the collecting.
+
+What hypothesis draws has no deadline of its own: beside other workers any example may take longer than it expects.
 """
 
 import gc
@@ -10,8 +12,12 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from node.collector import tune_collector
+
+settings.register_profile("beside others", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("beside others")
 
 
 @pytest.hookimpl(wrapper=True)
