@@ -3,7 +3,7 @@
 
 import asyncio
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,12 +35,22 @@ ASK_TIMEOUT_S: Final = 10.0
 """A link is made also where no node answers; whoever runs the command waits no longer for that."""
 
 
-def serve(names: Collection[str], settings_file: Path | None) -> None:
+def _say(addresses: Sequence[Address]) -> None:
+    """One line for each service, for whoever started it."""
+    listed = [{"service": item.service, "listen": item.listen, "url": item.public_origin} for item in addresses]
+    lines = [t("serve.listening", service=item.service, url=item.public_origin) for item in addresses]
+    emit({"services": listed}, *lines)
+
+
+def serve(
+    names: Collection[str], settings_file: Path | None, *, ready: Callable[[Sequence[Address]], None] = _say
+) -> None:
     """Run services in this process until it is told to stop.
 
     Args:
         names: Which; of several, those whose own setting is missing are left out, and the log says so.
         settings_file: TOML; None: the defaults.
+        ready: Says where they listen, once they do.
 
     Raises:
         InputError: A setting or a key is unusable, or the pages are not built.
@@ -63,14 +73,7 @@ def serve(names: Collection[str], settings_file: Path | None) -> None:
             stack.callback(store.close)
             anchoring = anchoring_of(settings, store)
         tune_collector()  # a batch of 300 events makes thousands of objects beside all that was imported
-        run(services, Ground(settings, store, anchoring), _say)
-
-
-def _say(addresses: Sequence[Address]) -> None:
-    """One line for each service, for whoever started it."""
-    listed = [{"service": item.service, "listen": item.listen, "url": item.public_origin} for item in addresses]
-    lines = [t("serve.listening", service=item.service, url=item.public_origin) for item in addresses]
-    emit({"services": listed}, *lines)
+        run(services, Ground(settings, store, anchoring), ready)
 
 
 @dataclass(frozen=True, slots=True)

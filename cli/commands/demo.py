@@ -12,6 +12,9 @@ from cli.output import emit_table
 
 app = group(t("help.demo"))
 
+HomeOption = Annotated[Path | None, typer.Option("--home", envvar="ZHIXIN_HOME", help=t("option.home"))]
+"""As `cli.home` has it, which imports a client; help needs none."""
+
 
 @command(app, "list", t("demo.list.help"))
 def list_scenes() -> None:
@@ -35,3 +38,19 @@ def run(
     from cli.scenes import playing  # noqa: PLC0415 - scenes import every service; help needs none
 
     playing.play(names or [], home, base_port, once=once)
+
+
+@command(app, "desk", t("demo.desk.help"))
+def desk(home: HomeOption = None) -> None:
+    """Serve desk, uniqueness service, issuer and wallet beside a network that runs."""
+    from cli.scenes import offices  # noqa: PLC0415 - as above
+
+    offices.run_offices(home)
+
+
+@command(app, "credential", t("demo.credential.help"))
+def credential(home: HomeOption = None) -> None:
+    """Offer a wallet the credential of an invented resident."""
+    from cli.scenes import offering  # noqa: PLC0415 - as above
+
+    offering.offer_credential(home)

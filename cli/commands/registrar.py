@@ -22,15 +22,16 @@ from cli.commands import registrar_device, registrar_party
 from cli.errors import InputError
 from cli.home import HomeOption, KeyOption, OutOption, find_home
 from cli.language import t
-from cli.output import emit, emit_table
+from cli.output import Json, emit, emit_table, note
 from cli.run import run_async
 from cli.services import explained
 from client.answers import ProvenState
 from identity.officers import OFFICER_BYTES, load_officer, officer_key
 from identity.pb import identity_pb2 as pb
-from membership.state import signer_pb
+from membership.state import load_key, signer_key, signer_pb
 from service.settings import load_settings
 from service.sign_in.ledger import officer_key_text, parse_officer_key
+from service.sign_in.roles import Role
 from service.sign_in.tables import ACTIVE, Passkey, StaffMember
 from service.store import open_store
 
@@ -52,6 +53,8 @@ class DutyName(StrEnum):
 
 
 _DUTIES = {DutyName.ENROL: pb.DUTY_ENROL, DutyName.CONFIRM: pb.DUTY_CONFIRM}
+_DUTY_OF: dict[str, DutyName] = {Role.CLERK: DutyName.ENROL, Role.APPROVER: DutyName.CONFIRM}
+"""Without it nobody of that role can do their work; others may have one."""
 
 
 @command(app, "officers", t("registrar.officers.help"))
@@ -64,34 +67,60 @@ def officers(home: HomeOption = None, settings: SettingsOption = None) -> None:
                 query = select(Passkey, StaffMember).join(StaffMember, Passkey.staff_id == StaffMember.id)
                 rows = session.execute(query.where(StaffMember.state == ACTIVE).limit(OFFICERS_MAX)).all()
                 listed = [
-                    (store.people.open(session, member, StaffMember.name) or "", member.role, passkey.signer)
+                    (
+                        store.people.open(session, member, StaffMember.name) or "",
+                        member.role,
+                        passkey.signer,
+                        member.organisation,
+                    )
                     for passkey, member in rows
                 ]
         finally:
             store.close()
-    signers = [signer for _, _, signer in listed]
+    signers = [signer for _, _, signer, _ in listed]
+    place = find_home(home)
 
     async def ask() -> list[ProvenState]:
-        async with find_home(home).session() as session:
-            return await session.read_many([officer_key(signer) for signer in signers]) if signers else []
+        keys = [key for signer in signers for key in (officer_key(signer), signer_key(signer))]
+        async with place.session() as session:
+            return await session.read_many(keys) if keys else []
 
     state = {one.key: one.value for one in run_async(ask())}
-    found = []
-    for name, role, signer in listed:
+    found: list[dict[str, Json]] = []
+    table, next_steps = [], []
+    for name, role, signer, organisation in listed:
         record = load_officer(state.get, signer)
         duties = [name for name, duty in _DUTIES.items() if record is not None and duty in record.duties]
-        number = "" if record is None else record.officer.hex()
+        number, text = "" if record is None else record.officer.hex(), officer_key_text(signer)
+        is_registered = load_key(state.get, signer) is not None
         found.append(
-            {"name": name, "role": role, "key": officer_key_text(signer), "officer": number, "duties": list(duties)}
+            {
+                "name": name,
+                "role": role,
+                "key": text,
+                "officer": number,
+                "duties": list(duties),
+                "registered": is_registered,
+            }
         )
+        table.append([name, role, text, ", ".join(duties)])
+        if role in _DUTY_OF and not duties:
+            governor = organisation if organisation in place.key_names() else "NAME"
+            fields = {"name": name, "role": role, "key": text}
+            next_steps.append(
+                t("registrar.next", **fields, duty=_DUTY_OF[role].value, home=place.root, governor=governor)
+                if is_registered
+                else t("registrar.unregistered", **fields)
+            )
     columns = [
         t("registrar.column.name"),
         t("registrar.column.role"),
         t("registrar.column.key"),
         t("registrar.column.duties"),
     ]
-    table = [[str(one["name"]), str(one["role"]), str(one["key"]), ", ".join(one["duties"])] for one in found]
     emit_table({"officers": found}, columns, table, empty=t("registrar.none"))
+    for line in next_steps:
+        note(line)
 
 
 @command(app, "appoint", t("registrar.appoint.help"))

@@ -6,9 +6,7 @@ parts speak the same protocol, and nothing about chips. After each step the scen
 but what the holder shows, the ledger's proofs and the genesis file.
 """
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from secrets import randbelow
 
 from starlette.concurrency import run_in_threadpool
@@ -85,7 +83,7 @@ async def play(stage: Stage) -> None:
         finally:
             desk.close()
     if stage.is_kept:
-        stage.facts["settings"] = str(_own_desk(stage))
+        stage.facts["root"] = str(stage.network.root)
 
 
 def summary(stage: Stage) -> list[str]:
@@ -97,16 +95,6 @@ def summary(stage: Stage) -> list[str]:
         if stage.is_kept:
             lines.append(words.say("scene.identity.try", **stage.facts))
     return lines
-
-
-def _own_desk(stage: Stage) -> Path:
-    """Settings of a desk in front of the demonstration's network, for whoever wants to look; nobody is in it yet."""
-    genesis, own = stage.network.home.genesis_path.resolve(), stage.folder.resolve() / "own-desk"
-    folders = [f"{name} = {json.dumps(str(own / on_disk))}" for name, on_disk in (("folder", "data"), ("keys", "keys"))]
-    lines = ["[ledger]", f"genesis = {json.dumps(str(genesis))}", "[store]", *folders, "allow_plain = true", ""]
-    settings = stage.folder / "desk.toml"
-    settings.write_text("\n".join(lines), encoding="utf-8")
-    return settings
 
 
 async def _enrol(stage: Stage, desk: SceneDesk, person: residents.Resident) -> tuple[str, Secrets]:

@@ -13,6 +13,7 @@ from chain.ed25519 import Ed25519Signer
 from chain.signing import Scheme, Signer, TransactionSigner
 from chain.transaction import Operation, SignedTransaction
 from chain.types import Network, sha256
+from cli.devnet.network import Devnet
 from cli.scenes import residents
 from cli.scenes.admitting import Office, admit, code_of
 from cli.scenes.stage import Stage
@@ -28,6 +29,7 @@ from identity.api.desk.part import DESK_SITE
 from identity.api.desk.persons import Secrets
 from identity.api.desk.states import PersonState
 from identity.api.desk.tables import DeskPerson
+from identity.api.tagging.keys import TagKeys
 from identity.cards.card import WrongPin
 from identity.cards.emulator import EmulatedCard
 from identity.cards.objects import FACTORY_MANAGEMENT_KEY, FACTORY_PIN, Slot
@@ -40,6 +42,7 @@ from membership.pb import membership_pb2
 from membership.state import signer_pb
 from node.testnet import REGISTRAR
 from service.notices.tables import Notice
+from service.registrar_settings import UniquenessSettings
 from service.settings import RetentionSettings, StoreSettings
 from service.sign_in.roles import Role
 from service.sign_in.sessions import Officer
@@ -47,6 +50,9 @@ from service.store import Store, new_id, open_store
 from service.store.replays import unix_ms
 
 PHONE = "13900001234"
+UNIQUENESS_OFFICE = "uniqueness-office"
+TAG_KEYS = "tag-keys"
+"""Folder of the uniqueness service's keys, in the network's."""
 
 
 class StaffCard:
@@ -231,8 +237,7 @@ async def open_desk(stage: Stage, session: Session) -> SceneDesk:
     """Admit the uniqueness service, appoint two officers, and open the desk's store."""
     home = stage.network.home
     governor = home.signer(REGISTRAR)
-    uniqueness = Ed25519Signer(sha256(b"scene identity: uniqueness\x00" + session.network))
-    await _admit(stage, session, uniqueness)
+    uniqueness = await admit_uniqueness(stage.network, session)
     service = Ed25519Signer(secrets.token_bytes(32))
     grant = membership_pb2.KeyGrant(key=signer_pb(service.signer), purposes=[membership_pb2.PURPOSE_SUBMIT])
     assert await code_of(session, [governor, service], membership_pb2.AddKey(key=grant)) == ""
@@ -245,13 +250,22 @@ async def open_desk(stage: Stage, session: Session) -> SceneDesk:
     return SceneDesk(session, store, context, shop, clerk, approver, service, uniqueness)
 
 
-async def _admit(stage: Stage, session: Session, uniqueness: Ed25519Signer) -> None:
+def uniqueness_seed(network: Network) -> bytes:
+    """The secret of the uniqueness service's key in scenes; 32 bytes."""
+    return sha256(b"scene identity: uniqueness\x00" + network)
+
+
+async def admit_uniqueness(network: Devnet, session: Session) -> Ed25519Signer:
     """The members vote the uniqueness service in, unless an earlier run did, and it begins its first key."""
-    office = Office("uniqueness-office", "唯一性服务", "Uniqueness Office", (UNIQUENESS_ROLE,), uniqueness)
-    await admit(stage, session, [office])
+    signer = Ed25519Signer(uniqueness_seed(session.network))
+    office = Office(UNIQUENESS_OFFICE, "唯一性服务", "Uniqueness Office", (UNIQUENESS_ROLE,), signer)
+    await admit(Stage(network, network.root), session, [office])
     key = await session.read(TAG_KEY_KEY)
     if not load_tag_key({TAG_KEY_KEY: key.value}.get).key_version:
-        assert await code_of(session, [uniqueness], pb.RotateTagKey(key_version=1)) == ""
+        settings = UniquenessSettings(keys=str(network.root / TAG_KEYS), allow_plain=True)
+        TagKeys(settings, {}).make(1)  # kept before the ledger is told: a real service may go on with it
+        assert await code_of(session, [signer], pb.RotateTagKey(key_version=1)) == ""
+    return signer
 
 
 async def _appointed(session: Session, governor: TransactionSigner, role: Role, duty: pb.Duty.ValueType) -> Staff:

@@ -183,3 +183,17 @@ def test_scene_whose_pages_were_not_built_says_so_before_a_network_is_started(
     assert main.run(["demo", "run", "services", "--once", "--home", str(tmp_path / "d"), "--json"]) == Exit.INPUT
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "service.pages"
     assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize("asked", ["desk", "credential"])
+def test_offices_stand_beside_a_network_that_runs_alone(
+    asked: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Devnet.create(tmp_path / "net", validators=1, base_port=20000)
+    assert main.run(["demo", asked, "--home", str(tmp_path / "net")]) == Exit.MISSING
+    assert "does not run" in capsys.readouterr().err
+    assert not (tmp_path / "net" / "offices").exists()
+    mark(tmp_path / "none")
+    (tmp_path / "none" / "devnet.json").unlink()
+    (tmp_path / "none" / "genesis.json").write_bytes((tmp_path / "net" / "genesis.json").read_bytes())
+    assert main.run(["demo", asked, "--home", str(tmp_path / "none")]) == Exit.MISSING, "nobody's real network"
