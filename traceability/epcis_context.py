@@ -6,6 +6,7 @@ a context at some other address defines cannot be known here, so words that migh
 Source: JSON-LD 1.1, section 3.1 and 4.1; EPCIS 2.0, section 10.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,6 +20,9 @@ CONTEXTS: Final = frozenset(
     }
 )
 """Addresses of the EPCIS 2.0 context: current, versioned, and where it stood before ratification."""
+
+_ALIKE: Final = re.compile(r"https?://\S+/epcis-context[^/?#]*\.jsonld")
+"""What a copy of it or a later version is called."""
 
 STANDARD_PREFIXES: Final[Mapping[str, str]] = {
     "epcis": "https://ref.gs1.org/epcis/",
@@ -46,29 +50,32 @@ class Context:
         terms: Prefix or word to web address.
         declared: Those that the document itself defines.
         open: A context at an unknown address is among them, so other words may be defined.
+        alike: One of these is called as GS1's context is: a copy, or a later version.
     """
 
     standard: bool = False
     terms: Mapping[str, str] = field(default_factory=lambda: dict(STANDARD_PREFIXES))
     declared: frozenset[str] = frozenset()
     open: bool = False
+    alike: bool = False
 
     def extended(self, value: object) -> "Context":
         """This context and what an `@context` further in adds; parts of a wrong type are passed over."""
         parts = value if isinstance(value, list) else [value]
-        standard, opened = self.standard, self.open
+        standard, opened, alike = self.standard, self.open, self.alike
         terms, declared = dict(self.terms), set(self.declared)
         for part in parts[:CONTEXT_PARTS_MAX]:
             if isinstance(part, str):
                 standard = standard or part in CONTEXTS
                 opened = opened or part not in CONTEXTS
+                alike = alike or _ALIKE.fullmatch(part) is not None
             elif isinstance(part, Mapping):
                 for name, definition in part.items():
                     address = definition.get("@id") if isinstance(definition, Mapping) else definition
                     if isinstance(name, str) and isinstance(address, str) and not name.startswith("@"):
                         terms[name] = address
                         declared.add(name)
-        return Context(standard, terms, frozenset(declared), opened)
+        return Context(standard, terms, frozenset(declared), opened, alike)
 
     def split(self, name: str) -> tuple[str, str] | None:
         """A member's name as (namespace, local name); None when it belongs to no namespace known here."""

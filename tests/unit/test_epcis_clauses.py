@@ -116,3 +116,136 @@ def test_other_form_of_a_moment_is_refused(time):
     """XML Schema 1.1, 3.4.28; RFC 3339, 5.6."""
     assert paths({**OBJECT, "eventTime": time}) == ["/eventTime"]
     assert paths({**OBJECT, "recordTime": time}) == ["/recordTime"]
+
+
+PLACE = {"id": "urn:epc:id:sgln:4012345.00001.0"}
+VOCABULARY = {
+    "type": "urn:epcglobal:epcis:vtype:BusinessLocation",
+    "vocabularyElementList": [
+        {
+            **PLACE,
+            "attributes": [
+                {"id": "cbvmda:latitude", "attribute": "+18.0000"},
+                {"id": "urn:epcglobal:cbv:mda:longitude", "attribute": 70.5},
+                {"id": "ex:address", "attribute": {"ex:street": "High Street"}},
+            ],
+            "children": ["urn:epc:id:sgln:4012345.00001.1"],
+        }
+    ],
+}
+
+
+def header(*vocabularies: object) -> dict:
+    return {"epcisMasterData": {"vocabularyList": list(vocabularies)}}
+
+
+def element(**members: object) -> dict:
+    return header({"type": "urn:x:1", "vocabularyElementList": [{"id": "urn:x:2", **members}]})
+
+
+def where(whole: dict) -> list[str]:
+    return [problem.path for problem in epcis.problems(whole)]
+
+
+@pytest.mark.parametrize("value", [header(VOCABULARY), {**header(), "ex:own": 1}, {}, header({"type": "urn:x:1"})])
+def test_master_data_in_the_header_is_accepted(value):
+    """EPCIS 2.0, 9.4 and 9.5."""
+    assert where(document(OBJECT, epcisHeader=value)) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        (None, ""),
+        ([], ""),
+        ({"masterData": {}}, "/masterData"),
+        ({"epcisMasterData": []}, "/epcisMasterData"),
+        ({"epcisMasterData": {"vocabularyList": {}}}, "/epcisMasterData/vocabularyList"),
+        (header(5), "/epcisMasterData/vocabularyList/0"),
+        (header({"vocabularyElementList": []}), "/epcisMasterData/vocabularyList/0/type"),
+        (header({"type": "places"}), "/epcisMasterData/vocabularyList/0/type"),
+        (element(id="shop"), "/epcisMasterData/vocabularyList/0/vocabularyElementList/0/id"),
+        (element(attributes={}), "/epcisMasterData/vocabularyList/0/vocabularyElementList/0/attributes"),
+        (
+            element(attributes=[{"attribute": 1}]),
+            "/epcisMasterData/vocabularyList/0/vocabularyElementList/0/attributes/0/id",
+        ),
+        (element(children=["shop"]), "/epcisMasterData/vocabularyList/0/vocabularyElementList/0/children/0"),
+    ],
+)
+def test_other_form_of_master_data_is_refused_with_its_path(value, path):
+    """EPCIS 2.0, 9.4 and 9.5; the schema's `vocabulary`."""
+    assert where(document(OBJECT, epcisHeader=value)) == [f"/epcisHeader{path}"]
+
+
+def answer(results: object, **members: object) -> dict:
+    body = {"queryResults": results}
+    return {"@context": CONTEXT, "type": "EPCISQueryDocument", "epcisBody": body, **members}
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        {"queryName": "q", "resultsBody": {"eventList": [OBJECT]}},
+        {"queryName": "q", "subscriptionID": "s", "resultsBody": {"eventList": [], "ex:own": 1}},
+        {"queryName": "q", "resultsBody": {"eventList": [], "vocabularyList": [VOCABULARY]}},
+    ],
+)
+def test_answer_to_a_query_is_accepted(results):
+    """EPCIS 2.0, 9.4; unlike a captured document it may do without version and date."""
+    assert where(answer(results)) == []
+    assert where(answer(results, schemaVersion="2.0", creationDate="2026-04-05T08:30:00Z")) == []
+    assert where(answer(results, schemaVersion="1.2")) == ["/schemaVersion"]
+
+
+@pytest.mark.parametrize(
+    ("results", "path"),
+    [
+        ({"resultsBody": {"eventList": []}}, "/queryName"),
+        ({"queryName": 5, "resultsBody": {"eventList": []}}, "/queryName"),
+        ({"queryName": "q"}, "/resultsBody"),
+        ({"queryName": "q", "resultsBody": {}}, "/resultsBody/eventList"),
+        ({"queryName": "q", "resultsBody": {"eventList": {}}}, "/resultsBody/eventList"),
+        ({"queryName": "q", "subscriptionID": 5, "resultsBody": {"eventList": []}}, "/subscriptionID"),
+        ({"queryName": "q", "note": 1, "resultsBody": {"eventList": []}}, "/note"),
+        ({"queryName": "q", "resultsBody": {"eventList": [], "note": 1}}, "/resultsBody/note"),
+    ],
+)
+def test_other_form_of_an_answer_is_refused_with_its_path(results, path):
+    """EPCIS 2.0, 9.4; the schema's `queryResults`."""
+    assert where(answer(results)) == [f"/epcisBody/queryResults{path}"]
+
+
+def test_body_has_events_and_extensions_and_is_of_the_documents_kind():
+    """EPCIS 2.0, 9.4."""
+    events = {"eventList": [OBJECT]}
+    assert where(document(epcisBody={**events, "ex:own": 1})) == []
+    assert where(document(epcisBody={"event": OBJECT})) == []
+    assert where(document(epcisBody={**events, "note": 1})) == ["/epcisBody/note"]
+    assert "/epcisBody/eventList" in where(document(epcisBody=answer({})["epcisBody"]))
+    assert "/epcisBody/queryResults" in where({**answer({}), "epcisBody": events})
+    assert where(document(epcisBody=None)) == ["/epcisBody"]
+
+
+def test_document_may_be_a_blank_node():
+    """JSON-LD 1.1, 4.5.1."""
+    assert where(document(OBJECT, id="_:document1")) == []
+    assert where(document(OBJECT, id="document1")) == ["/id"]
+
+
+@pytest.mark.parametrize(
+    ("context", "path"),
+    [
+        ("https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld", ""),
+        ("https://mirror.example/gs1/epcis-context.jsonld", ""),
+        ([{"ex": "https://ns.example.com/"}, CONTEXT[0], "https://ns.example.com/own.jsonld"], ""),
+        ("https://schema.org", "/@context"),
+        (["https://ns.example.com/own.jsonld"], "/@context"),
+        ([CONTEXT[0], CONTEXT[0]], "/@context/1"),
+        ([CONTEXT[0], {"ex": "urn:x:"}, {"ex": "urn:x:"}], "/@context/2"),
+        ([CONTEXT[0], None], "/@context/1"),
+    ],
+)
+def test_context_is_the_one_of_epcis_beside_others_each_once(context, path):
+    """EPCIS 2.0, 10.2; the schema's `@context` has distinct members."""
+    assert where({**document(OBJECT), "@context": context}) == ([path] if path else [])

@@ -147,7 +147,9 @@ def _checked(event: Any, context: object, path: str) -> Offered:
     own = event.get("@context") if isinstance(event, Mapping) else None
     if not isinstance(event, Mapping):
         return Offered(b"", (Problem(path, "must be an object"),))
-    parts = [part for one in (context, own) if one is not None for part in (one if isinstance(one, list) else [one])]
+    parts: list[Any] = []
+    for one in (context, own):
+        parts += [part for part in (one if isinstance(one, list) else [one]) if part is not None and part not in parts]
     problems = epcis.problems({**event, "@context": parts, "type": event.get("type", "")})
     if problems:
         return Offered(b"", tuple(Problem(path + problem.path, problem.reason) for problem in problems))
