@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Log-in by card, and signatures of cards over documents, with each way to cheat as a test of its own."""
 
+import asyncio
 from base64 import b64encode
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -11,15 +13,18 @@ from chain.signing import Scheme, Signer
 from chain.types import sha256
 from identity import sd_jwt
 from identity.api.verifier.cards import CardTrust
+from identity.api.verifier.outbound import NotReached
+from identity.cards.authority import CardAuthority
 from identity.cards.emulator import EmulatedCard
 from identity.cards.objects import Slot
 from identity.cards.personalise import personalise
 from identity.cards.piv import Piv
+from identity.cards.verifying import load_chain
 from identity.commitments import control_commitment
 from identity.pb import identity_pb2 as pb
 from identity.registrations import person_key
 from identity.sd_jwt import Binding
-from tests.cards.authority_rig import new_authority
+from tests.cards.authority_rig import PLACES, new_authority
 from tests.cards.making_rig import Notes, master
 
 SALT, REGISTRATION = bytes(range(32)), bytes(range(16))
@@ -225,6 +230,51 @@ async def test_card_lists_host_that_hangs_costs_one_look_its_timeout_and_the_lis
     office.rig.clock_ms += 4_000_000
     findings, _, issued_s = await trust.check(card.certificate, Slot.AUTHENTICATE, None)
     assert (findings[-1].code, issued_s) == ("verifier.status-unreachable", None)
+
+
+async def test_older_card_list_that_somebody_replays_brings_no_stopped_card_back(office):
+    card, older = office.card(), office.crl
+    async with office.serving() as bank:
+
+        async def log_in():
+            made = await challenged(bank)
+            return await report_of(bank, made, card.token(PAGE, made["challenge"]))
+
+        assert (await log_in())["outcome"] == "held"
+        office.rig.clock_ms += 60_000
+        office.publish(card.serial)
+        assert code_of(await log_in(), "certificate-status") == "card.ended"
+        office.crl = older  # signed by the authority, within its hour, of before the call that stopped the card
+        for _ in range(2):
+            office.rig.clock_ms += 31_000
+            assert code_of(await log_in(), "certificate-status") == "card.ended"
+
+
+async def test_authority_whose_lists_host_hangs_holds_up_no_card_of_another_one(office):
+    other = new_authority(now_s=office.now_s // 86_400 * 86_400)
+    places = replace(PLACES, crl="http://other.example/cards.crl")
+    authority = CardAuthority(other.issuing, other.issuing_signer, places, allows_emulated=True)
+    card, own = office.card(), office.card_keys
+    office.card_keys = replace(other, authority=authority)
+    foreign = office.card()
+    office.card_keys = own
+    hangs, asked = asyncio.Event(), asyncio.Event()
+
+    async def fetch(url):
+        if url == places.crl:
+            asked.set()
+            await hangs.wait()
+            raise NotReached("it does not answer")
+        return await office.fetch_crl(url)
+
+    chains = [office.chain, load_chain(other.chain_pem)]
+    trust = CardTrust(chains, fetch, office.states, lambda: office.now_s)
+    waiting = asyncio.create_task(trust.check(foreign.certificate, Slot.AUTHENTICATE, None))
+    await asked.wait()
+    async with asyncio.timeout(60):
+        assert (await trust.check(card.certificate, Slot.AUTHENTICATE, None))[2] is not None
+    hangs.set()
+    assert (await waiting)[0][-1].code == "verifier.status-unreachable"
 
 
 async def test_certificate_of_another_authority_slot_or_kind_is_refused(office):

@@ -113,7 +113,7 @@ class CardTrust:
         self._now_s = now_s
         self._lists: OrderedDict[str, Revoked] = OrderedDict()
         self._read: OrderedDict[bytes, tuple[x509.Certificate, Chain]] = OrderedDict()
-        self._turn = asyncio.Lock()
+        self._turns: dict[str, asyncio.Lock] = {}
 
     async def check(
         self, der: bytes, slot: Slot, status_age_s_max: int | None, subject: str = ""
@@ -227,24 +227,41 @@ class CardTrust:
         kept = self._lists.get(url)
         if kept is not None and now_s < kept.due_s:
             return kept
-        async with self._turn:
-            kept = self._lists.get(url)
-            if kept is not None and now_s < kept.due_s:
-                return kept
-            try:
-                found = load_revocation_list(await self._fetch(url), chain, now_s)
-            except NotReached:
-                if kept is None or now_s >= kept.ends_s:
-                    raise
-                self._lists[url] = replace(kept, due_s=min(self._now_s() + FETCH_S, kept.ends_s))
-                return kept
-            assert found.next_update_utc is not None, "it was checked"
-            serials = frozenset(entry.serial_number for entry in found)
-            issued_s, ends_s = int(found.last_update_utc.timestamp()), int(found.next_update_utc.timestamp())
-            self._lists[url] = Revoked(serials, issued_s, min(now_s + FETCH_S, ends_s), ends_s)
-            if len(self._lists) > LISTS_MAX:
-                self._lists.popitem(last=False)
-            return self._lists[url]
+        turn = self._turns.setdefault(url, asyncio.Lock())  # of one list: a host that hangs holds up no other's
+        try:
+            async with turn:
+                return await self._found(url, chain, now_s)
+        finally:
+            if not turn.locked():
+                self._turns.pop(url, None)
+
+    async def _found(self, url: str, chain: Chain, now_s: int) -> Revoked:
+        """The list at an address, fetched anew if that is due.
+
+        Raises:
+            NotReached: None is at hand that still counts.
+            InvalidCardCertificate: What is there is no list of this authority that counts now.
+        """
+        kept = self._lists.get(url)
+        if kept is not None and now_s < kept.due_s:
+            return kept
+        try:
+            found = load_revocation_list(await self._fetch(url), chain, now_s)
+        except NotReached:
+            if kept is None or now_s >= kept.ends_s:
+                raise
+            self._lists[url] = replace(kept, due_s=min(self._now_s() + FETCH_S, kept.ends_s))
+            return kept
+        assert found.next_update_utc is not None, "it was checked"
+        serials = frozenset(entry.serial_number for entry in found)
+        issued_s, ends_s = int(found.last_update_utc.timestamp()), int(found.next_update_utc.timestamp())
+        newest = Revoked(serials, issued_s, 0, ends_s)
+        if kept is not None and now_s < kept.ends_s and kept.issued_s > issued_s:
+            newest = kept  # an older one came: a card that was stopped meanwhile stays so
+        self._lists[url] = replace(newest, due_s=min(now_s + FETCH_S, newest.ends_s))
+        if len(self._lists) > LISTS_MAX:
+            self._lists.popitem(last=False)
+        return self._lists[url]
 
 
 def login_message(origin: str, challenge: str) -> bytes:
