@@ -328,7 +328,10 @@ async def test_batch_of_signatures_is_checked_each_by_itself(office):
 
         good = await check(*(signed(digest, card) for digest in digests))
         bad = await check(signed(digests[0], card), signed(digests[1], card, digests[2]), signed(digests[2], login))
+        office.rig.clock_ms += 20_000
+        later = await check(signed(digests[0], card))
     assert good["outcome"] == "held"
+    assert [one["age_s"] for one in later["statuses"]] == [20], "how old the list is, is what it was issued ago"
     failed = {(one["subject"], one["step"]) for one in bad["steps"] if one["outcome"] == "failed"}
     assert failed == {("1", "card-key"), ("2", "certificate")}
 

@@ -222,7 +222,9 @@ async def _next_of(states: States, where: bytes, height: int) -> Proven | None:
         return None
 
 
-async def check_signatures(cards: CardTrust, asked: Sequence[SignatureAsked], status_age_s_max: int | None) -> Report:
+async def check_signatures(
+    cards: CardTrust, asked: Sequence[SignatureAsked], status_age_s_max: int | None, now_s: int
+) -> Report:
     """Check signatures of slot 9C, each by itself; findings name them by their place, from 0."""
     findings: list[Finding] = []
     receipts: list[tuple[str, bytes]] = []
@@ -232,7 +234,8 @@ async def check_signatures(cards: CardTrust, asked: Sequence[SignatureAsked], st
         steps, certificate, issued_s = await cards.check(one.certificate, Slot.SIGN, status_age_s_max, subject)
         findings += steps
         if issued_s is not None:
-            statuses.append(StatusShown(subject, int(steps[-1].outcome is Outcome.FAILED), issued_s, 0))
+            is_ended = steps[-1].outcome is Outcome.FAILED
+            statuses.append(StatusShown(subject, int(is_ended), issued_s, max(0, now_s - issued_s)))
         if certificate is None:
             continue
         findings.append(check_signature(certificate, one.digest, one.signature, subject))

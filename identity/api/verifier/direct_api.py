@@ -119,7 +119,7 @@ def cards_router(verifier: Callable[[], Verifier], caller: Callable[..., Any]) -
             )
             for one in body.signatures
         ]
-        report = await direct.check_signatures(cards, asked, purpose.status_age_s_max)
+        report = await direct.check_signatures(cards, asked, purpose.status_age_s_max, verifier().now_s)
         return _answered(verifier(), client, purpose, "signatures", body.nonce, report)
 
     return router
