@@ -138,7 +138,7 @@ async def city(sqlite_rig):
 
 
 async def eventually(check) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not check():  # noqa: ASYNC110 - what is waited for is in a database
             await asyncio.sleep(0.01)
 

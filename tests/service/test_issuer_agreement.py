@@ -40,7 +40,7 @@ def served(rig: Rig) -> Iterator[Office]:
             yield office
         finally:
             server.should_exit = True
-            thread.join(20)
+            thread.join(60)
 
 
 async def fetched(office: Office, tx_code: str | None = None, count: int = 3) -> dict:

@@ -252,9 +252,8 @@ async def test_receipts_are_looked_up_though_nobody_opens_a_page_and_after_the_l
         task.cancel()
         ledger.is_reachable = True
         task = asyncio.create_task(discrepancies.keep_up(office, set()))
-        for _ in range(100):
-            if discrepancies.listed(office, None, limit=10)[1]:
-                break
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(60):
+            while not discrepancies.listed(office, None, limit=10)[1]:  # noqa: ASYNC110 - it is in a database
+                await asyncio.sleep(0.05)
         task.cancel()
         assert discrepancies.listed(office, None, limit=10)[1] == 1

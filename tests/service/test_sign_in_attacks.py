@@ -2,6 +2,7 @@
 """Attacks on sign-in, each named by what the attacker tries."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from html import unescape
@@ -264,6 +265,7 @@ async def test_enumeration_of_people_learns_no_difference(desk: Desk) -> None:
     assert options["allowCredentials"] == []
 
 
+@pytest.mark.usefixtures("still_rates")
 async def test_brute_force_of_one_address_is_slowed_down(lone: Desk) -> None:
     browser = lone.browser()
     codes = [
@@ -475,7 +477,7 @@ async def test_template_injection_in_a_name_is_shown_as_the_text_that_it_is(lone
     for path in ("/people", "/passkeys", "/sessions"):
         page = await browser.web.get(path, headers=HTML)
         assert page.status_code == 200
-        assert "1337" not in page.text
+        assert "1337" not in re.sub(r"[0-9a-f]{32,}", "", page.text), "ids and tokens are drawn, and may hold it"
         assert attack in unescape(page.text) or path == "/sessions"
         assert "<script>alert" not in page.text
         assert "<img src=x" not in page.text

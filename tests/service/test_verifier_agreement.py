@@ -47,7 +47,7 @@ def served(rig: Rig) -> Iterator[Office]:
             yield office
         finally:
             server.should_exit = True
-            thread.join(20)
+            thread.join(60)
 
 
 async def answered(
@@ -57,7 +57,7 @@ async def answered(
     headers = {"authorization": f"Bearer {office.bank_key}"}
     body = {"purpose": LOGIN, "query": asked, "response_mode": mode, "payment": payment}
     key = MemorySigner(ec.derive_private_key(SECRET, ec.SECP256R1()))
-    async with httpx.AsyncClient(base_url=office.origin, headers=headers) as bank:
+    async with httpx.AsyncClient(base_url=office.origin, headers=headers, timeout=NODE_S_MAX) as bank:
         made = (await bank.post("/v1/verifications", json=body)).json()
         question = {
             "link": made["wallet_link"],

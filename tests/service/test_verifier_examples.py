@@ -83,7 +83,7 @@ def office(sqlite_rig) -> Iterator[OpenOffice]:
             yield made
         finally:
             server.should_exit = True
-            thread.join(20)
+            thread.join(60)
 
 
 def example(name: str):
@@ -98,13 +98,21 @@ def example(name: str):
 
 async def wallet(office: OpenOffice, link: str, citizen: Citizen) -> None:
     """A citizen's wallet answers what a link asks, and confirms the payment that stands in it."""
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         caller = Caller(office, http, "")
         claims = await caller.request({"wallet_link": link})
         key = caller.new_key()
         extra = confirmation(claims["transaction_data"][0]) if "transaction_data" in claims else None
         token = caller.present(claims, office.credential(citizen, key), key, extra=extra)
         assert (await caller.post(claims, {"person": token})).status_code == 200
+
+
+@contextlib.contextmanager
+def nowhere() -> Iterator[str]:
+    """An address at which nobody listens, and nobody else can meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
 
 
 def link_on(page: str) -> str:
@@ -239,10 +247,8 @@ async def test_bank_with_a_key_of_the_sandbox_runs_without_a_wallet(office):
 async def test_bank_tells_its_script_by_code_why_a_card_does_not_work_and_says_of_each_page_that_it_failed(office):
     bank = example("bank")
     object.__setattr__(office.verifier, "cards", None)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        nowhere = f"http://127.0.0.1:{free.getsockname()[1]}"
-    gone = zhixin_rp.Verifier(nowhere, key="zxv_x", relying_party=BANK, root=office.own_anchor)
-    with office.relying(office.trial_key) as verifier, gone:
+    with nowhere() as address, office.relying(office.trial_key) as verifier:
+        gone = zhixin_rp.Verifier(address, key="zxv_x", relying_party=BANK, root=office.own_anchor)
         for asked, code in ((verifier, "verifier.no-cards"), (gone, "unreachable")):
             transport = httpx.ASGITransport(bank.make_app(bank.Bank(asked, PAGE), is_sandbox=True))
             async with httpx.AsyncClient(transport=transport, base_url=PAGE) as browser:
@@ -250,8 +256,9 @@ async def test_bank_tells_its_script_by_code_why_a_card_does_not_work_and_says_o
                 assert (refused.status_code, refused.json()) == (503, {"error": code})
                 assert f'"{code}": [' in (await browser.get("/card.js")).text, "the script has words for it"
                 page = await browser.post("/open")
+        gone.close()
         assert page.status_code == 503
-        assert nowhere in page.text
+        assert address in page.text
 
 
 async def test_hospital_reads_a_code_once_and_asks_the_wallet_for_the_rest(office):
@@ -365,9 +372,10 @@ def test_package_says_that_what_answered_is_no_verifier():
 
 
 def test_package_says_at_which_address_nobody_answers_and_what_to_do():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with zhixin_rp.Verifier(f"{address}/", key="zxv_x", relying_party=BANK, root=anchor()) as verifier:
+    with (
+        nowhere() as address,
+        zhixin_rp.Verifier(f"{address}/", key="zxv_x", relying_party=BANK, root=anchor()) as verifier,
+    ):
         question = zhixin_rp.Question("1", "n", "", "", 0)
         for ask in (
             lambda: verifier.ask(101, zhixin_rp.person()),
