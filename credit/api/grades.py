@@ -49,19 +49,23 @@ def signing_key(context: CreditContext) -> IssuingKey:
     return key
 
 
-def grade_credential(context: CreditContext, report: Report, at_least: str) -> str:
-    """A credential that says that the grade is so good or better on the report's day, for the key of the log.
+def grade_credential(context: CreditContext, report: Report, at_least: str, subject: str) -> str:
+    """A credential that says that the grade is so good or better on the report's day, for whoever asked for it.
+
+    It names whom it is about as the asker does, and no key of theirs: that one is the same wherever somebody asks, so
+    two askers would know by it which of their people are one.
 
     Args:
         context: Which service.
         report: A whole one, made just now.
         at_least: The grade that is shown; the report's is that or better.
+        subject: The asker's handle.
 
     Raises:
         Problem: No key issues credentials here.
     """
     assert is_met(report, at_least), "callers look whether it is met"
-    return issue_grade(context, signing_key(context), at_least, day_of_report(report), report.holder or None, {})
+    return issue_grade(context, signing_key(context), at_least, day_of_report(report), None, {}, subject)
 
 
 def day_of_report(report: Report) -> date:
@@ -76,6 +80,7 @@ def issue_grade(
     as_of: date,
     holder_key: bytes | None,
     own_claims: Mapping[str, str],
+    subject: str = "",
 ) -> str:
     """Sign one credential.
 
@@ -87,6 +92,7 @@ def issue_grade(
         holder_key: To which it is bound, 33 bytes; None: to none.
         own_claims: For verifiers, as `identity.api.accesses.lists.own_claims` makes them; empty: it cannot be shown
             through one.
+        subject: Whom it is about, as one organisation calls them; "": it does not say.
     """
     assert key.signer is not None, "the current key signs"
     begins_s = context.now() // 1000 // HOUR_S * HOUR_S
@@ -97,6 +103,7 @@ def issue_grade(
         pairwise_seed=own_claims.get("pairwise_seed"),
     )
     ends_s = min(begins_s + SHORT_LIVED[CREDIT_GRADE], key.ends_s)
-    claims = {"iss": context.origin, "vct": said.vct, "iat": begins_s, "exp": ends_s, **said.claims}
+    named = {"sub": subject} if subject else {}
+    claims = {"iss": context.origin, "vct": said.vct, "iat": begins_s, "exp": ends_s, **named, **said.claims}
     decoys = DECOYS if said.disclosable else 0
     return sd_jwt.issue(claims, said.disclosable, key.signer, holder_key=holder_key, header=key.header, decoys=decoys)

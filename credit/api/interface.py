@@ -161,7 +161,10 @@ class ReportAnswer(BaseModel):
 
 
 class CheckAnswer(BaseModel):
-    """Whether the purpose's grade is met; the credential proves it and shows nothing else. It is empty if not met."""
+    """Whether the purpose's grade is met; the credential proves it and shows nothing else. It is empty if not met.
+
+    It names its subject by the caller's handle, and no key: what is the same at two callers would join their people.
+    """
 
     access: str
     consent: ConsentShown
@@ -339,7 +342,7 @@ def _add_reading(router: APIRouter) -> None:
         await accesses.entered(context, access)
         consent = await consents.check(context, subject_id, organisation, body.purpose, "grade")  # it may have ended
         least, met = PURPOSES[body.purpose].least, meets(made, body.purpose)
-        credential = grade_credential(context, made, least) if met else ""
+        credential = grade_credential(context, made, least, body.subject) if met else ""
         return CheckAnswer(
             access=access, consent=_shown_consent(consent), met=met, at_least=least, credential=credential
         )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`/v1/credit`: attested by the source's own key, read with consent alone, each look noted, all with its proof."""
 
+import json
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from cli.credit import credit_parts
 from credit.api import consents
 from credit.api.base import date_of
 from credit.api.clients import add_client, clients_of, end_client
+from credit.api.grades import issue_grade
 from credit.api.reading import StoredAccesses
 from credit.api.reports import make_report
 from credit.api.requests import dispute, follow_requests, requests_of
@@ -26,7 +28,7 @@ from credit.report import SHOWN_MS_MAX, show, verify
 from identity import issuer_keys, sd_jwt
 from identity.credentials import CREDIT_GRADE as VCT
 from identity.issuer_keys import KeySet, issuing_key
-from identity.jose import InvalidToken, MemorySigner
+from identity.jose import InvalidToken, MemorySigner, decode_jws, load_object
 from service.app import create_app
 from service.serve import Ground
 from service.settings import local_address, parse_settings
@@ -35,6 +37,7 @@ from tests.certified_ledger import make_genesis
 
 ANN = "440601199001011234"
 NONCE = bytes(range(32))
+ASKED = sd_jwt.Binding("https://bank.example.org", "a fresh nonce of the bank")
 
 
 def issuing_keys(now_ms: int) -> KeySet:
@@ -182,21 +185,46 @@ async def test_grade_is_answered_with_a_credential_that_shows_neither_points_nor
     answer = (await reader.post("/checks", {"subject": await reader.handle(), "purpose": "trust-approval"})).json()
     assert (answer["met"], answer["at_least"]) == (True, "B")
     assert context.issuing is not None
-    key = context.issuing.current(context.now() // 1000)
-    found = sd_jwt.verify(answer["credential"], key.public_key, context.now() // 1000, vct=VCT)
-    assert set(found.claims) == {"iss", "vct", "iat", "exp", "grade_at_least", "as_of", "cnf"}
-    assert found.claims["grade_at_least"] == "B"
-    assert found.holder_key == holder.key.signer.public_key
-    shown_to_another_verifier(answer["credential"], holder, key.public_key, context.now() // 1000)
+    key, now_s = context.issuing.current(context.now() // 1000), context.now() // 1000
+    found = sd_jwt.verify(answer["credential"], key.public_key, now_s, vct=VCT)
+    assert set(found.claims) == {"iss", "vct", "iat", "exp", "sub", "grade_at_least", "as_of"}
+    assert (found.claims["grade_at_least"], found.claims["sub"]) == ("B", await reader.handle())
+    shown = sd_jwt.present(answer["credential"], key=MemorySigner(holder.key._private_key), binding=ASKED, now_s=now_s)
+    with pytest.raises(InvalidToken):  # whoever was answered shows it to nobody
+        sd_jwt.verify(shown, key.public_key, now_s, binding=ASKED, vct=VCT)
+    bound = issue_grade(context, key, "B", date_of(context.today), holder.key.signer.public_key, {})
+    shown_to_another_verifier(bound, holder, key.public_key, now_s)
     bad = source.event(await source.handle(), "bad", **{"class": 101, "severity": "serious"})
     await source.record(bad)
     answer = (await reader.post("/checks", {"subject": await reader.handle(), "purpose": "trust-approval"})).json()
     assert (answer["met"], answer["credential"]) == (False, "")
 
 
+async def test_two_relying_parties_cannot_join_people_by_what_a_grade_is_answered_with(desk: CreditDesk) -> None:
+    context, people = desk.service.context, [ANN, "440601199001011250", "440601199001011277"]
+    desk.service.ledger.register("org-x")
+    parties = {name: System(desk, name) for name in ("org-x", "org-y")}
+    said: dict[str, set[str]] = {name: set() for name in parties}
+    for number in people:
+        subject = await desk.service.open_log(number)
+        await desk.holder(subject)
+        source = parties["org-x"]
+        await source.record(source.event(await source.handle(number), number[-4:]))
+        for name, party in parties.items():
+            await consents.give(context, subject, name, "trust-approval", 3)
+            asked = {"subject": await party.handle(number), "purpose": "trust-approval"}
+            answer = (await party.post("/checks", asked)).json()
+            claims = load_object(decode_jws(answer["credential"].split("~")[0], None, "it").payload, "it")
+            same = {"iss", "vct", "iat", "exp", "grade_at_least", "as_of"}
+            said[name] |= {json.dumps(value) for key, value in claims.items() if key not in same}
+            said[name] |= {str(value) for value in answer["consent"].values()}
+    assert len(said["org-x"]) >= len(people)
+    assert not said["org-x"] & said["org-y"]
+
+
 def shown_to_another_verifier(credential: str, holder: HolderAt, trusted: bytes, now_s: int) -> None:
     """Its holder shows it to whoever asks with a nonce; nobody else can, and it is good for that request alone."""
-    asked = sd_jwt.Binding("https://bank.example.org", "a fresh nonce of the bank")
+    asked = ASKED
     own, other = MemorySigner(holder.key._private_key), MemorySigner(ec.generate_private_key(ec.SECP256R1()))
     shown = sd_jwt.present(credential, key=own, binding=asked, now_s=now_s)
     proven = sd_jwt.verify(shown, trusted, now_s, binding=asked, vct=VCT)
