@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ import uvloop
 from chain.errors import LedgerError
 from node.collector import tune_collector
 from node.config import Home, load_config
+from node.disk import lock_home
 from node.driver import Halted
 from node.errors import ConfigError, KeyFileError, StorageError, TransportError
 from node.exits import NodeExit
@@ -28,6 +30,9 @@ from node.node import Node, wall_clock_ms
 
 SWITCH_INTERVAL_SECONDS = 0.0005
 """How long the event loop waits at most for a thread that computes; CPython's 5 ms would show in every vote."""
+READER_SECONDS_MAX = 600.0
+"""How long a node that begins again waits for a reader of its ledger; one that reads on is named, as at any start."""
+_POLL_SECONDS = 0.2
 
 log = structlog.get_logger(__name__)
 
@@ -84,6 +89,8 @@ async def _run(node: Node, home: Home) -> int:
             again = True
         except* Exception as group:  # noqa: BLE001 - the outermost loop: whatever ended the node becomes an exit code
             code = _end(group, home)
+        if again and code is NodeExit.STOPPED:
+            await _wait_for_readers(home, node)
         if not again or code is not NodeExit.STOPPED or node.is_stopping:
             return code
         opened = _open(home)
@@ -91,6 +98,24 @@ async def _run(node: Node, home: Home) -> int:
             return opened
         node = opened
         tune_collector()
+
+
+async def _wait_for_readers(home: Home, node: Node) -> None:
+    """Return once nobody holds the home, or the node is to stop.
+
+    Between its two ledgers no node holds it for a moment, in which somebody who reads beside it may take it: the node
+    did not end, so it is not to fail for that.
+    """
+    deadline = time.monotonic() + READER_SECONDS_MAX
+    while not node.is_stopping and time.monotonic() < deadline:
+        try:
+            lock_home(home)()
+        except ConfigError:
+            await asyncio.sleep(_POLL_SECONDS)
+        except StorageError:
+            return  # the start says what it is
+        else:
+            return
 
 
 def _end(group: BaseExceptionGroup[Exception], home: Home) -> NodeExit:

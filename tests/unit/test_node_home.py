@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node's own files and books: folders that others can enter, a crash while the mark is written, debts, odd bytes."""
 
+import asyncio
 import datetime as dt
 import os
 import shutil
@@ -9,19 +10,21 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chain.errors import LedgerError, Refused
 from chain.types import BlsKey, Millis, Network, sha256
 from membership import quota
-from node import submission
+from node import process, submission
 from node.config import Config, Home, KeysConfig
-from node.disk import open_disk, size_on_disk
+from node.disk import lock_home, open_disk, size_on_disk
 from node.errors import KeyFileError
 from node.exits import NodeExit
 from node.keyring import NodeKeys
 from node.ledger_service import DEBT_S_MAX, _level, _owe
+from node.newcomer import LedgerReady
 from node.setup import make_home
 
 NETWORK = Network(sha256(b"home"))
@@ -144,6 +147,55 @@ def test_signal_before_the_node_runs_ends_it_as_stopped(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=60, check=False)
     assert ended.returncode == NodeExit.STOPPED
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, "of the process, not of this one"
+
+
+class Life:
+    """Of a node: it runs until an error, or to its end."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self._errors = errors
+        self.is_stopping = False
+        self.has_run = False
+
+    async def run(self, _ready: object) -> None:
+        self.has_run = True
+        if self._errors:
+            raise ExceptionGroup("ended", self._errors)
+
+    def stop(self) -> None:
+        self.is_stopping = True
+
+
+async def test_node_that_begins_again_waits_for_a_reader_that_took_its_home_in_between(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first: Any = Life(LedgerReady())
+    second = Life()
+    given_back: list[bool] = []
+    release = lock_home(home)
+
+    def give_back() -> None:
+        given_back.append(True)
+        release()
+
+    def begin(_home: Home) -> Life:
+        assert given_back, "it was begun while the reader held its home"
+        return second
+
+    monkeypatch.setattr(process, "_open", begin)
+    monkeypatch.setattr(process, "tune_collector", lambda: None)
+    asyncio.get_running_loop().call_later(0.5, give_back)
+    assert await process._run(first, home) == NodeExit.STOPPED
+    assert second.has_run
+
+
+async def test_node_that_waits_for_a_reader_can_be_stopped(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    first: Any = Life(LedgerReady())
+    monkeypatch.setattr(process, "_open", lambda _: pytest.fail("it was to stop"))
+    release = lock_home(home)
+    asyncio.get_running_loop().call_later(0.3, first.stop)
+    assert await process._run(first, home) == NodeExit.STOPPED
+    release()
 
 
 def test_what_a_database_takes_on_disk_is_counted_and_nothing_where_there_is_none(tmp_path: Path) -> None:
