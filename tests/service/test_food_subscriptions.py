@@ -22,7 +22,7 @@ from traceability.api.queries import Queries
 from traceability.api.query_store import QueryStore
 from traceability.api.schedules import read_schedule
 from traceability.api.subscriber import Subscriber
-from traceability.api.subscriptions import BACK_OFF_MS, BACK_OFF_MS_MAX, Asked, Subscriptions
+from traceability.api.subscriptions import BACK_OFF_MS, BACK_OFF_MS_MAX, Asked, Subscription, Subscriptions
 from traceability.api.webhooks import Webhooks, check_url, is_allowed, signature_of
 from traceability.epcis_json import InvalidDocument
 
@@ -87,6 +87,17 @@ def capture(sqlite_rig: Rig) -> Iterator[CaptureRig]:
     made = CaptureRig(sqlite_rig)
     yield made
     close_engine(made.engine)
+
+
+@pytest.fixture(autouse=True)
+def no_round_but_the_tests_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What services do by themselves each second would send to receivers that are none, and put off the next try."""
+
+    class NothingDue(Subscriptions):
+        def due(self) -> list[Subscription]:
+            return []
+
+    monkeypatch.setattr("traceability.api.part.Subscriptions", NothingDue)
 
 
 async def harvest(capture: CaptureRig, *names: str) -> list[str]:

@@ -305,9 +305,10 @@ async def test_raw_presentations_and_answers_stand_sealed_in_the_database(sqlite
     with office.store.read() as session:
         row = session.query(Verification).one()
         kept = bytes(row.presented) + bytes(row.answer) + bytes(row.asked) + bytes(row.access)
-    assert b"1990" not in kept
-    assert b"eyJ" not in kept
-    assert office.verifier.kept.sealing.open(row.id, "presented", row.presented).startswith('{"presented"')
+    opened = office.verifier.kept.sealing.open(row.id, "presented", row.presented)
+    assert opened.startswith('{"presented"')
+    assert not [at for at in range(0, len(opened) - 16, 16) if opened[at : at + 16].encode() in kept]
+    assert b"1990-05-17" not in kept
 
 
 async def test_what_was_kept_long_enough_is_gone(office):

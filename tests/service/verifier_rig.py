@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -25,7 +26,7 @@ from chain.types import sha256
 from client.errors import TransportError
 from identity import issuer_keys, sd_jwt, status_list
 from identity.access import slot_of_claim
-from identity.api.verifier import clients
+from identity.api.verifier import clients, upkeep
 from identity.api.verifier.cards import CardTrust, login_message
 from identity.api.verifier.checking import Judge
 from identity.api.verifier.clients import Client
@@ -236,13 +237,16 @@ class Office:
     async def serving(
         self, *, client: tuple[str, int] = ("198.51.100.7", 40_000), **more: Any
     ) -> AsyncIterator["Caller"]:
-        app = self.app(**more)
-        transport = httpx.ASGITransport(app, client=client)
-        async with (
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url=self.origin) as http,
-        ):
-            yield Caller(self, http, self.bank_key)
+        """The service's own rounds run once, at its start; tests say when the next one is."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(upkeep, "TICK_S", DAY_S)
+            app = self.app(**more)
+            transport = httpx.ASGITransport(app, client=client)
+            async with (
+                app.router.lifespan_context(app),
+                httpx.AsyncClient(transport=transport, base_url=self.origin) as http,
+            ):
+                yield Caller(self, http, self.bank_key)
 
     # ------------------------------------------------------------ the registrar
 
