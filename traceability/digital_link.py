@@ -55,7 +55,7 @@ CONVENIENCE_NAMES = {
 
 _ZERO_SUPPRESSED_SIZES = (8, 12, 13)
 _URI_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/?#[]@!$&'()*+,;=%")
-_SCHEMES = ("https://", "http://", "HTTPS://", "HTTP://")
+SCHEMES = ("https://", "http://", "HTTPS://", "HTTP://")
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{0,5}))?")
 _PORT_MAX = 65535
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -216,7 +216,7 @@ def _cut(uri: str) -> tuple[int, int, int]:
 
 def _authority_end(text: str) -> int:
     """Check scheme and authority of a URI without query; where they end."""
-    scheme = next((scheme for scheme in _SCHEMES if text.startswith(scheme)), None)
+    scheme = next((scheme for scheme in SCHEMES if text.startswith(scheme)), None)
     if scheme is None:
         raise InvalidCode("the scheme must be http:// or https://", 0)
     end = (text + "/").index("/", len(scheme))

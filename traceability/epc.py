@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
+from traceability import digital_link
 from traceability.digital_link import CANONICAL_STEM, CONVENIENCE_NAMES
-from traceability.gs1 import check_digit
+from traceability.gs1 import InvalidCode, check_digit
 
 REMEMBERED_MAX = 4096
 """Identifiers whose canonical form is remembered: an event names a lot several times, and a lot stands in several."""
@@ -25,7 +26,7 @@ _LITERAL = "';="
 
 _URN = re.compile(r"urn:epc:(id|class|idpat):([a-z]+):(.+)", re.DOTALL)
 _TEXT = r"(?:%[0-9A-Fa-f]{2}|[!'()*+,.0-9:;=A-Za-z_-])"
-_LINK = re.compile(r"https?://[^/?#]+((?:/[^/?#]*)+)(?:\?[^#]*)?(?:#.*)?", re.DOTALL)
+_LINK = re.compile(r"(?:https?|HTTPS?)://[^/?#]+((?:/[^/?#]*)+)(?:\?[^#]*)?(?:#.*)?", re.DOTALL)
 
 _FINAL = {
     "00": r"[0-9]{18}",
@@ -75,7 +76,7 @@ def _canonical(text: str) -> str | None:
         return None
     if text.startswith("urn:epc:"):
         return _from_urn(text)
-    if text.startswith(("https://", "http://")):
+    if text.startswith(digital_link.SCHEMES):
         return _from_link(text)
     return None
 
@@ -90,7 +91,7 @@ def is_urn(text: str) -> bool:
 
 def is_link(text: str) -> bool:
     """Whether the text is a web address that has the form of a Digital Link URI."""
-    return text.startswith(("https://", "http://")) and canonical_identifier(text) is not None
+    return text.startswith(digital_link.SCHEMES) and canonical_identifier(text) is not None
 
 
 def path_of(elements: Iterable[tuple[str, str]]) -> str:
@@ -218,7 +219,143 @@ _FORMS: Mapping[tuple[str, str], _Form] = {
 }
 
 
-def has_gs1_key(urn: str) -> bool:
-    """Whether an EPC URN is of a scheme that stands for a GS1 key; others, such as `gid`, have no canonical link."""
-    parts = urn.split(":", 4)
-    return len(parts) == 5 and any(scheme == parts[3] for _, scheme in _FORMS)
+_OTHER: Mapping[tuple[str, str], re.Pattern[str]] = {
+    ("id", "gid"): re.compile(r"[0-9]+\.[0-9]+\.[0-9]+"),
+    ("id", "usdod"): re.compile(r"[0-9A-HJ-NP-Z]{5,6}\.[0-9]+"),
+    ("id", "adi"): re.compile(r"[0-9A-HJ-NP-Z]{5,6}\.(?:%2F|[A-Z0-9-])*\.(?:%2[3F]|[A-Z0-9-])+"),
+    ("id", "bic"): re.compile(r"[A-Z]{3}[JUZ][0-9]{7}"),
+    ("id", "imovn"): re.compile(r"[0-9]{7}"),
+    ("idpat", "gid"): re.compile(r"[0-9]+\.[0-9]+\.\*"),
+}
+"""Schemes that stand for no GS1 key and thus have no canonical link."""
+
+_SERIAL_SIZES = {"253": 13, "255": 13, "8003": 14}
+"""Keys whose value ends in a serial number: how long it is without one, when it names a class of objects."""
+
+
+def urn_fault(urn: str) -> str:
+    """Why a text that starts with `urn:epc:` names nothing; empty if it names something.
+
+    Raw forms of tags that nobody could decode are let pass.
+
+    Source: EPC Tag Data Standard 2.0, section 6.3; CBV 2.0, sections 8.2.1 and 8.3.1.
+    """
+    return _known_fault(urn) if len(urn) <= REMEMBERED_CHARACTERS_MAX else _fault(urn)
+
+
+def _fault(urn: str) -> str:
+    """The same, worked out."""
+    kind, _, rest = urn.removeprefix("urn:epc:").partition(":")
+    if kind == "raw" and rest:
+        return ""
+    scheme, _, value = rest.partition(":")
+    if (kind, scheme) in _OTHER:
+        return "" if _OTHER[kind, scheme].fullmatch(value) else _PARTS
+    if (kind, scheme) not in _FORMS:
+        return "there is no such scheme"
+    link = _canonical(urn)
+    if link is None:
+        return _PARTS
+    try:
+        digital_link.parse(link)
+    except InvalidCode as error:
+        return error.reason
+    return ""
+
+
+_PARTS = "digits or parts are missing or too many"
+_known_fault = lru_cache(REMEMBERED_MAX)(_fault)
+
+
+def is_class(text: str) -> bool | None:
+    """Whether an identifier names a class of objects (a product, a lot) rather than one; None: neither is sure.
+
+    Under a domain other than GS1's only products and shipments are looked at, since other addresses may merely look
+    like links.
+
+    Source: CBV 2.0, sections 8.2 and 8.3.
+    """
+    if is_urn(text):
+        kind = text.removeprefix("urn:epc:").partition(":")[0]
+        return {"id": False, "class": True, "idpat": True}.get(kind)
+    link = canonical_identifier(text)
+    if link is None:
+        return None
+    ai, value, *qualifier = link.removeprefix(f"{CANONICAL_STEM}/").split("/")
+    if ai not in ("00", "01") and not text.startswith(f"{CANONICAL_STEM}/"):
+        return None
+    if ai in ("01", "8006"):
+        return not qualifier or qualifier[0] == "10"
+    if ai == "8010":
+        return not qualifier
+    if ai in _SERIAL_SIZES:
+        return len(unquote(value)) == _SERIAL_SIZES[ai]
+    return False
+
+
+_ANY = "[^/]+"
+_WHOLE: Mapping[str, tuple[int, int, str]] = {
+    "sgtin": (1, 13, "/01/{}/21/[^/]+"),
+    "upui": (1, 13, "/01/{}/235/[^/]+"),
+    "itip": (1, 13, "/8006/{}[0-9]{{4}}/21/[^/]+"),
+    "sscc": (1, 17, "/00/{}"),
+    "sgln": (0, 12, "/414/{}(?:/254/[^/]+)?"),
+    "pgln": (0, 12, "/417/{}"),
+    "grai": (0, 12, "/8003/0{}[^/]+"),
+    "gdti": (0, 12, "/253/{}[^/]+"),
+    "sgcn": (0, 12, "/255/{}[0-9]+"),
+    "gsrn": (0, 17, "/8018/{}"),
+    "gsrnp": (0, 17, "/8017/{}"),
+    "gsin": (0, 16, "/402/{}"),
+    "giai": (0, 0, "/8004/{}"),
+    "ginc": (0, 0, "/401/{}"),
+    "cpi": (0, 0, "/8010/{}/8011/[^/]+"),
+}
+"""For each scheme: digits before the company prefix, digits of both without the check digit (0: any text follows the
+prefix), and the path that they stand in."""
+_PATTERN = re.compile(r"urn:epc:idpat:([a-z]+):([^:]+)")
+
+
+def pattern_of(text: str) -> re.Pattern[str] | None:
+    """What canonical links of the identifiers that a pattern URN names look like; None: it is no such pattern.
+
+    What follows a wildcard is a wildcard, as `urn:epc:idpat:sgtin:4012345.*.*` has it.
+
+    Source: EPC Tag Data Standard 2.0, section 8; EPCIS 2.0, 8.2.7.1.
+    """
+    match = _PATTERN.fullmatch(text)
+    if match is None or match[1] not in _WHOLE:
+        return None
+    company, *rest = match[2].split(".")
+    before, digits, path = _WHOLE[match[1]]
+    size = {"itip": 5, "sscc": 2, "pgln": 2, "gsrn": 2, "gsrnp": 2, "gsin": 2, "giai": 2, "ginc": 2}.get(match[1], 3)
+    if len(rest) != size - 1 or rest[-1] != "*":
+        return None
+    if set(rest) == {"*"}:
+        return _of_company(company, before, digits, path)
+    if size == 3 and match[1] == "sgln":
+        link = _canonical(f"urn:epc:id:sgln:{company}.{rest[0]}.0")
+        return None if link is None else re.compile(re.escape(link) + "(?:/254/[^/]+)?")
+    return _of_class(text, match[1])
+
+
+def _of_company(company: str, before: int, digits: int, path: str) -> re.Pattern[str] | None:
+    """All of a company, or of all companies."""
+    if company == "*":
+        value = f"[0-9]{{{digits + 1}}}" if digits else "[0-9]{6,12}[^/]*"
+    elif not re.fullmatch("[0-9]{6,12}", company):
+        return None
+    elif digits:
+        value = f"[0-9]{{{before}}}{company}[0-9]{{{digits - before - len(company) + 1}}}"
+    else:
+        value = company + _ANY
+    return re.compile(re.escape(CANONICAL_STEM) + path.format(value))
+
+
+def _of_class(text: str, scheme: str) -> re.Pattern[str] | None:
+    """All of a class that has a canonical link of its own."""
+    link = _canonical(text)
+    if link is None:
+        return None
+    below = {"sgtin": "/21/", "itip": "/21/", "upui": "/235/", "cpi": "/8011/"}.get(scheme, "")
+    return re.compile(re.escape(link) + below + _ANY)

@@ -24,6 +24,7 @@ from traceability.epcis_values import (
     check_number,
     check_object_id,
     check_offset,
+    check_place,
     check_rank,
     check_string,
     check_text,
@@ -224,7 +225,7 @@ def _check_persistent(findings: Findings, path: str, value: dict[str, Any]) -> N
 _DEVICE: dict[str, Check] = dict.fromkeys(
     ("deviceID", "deviceMetadata", "rawData", "dataProcessingMethod", "bizRules"), check_uri
 )
-_PLACE = record({"id": check_uri}, ("id",), extensible=True)
+_PLACE = record({"id": check_place}, ("id",), extensible=True)
 MEASUREMENT = word(cbv.MEASUREMENT, is_open=True)
 _DISPOSITIONS = each(word(cbv.DISPOSITION), unique=True)
 _METADATA = record(

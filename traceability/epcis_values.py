@@ -18,11 +18,13 @@ from traceability.gs1 import InvalidCode
 
 ACTIONS: Final = ("ADD", "OBSERVE", "DELETE")
 
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
+_URI = re.compile(r"(?!https?://(?:[/?#]|$))[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _OFFSET = re.compile(r"[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00)")
 _UNIT = re.compile(r"[A-Z0-9]{2,3}")
 _HEX = re.compile(r"[0-9A-Fa-f]+")
+_COORDINATE = r"(-?[0-9]{1,3}(?:\.[0-9]{1,15})?)"
+_GEO = re.compile(rf"geo:{_COORDINATE},{_COORDINATE}(?:,-?[0-9.]{{1,12}})?(?:;.+)?")
 _NAMES_GOODS = re.compile(r"/(?:00|01|414|417)/")
 """Products, shipments and places: checked under every domain. Other keys only under GS1's own, since published events
 have addresses elsewhere that merely look like links."""
@@ -66,8 +68,9 @@ def check_uri(findings: Findings, path: str, value: Any) -> None:
     if not isinstance(value, str) or not _URI.fullmatch(value) or _BAD_ESCAPE.search(value):
         findings.add(path, "must be a URI: a scheme, a colon, and only characters that RFC 3986 allows")
     elif epc.is_urn(value):
-        if epc.canonical_identifier(value) is None and epc.has_gs1_key(value):
-            findings.add(path, f"{value!r} is no EPC URN: digits or parts are missing or too many")
+        fault = epc.urn_fault(value)
+        if fault:
+            findings.add(path, f"{value!r} is no EPC URN: {fault}")
     elif epc.is_link(value) and (value.startswith(f"{digital_link.CANONICAL_STEM}/") or _NAMES_GOODS.search(value)):
         is_short = len(value) <= epc.REMEMBERED_CHARACTERS_MAX
         fault = _known_fault(value) if is_short else _link_fault(value)
@@ -155,12 +158,25 @@ def check_event_id(findings: Findings, path: str, value: Any) -> None:
 def check_object_id(findings: Findings, path: str, value: Any) -> None:
     """One object, not a class of objects."""
     check_uri(findings, path, value)
-    if isinstance(value, str) and value.startswith(("urn:epc:class:", "urn:epc:idpat:")):
+    if isinstance(value, str) and epc.is_class(findings.context.expand(value)):
         findings.add(path, f"{value!r:.80} names a class of objects, which belongs in a quantity list")
 
 
 def check_class_id(findings: Findings, path: str, value: Any) -> None:
     """A class of objects, not one of them."""
     check_uri(findings, path, value)
-    if isinstance(value, str) and value.startswith("urn:epc:id:"):
+    if isinstance(value, str) and epc.is_class(findings.context.expand(value)) is False:
         findings.add(path, f"{value!r:.80} names one object, which belongs in a list of identifiers")
+
+
+def check_place(findings: Findings, path: str, value: Any) -> None:
+    """A place: an identifier, or coordinates (RFC 5870)."""
+    check_uri(findings, path, value)
+    if isinstance(value, str) and value.startswith("geo:") and not _is_on_earth(value):
+        findings.add(path, f"{value!r:.80} is no geo URI, such as geo:23.02,113.12 (latitude, longitude)")
+
+
+def _is_on_earth(text: str) -> bool:
+    """Latitude and longitude, perhaps altitude and parameters."""
+    match = _GEO.fullmatch(text)
+    return match is not None and abs(float(match[1])) <= 90 and abs(float(match[2])) <= 180

@@ -249,3 +249,52 @@ def test_document_may_be_a_blank_node():
 def test_context_is_the_one_of_epcis_beside_others_each_once(context, path):
     """EPCIS 2.0, 10.2; the schema's `@context` has distinct members."""
     assert where({**document(OBJECT), "@context": context}) == ([path] if path else [])
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"epcList": [LOT]}, "/epcList/0"),
+        ({"epcList": ["https://shop.example/01/09521141012345"]}, "/epcList/0"),
+        ({"epcList": ["urn:epc:class:lgtin:4012345.012345.L1"]}, "/epcList/0"),
+        ({"epcList": ["urn:epc:id:sgtin:4012345.012345.123456789012345678901"]}, "/epcList/0"),
+        ({"epcList": ["urn:epc:id:sgtn:4012345.012345.1"]}, "/epcList/0"),
+        ({"epcList": ["http://"]}, "/epcList/0"),
+        ({"quantityList": [{"epcClass": ITEM}]}, "/quantityList/0/epcClass"),
+        ({"quantityList": [{"epcClass": PALLET}]}, "/quantityList/0/epcClass"),
+        ({"quantityList": [{"epcClass": "urn:epc:idpat:sgtin:4012345.*.*"}]}, "/quantityList/0/epcClass"),
+    ],
+)
+def test_class_of_objects_does_not_stand_for_one_nor_one_for_a_class(change, path):
+    """CBV 2.0, 8.2 and 8.3."""
+    assert paths({**OBJECT, **change}) == [path]
+
+
+@pytest.mark.parametrize("epc", [ITEM, PALLET, "https://shop.example/x/01/09521141012345/10/A/21/1", "urn:x:1"])
+def test_object_is_named_by_gs1_or_by_a_uri_of_the_users_own(epc):
+    """CBV 2.0, 8.2.1 to 8.2.5."""
+    assert paths({**OBJECT, "epcList": [epc]}) == []
+    assert paths({**OBJECT, "quantityList": [{"epcClass": LOT}, {"epcClass": "urn:x:lot"}]}) == []
+
+
+def test_parent_of_an_aggregation_is_one_object():
+    """EPCIS 2.0, 7.4.3; CBV 2.0, 8.2."""
+    assert paths({**AGGREGATION, "parentID": LOT}) == ["/parentID"]
+    assert paths({**AGGREGATION, "type": "AssociationEvent", "parentID": "https://id.gs1.org/414/4012345000115"}) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "is_one"),
+    [
+        ("geo:23.02,113.12", True),
+        ("geo:-33.8688,151.2093,58;u=20", True),
+        ("geo:91.0,113.12", False),
+        ("geo:23.02,180.1", False),
+        ("geo:23.02", False),
+        ("geo:here", False),
+    ],
+)
+def test_coordinates_of_a_place_are_on_earth(place, is_one):
+    """CBV 2.0, 8.4.4; RFC 5870, 3.3."""
+    for field in ("readPoint", "bizLocation"):
+        assert paths({**OBJECT, field: {"id": place}}) == ([] if is_one else [f"/{field}/id"])

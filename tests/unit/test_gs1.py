@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traceability import gs1
-from traceability.epc import canonical_identifier, has_gs1_key, is_link
+from traceability.epc import canonical_identifier, is_class, is_link, urn_fault
 from traceability.gs1_dictionary import identifiers
 
 digits = st.text("0123456789", min_size=1, max_size=17)
@@ -186,9 +186,106 @@ def test_text_that_is_no_known_identifier_has_no_canonical_link(text):
     assert not is_link(text)
 
 
-def test_schemes_without_a_gs1_key_are_told_apart():
-    assert has_gs1_key("urn:epc:id:sgtin:1")
-    assert not has_gs1_key("urn:epc:id:gid:1.2.3")
+@pytest.mark.parametrize(
+    "urn",
+    [
+        "urn:epc:id:sgtin:4012345.012345.2017",
+        "urn:epc:id:sgtin:4012345.012345.12345678901234567890",
+        "urn:epc:id:sgtin:4012345.012345.%2Fa-b",
+        "urn:epc:id:sscc:4012345.0000000333",
+        "urn:epc:id:sgln:401234500001..0",
+        "urn:epc:id:sgln:4012345.00001.ext",
+        "urn:epc:id:pgln:4012345.00001",
+        "urn:epc:id:grai:4012345.55555.1234567890123456",
+        "urn:epc:id:giai:4012345.12345678901234567890123",
+        "urn:epc:id:gsrn:4012345.0000000333",
+        "urn:epc:id:gsrnp:4012345.0000000333",
+        "urn:epc:id:gdti:4012345.55555.12345678901234567",
+        "urn:epc:id:cpi:4012345.AB-C.1",
+        "urn:epc:id:sgcn:4012345.55555.123456789012",
+        "urn:epc:id:ginc:4012345.xyz",
+        "urn:epc:id:gsin:4012345.123456789",
+        "urn:epc:id:itip:4012345.012345.01.02.987",
+        "urn:epc:id:upui:4012345.012345.abc",
+        "urn:epc:id:gid:95100000.12345.400",
+        "urn:epc:id:usdod:2S194.12345678",
+        "urn:epc:id:adi:W81X9C.3KL984PX1.2WMA52",
+        "urn:epc:id:adi:2S194..%2312345678901234",
+        "urn:epc:id:bic:CSQU3054383",
+        "urn:epc:id:imovn:9176187",
+        "urn:epc:class:lgtin:4012345.012345.L1",
+        "urn:epc:idpat:sgtin:4012345.012345.*",
+        "urn:epc:idpat:grai:4012345.55555.*",
+        "urn:epc:idpat:gid:95100000.12345.*",
+        "urn:epc:raw:96.x00E0",
+    ],
+)
+def test_urn_of_each_scheme_names_something(urn):
+    """EPC Tag Data Standard 2.0, 6.3."""
+    assert urn_fault(urn) == ""
+
+
+@pytest.mark.parametrize(
+    "urn",
+    [
+        "urn:epc:",
+        "urn:epc:id:",
+        "urn:epc:id:sgtin",
+        "urn:epc:id:foo:1.2",
+        "urn:epc:id:sgtin:4012345.012345",
+        "urn:epc:id:sgtin:4012345.01234.1",
+        "urn:epc:id:sgtin:4012345.012345.123456789012345678901",
+        "urn:epc:id:sgtin:4012345.012345.a/b",
+        "urn:epc:id:sgtin:40123.01234567.1",
+        "urn:epc:id:sscc:4012345.000000033",
+        "urn:epc:id:sgln:4012345.0001.0",
+        "urn:epc:id:sgln:4012345.00001.123456789012345678901",
+        "urn:epc:id:grai:4012345.55555.12345678901234567",
+        "urn:epc:id:giai:4012345.123456789012345678901234",
+        "urn:epc:id:gdti:4012345.55555.123456789012345678",
+        "urn:epc:id:sgcn:4012345.55555.1234567890123",
+        "urn:epc:id:sgcn:4012345.55555.abc",
+        "urn:epc:id:cpi:4012345.abc.1",
+        "urn:epc:id:itip:4012345.012345.02.01.9",
+        "urn:epc:id:gid:1.2",
+        "urn:epc:id:bic:CSQX3054383",
+        "urn:epc:id:imovn:917618",
+        "urn:epc:idpat:sgtin:4012345.01234.*",
+        "urn:epc:idpat:foo:1",
+        "urn:epc:class:sgtin:4012345.012345.1",
+        "urn:epc:class:lgtin:4012345.012345.123456789012345678901",
+        "urn:epc:tag:sgtin-96:3.4012345.012345.1",
+    ],
+)
+def test_urn_with_wrong_parts_or_sizes_names_nothing(urn):
+    """EPC Tag Data Standard 2.0, 6.3, with the sizes of the GS1 General Specifications, section 3."""
+    assert urn_fault(urn)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("urn:epc:id:sgtin:4012345.012345.1", False),
+        ("urn:epc:class:lgtin:4012345.012345.L1", True),
+        ("urn:epc:idpat:sgtin:4012345.012345.*", True),
+        ("https://id.gs1.org/01/09521141012345", True),
+        ("https://shop.example/01/09521141012345/10/L1", True),
+        ("https://shop.example/01/09521141012345/10/L1/21/1", False),
+        ("https://id.gs1.org/01/09521141012345/235/1", False),
+        ("https://id.gs1.org/00/040123450000003338", False),
+        ("https://id.gs1.org/8006/095211410123450102", True),
+        ("https://id.gs1.org/8010/4012345ABC", True),
+        ("https://id.gs1.org/8010/4012345ABC/8011/1", False),
+        ("https://id.gs1.org/8003/04012345555554", True),
+        ("https://id.gs1.org/8003/040123455555541", False),
+        ("https://shop.example/8003/04012345555554", None),
+        ("https://shop.example/goods/1", None),
+        ("urn:x:1", None),
+    ],
+)
+def test_identifier_names_one_object_or_a_class_of_them(text, expected):
+    """CBV 2.0, 8.2 and 8.3."""
+    assert is_class(text) is expected
 
 
 @given(st.text(max_size=60) | st.text("0149/%?#:.", max_size=30).map(lambda rest: f"https://a/01/{rest}"))
