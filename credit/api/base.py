@@ -20,6 +20,7 @@ from chain.transaction import Operation, SignedTransaction
 from chain.types import Network
 from client.answers import ProvenTransaction
 from credit.api.drafts import Drafts
+from credit.api.misses import Misses
 from credit.api.notices import NoticeProvider
 from credit.api.problems import NO_SERVICE_KEY, UNKNOWN_SUBJECT
 from credit.api.slot_index import SlotIndex
@@ -110,6 +111,7 @@ class CreditContext:
         access_tick: Rounds of the entries of accesses.
         batch_tick: When signed batches are sent.
         drafts: Batches of this process that are not settled yet.
+        misses: Numbers that organisations looked up in vain.
         turn: Taken by whoever writes a whole batch: a database that lets one write at a time gives no turns by itself.
     """
 
@@ -123,6 +125,7 @@ class CreditContext:
     now: Callable[[], int]
     calendar: Calendar = field(default_factory=Calendar)
     drafts: Drafts = field(default_factory=Drafts, repr=False, compare=False)
+    misses: Misses = field(default_factory=Misses, repr=False, compare=False)
     turn: AbstractContextManager[bool] = field(default_factory=Lock, repr=False, compare=False)
     tick_ms: int = TICK_MS
     access_tick: Tick = field(init=False, repr=False, compare=False)

@@ -24,7 +24,7 @@ from credit.api.importing import COLUMNS, FILE_BYTES_MAX, FORM_FAULT, ROWS_MAX, 
 from credit.api.problems import CLASS, DATES, KINDS, ROLE
 from credit.api.reading import StoredAccesses
 from credit.api.settling import settle
-from credit.api.subjects import Kind, add_subject, find_subject, masked_name, send_open
+from credit.api.subjects import Kind, add_subject, look_up, masked_name, send_open
 from credit.api.tables import CreditBatch
 from credit.api.words import (
     BATCH_KEYS,
@@ -41,7 +41,7 @@ from credit.slots import SEVERITIES, Content
 from identity.issuing import REGISTRAR_ROLE
 from service.language import language_of, translate
 from service.pages import Place, Site
-from service.problems import Problem
+from service.problems import RATE, Problem
 from service.sign_in.access import FRESH_MS, Require, office_of
 from service.sign_in.acts import Acts
 from service.sign_in.pages import RequireOrStart, moment
@@ -258,7 +258,7 @@ def _add_attesting(router: APIRouter) -> None:
         raw = await file.read(FILE_BYTES_MAX + 1)
         done = await run_in_threadpool(import_events, signing_of(request, officer), raw)
         language = language_of(request)
-        reasons = {kind.code: kind.title(language) for kind in KINDS}
+        reasons = {kind.code: kind.title(language) for kind in (*KINDS, RATE)}
         reasons[FORM_FAULT] = translate(language, "credit-page.csv-line")
         return show(request, officer, "import.html", done=done, reasons=reasons, columns=COLUMNS, rows_max=ROWS_MAX)
 
@@ -266,7 +266,7 @@ def _add_attesting(router: APIRouter) -> None:
 def _look_up(context: CreditContext, officer: Officer, number: str) -> tuple[str, str]:
     """Whom an officer means, by number; that they looked is noted."""
     with context.store.write() as session:
-        subject = find_subject(context, session, number)
+        subject = look_up(context, session, officer.organisation, number)
         StoredAccesses(context).note_handle(session, subject.id, officer.organisation)
         context.record(session, officer.person_id, "credit.subject-found", subject.id)
         return subject.id, masked_name(context, session, subject)

@@ -16,7 +16,8 @@ from credit.api.answering import ACT_EVENTS_MAX, Signing, attest
 from credit.api.base import CreditContext, day_of
 from credit.api.drawing import REFERENCE_CHARACTERS_MAX, Allowed, Wanted, allowed, check, known_references
 from credit.api.problems import CSV, DATES, SEVERITY, UNKNOWN_SUBJECT
-from credit.api.subjects import NUMBER_CHARACTERS_MAX, find_subject, masked_name
+from credit.api.reading import StoredAccesses
+from credit.api.subjects import NUMBER_CHARACTERS_MAX, look_up, masked_name
 from credit.slots import SEVERITIES, Content
 from service.problems import Problem
 
@@ -24,6 +25,8 @@ COLUMNS: Final = ("number", "class", "severity", "occurred", "document", "due", 
 ROWS_MAX: Final = 2_400
 """Twenty acts to sign; more come through the interface, 300 events a signature."""
 FILE_BYTES_MAX: Final = 1024 * 1024
+NOTES_AT_ONCE: Final = 100
+"""Looks of one transaction: some tens of milliseconds, for others wait to write."""
 FORM_FAULT: Final = "credit-page.csv-line"
 
 
@@ -76,16 +79,18 @@ def import_events(signing: Signing, raw: bytes) -> Imported:
     good: list[tuple[Wanted, str]] = []
     faults: list[Fault] = []
     seen: set[str] = set()
+    met: set[str] = set()
     for line, row in rows:
         reference = row["reference"]
         if reference in known:
             continue
-        found = "credit.duplicate" if reference in seen else _read(context, may, row)
+        found = "credit.duplicate" if reference in seen else _read(context, may, row, source, met)
         if isinstance(found, str):
             faults.append(Fault(line, reference[:REFERENCE_CHARACTERS_MAX], found))
         else:
             seen.add(reference)
             good.append(found)
+    _note_looks(context, source, sorted(met))
     acts: list[tuple[str, int]] = []
     for at in range(0, len(good), ACT_EVENTS_MAX):
         part = good[at : at + ACT_EVENTS_MAX]
@@ -127,8 +132,18 @@ def _rows(raw: bytes) -> Sequence[tuple[int, Mapping[str, str]]]:
     return rows
 
 
-def _read(context: CreditContext, may: Allowed, row: Mapping[str, str]) -> tuple[Wanted, str] | str:
-    """An event with the name of whom it is about, or the code of what is wrong with it."""
+def _note_looks(context: CreditContext, source: str, subject_ids: Sequence[str]) -> None:
+    """Note whom a file's numbers found, before anybody is told: also where nothing of it is signed afterwards."""
+    for at in range(0, len(subject_ids), NOTES_AT_ONCE):
+        with context.store.write() as session:
+            for subject_id in subject_ids[at : at + NOTES_AT_ONCE]:
+                StoredAccesses(context).note_handle(session, subject_id, source)
+
+
+def _read(
+    context: CreditContext, may: Allowed, row: Mapping[str, str], source: str, met: set[str]
+) -> tuple[Wanted, str] | str:
+    """An event with the name of whom it is about, or the code of what is wrong with it; `met` is who was found."""
     reference, number = row["reference"], row["class"]
     is_reference = 0 < len(reference) <= REFERENCE_CHARACTERS_MAX and reference.isascii() and reference.isprintable()
     if not is_reference or not (number.isascii() and number.isdigit() and len(number) <= 5):
@@ -146,10 +161,11 @@ def _read(context: CreditContext, may: Allowed, row: Mapping[str, str]) -> tuple
     content = Content(severity, day_of(occurred), day_of(document), due)
     try:
         with context.store.read() as session:
-            subject = find_subject(context, session, row["number"])
+            subject = look_up(context, session, source, row["number"])
             name = masked_name(context, session, subject)
     except Problem as problem:
         return problem.kind.code
+    met.add(subject.id)
     wanted = Wanted(subject.id, int(number), content, reference)
     kind = check(wanted, may)
     return (wanted, name) if kind is None else kind.code

@@ -25,7 +25,7 @@ from credit.api.grades import grade_credential, meets
 from credit.api.problems import BEARER, NO_SCORECARD, REPORT, UNKNOWN_SUBJECT
 from credit.api.reading import PURPOSES, StoredAccesses, notices_for
 from credit.api.reports import make_report, report_for
-from credit.api.subjects import NUMBER_CHARACTERS_MAX, find_subject
+from credit.api.subjects import NUMBER_CHARACTERS_MAX, look_up
 from credit.api.tables import CreditBatch
 from credit.scorecards import scorecard_key
 from credit.slots import EVIDENCE_BYTES, Content
@@ -240,9 +240,9 @@ def _add_attesting(router: APIRouter) -> None:
         def find() -> tuple[str, str]:
             with context.store.read() as session:
                 try:
-                    row = find_subject(context, session, asked.number)
-                except Problem:
-                    if may_attest:
+                    row = look_up(context, session, client.organisation, asked.number)
+                except Problem as problem:
+                    if may_attest or problem.kind is not UNKNOWN_SUBJECT:
                         raise
                     return "", ""  # the same answer in the same way as for somebody who did not consent
                 return row.id, row.kind
@@ -252,6 +252,8 @@ def _add_attesting(router: APIRouter) -> None:
             try:
                 await consents.check(context, subject_id, client.organisation)
             except Problem:
+                if subject_id:  # counted like somebody who is not here
+                    context.misses.add(client.organisation)
                 raise Problem(UNKNOWN_SUBJECT) from None
 
         def note() -> None:

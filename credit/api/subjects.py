@@ -168,6 +168,20 @@ def find_subject(context: CreditContext, session: Session, number: str) -> Credi
     raise Problem(UNKNOWN_SUBJECT)
 
 
+def look_up(context: CreditContext, session: Session, organisation: str, number: str) -> CreditSubject:
+    """The subject with a number, for an organisation's officer or system.
+
+    Raises:
+        Problem: There is none whose log is open, or the organisation asked in vain too often today.
+    """
+    context.misses.check(organisation, context.now())
+    try:
+        return find_subject(context, session, number)
+    except Problem:
+        context.misses.add(organisation)
+        raise
+
+
 def add_subject(context: CreditContext, actor: str, kind: Kind, number: str, name: str) -> str:
     """Keep a subject with the secrets of a new log; nothing is on the ledger yet.
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What somebody with a role, a key or a log of their own tries at credit's services, and what they get."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -284,6 +285,56 @@ async def test_source_that_looks_somebody_up_again_and_again_buries_nobody_elses
     assert 'href="/me/readers?page=2"' in first
     assert "<b>org-y</b>" in (await holder.get("/me/readers?page=2")).text
     assert (await holder.get("/me/readers?page=0")).status_code == 422
+
+
+async def test_clerk_who_looks_people_up_by_a_file_and_signs_nothing_stands_in_the_list_of_each(
+    desk: CreditDesk,
+) -> None:
+    context, ann = desk.service.context, await desk.service.open_log(ANN)
+    bob = await desk.service.open_log("440601199001011250")
+    clerk = await desk.officer("org-x", Role.CLERK)
+    day = date_of(context.today - 3).isoformat()
+    lines = [
+        "number,class,severity,occurred,document,due,reference",
+        f"{ANN},301,,{day},{day},,A-1",
+        f"440601199001011250,999,,{day},{day},,A-2",  # a class that there is not: the line is refused, and tells
+        f"440601199001019999,999,,{day},{day},,A-3",
+    ]
+    await clerk.browser.confirm(clerk.device)
+    form = await clerk.browser.web.get("/import", headers={"accept": "text/html"})
+    token = form.text.partition('name="csrf_token" value="')[2][:64]
+    files = {"file": ("people.csv", "\n".join(lines).encode())}
+    page = await clerk.browser.web.post(
+        "/import", data={"csrf_token": token}, files=files, headers={"accept": "text/html"}
+    )
+    assert page.status_code == 200
+    told = re.findall(r'<td class="mono">(A-[23])</td><td>([^<]*)</td>', page.text)
+    assert len({reason for _, reason in told}) == 2, "who is here is told apart from who is not"
+    for subject in (ann, bob):
+        looks = [(one.organisation, one.what) for one in StoredAccesses(context).of(subject)[0]]
+        assert looks == [("org-x", "handle")]
+
+
+async def test_source_that_tries_numbers_out_is_stopped_until_the_next_day(
+    desk: CreditDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("credit.api.misses.MISSES_DAY_MAX", 20)
+    context = desk.service.context
+    await desk.service.open_log(ANN)
+    web, keys = desk.browser().web, {name: add_client(context, ACTOR, name) for name in ("org-x", "org-y")}
+
+    async def tried(number: str, by: str = "org-x") -> int:
+        headers = {"authorization": f"Bearer {keys[by]}"}
+        return (await web.post("/v1/credit/subjects", json={"number": number}, headers=headers)).status_code
+
+    guesses = [f"4406011990010{1 + i:05d}" for i in range(30)]
+    assert [await tried(guess) for guess in guesses] == [404] * 20 + [429] * 10
+    assert await tried(ANN) == 429, "whoever is here is told apart from who is not by nobody who guesses"
+    assert await tried(guesses[0], "org-y") == 404, "another organisation has its own"
+    clerk = await desk.officer("org-x", Role.CLERK)
+    assert (await clerk.post("/attest", **penalty(desk, ANN))).status_code == 429, "its officers share them"
+    desk.service.ledger.pass_blocks(86_400_000)
+    assert await tried(ANN) == 200
 
 
 # ---------------------------------------------------------------- drawing until it pleases
