@@ -15,11 +15,14 @@ from consent_rig import Chain, Consent, needs_consent
 from fastapi import FastAPI, Request
 from joserfc import jwt
 from joserfc.jwk import KeySet
+from sqlalchemy import func, select
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 from verifier_rig import BANK, LOGIN, ORIGIN, Citizen, Office
 
 from identity.api.verifier.part import SITE, verifier_part
 from identity.api.verifier.sandbox import make_sandbox
+from identity.api.verifier.tables import Verification, VerifierLogin
 from service.app import create_app
 from service.settings import Address, parse_settings
 from service.shell import shell_part
@@ -351,6 +354,21 @@ async def test_log_ins_that_a_stranger_begins_use_up_neither_the_programs_rate_n
     assert "verifier.rate" in places[-1]
     assert program.status_code == 201
     assert other.headers["location"].startswith("/oidc/log-ins/")
+
+
+async def test_log_ins_that_strangers_begin_and_nobody_answers_are_gone_after_a_day(office):
+    begin = {"client_id": office.site.id, "redirect_uri": CALLBACK, "response_type": "code", "scope": "openid"}
+    begin |= {"code_challenge": CHALLENGE, "code_challenge_method": "S256", "state": "x"}
+    async with office.serving() as bank:
+        for _ in range(20):
+            assert (await bank.http.get("/oidc/authorize", params=begin)).status_code == 303
+        _, answered = await bank.answered(Citizen(8))
+        office.rig.clock_ms += 2 * 86_400_000
+        await run_in_threadpool(office.verifier.kept.forget)
+        with office.store.read() as session:
+            left = list(session.scalars(select(Verification.id)))
+            log_ins = session.scalar(select(func.count()).select_from(VerifierLogin))
+    assert (left, log_ins) == ([answered["id"]], 0)
 
 
 async def test_code_of_one_client_is_nothing_to_another(office):

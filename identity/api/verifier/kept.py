@@ -84,7 +84,7 @@ class Kept:
 
     Attributes:
         store: Where they stand.
-        keep_days: How long answers are kept.
+        keep_days: How long answers are kept; a question that nobody answered is gone after a day.
         now_ms: Unix time in ms.
     """
 
@@ -124,7 +124,7 @@ class Kept:
             "notice_tries": 0,
             "created_ms": now_ms,
             "expires_ms": now_ms + lifetime_s * 1000,
-            "gone_ms": now_ms + self.keep_days * DAY_MS,
+            "gone_ms": now_ms + lifetime_s * 1000 + DAY_MS,  # one that nobody answers: strangers begin log-ins
         }
 
         def write(session: Session) -> None:
@@ -204,7 +204,8 @@ class Kept:
             values: Of the row's columns.
         """
         self._lately.pop(identifier, None)
-        values = {"which": identifier, "now_ms": self.now_ms(), **values}
+        now_ms = self.now_ms()
+        values = {"which": identifier, "now_ms": now_ms, "gone_ms": now_ms + self.keep_days * DAY_MS, **values}
 
         def write(session: Session) -> bool:
             return _changed(session.connection().execute(_TAKE, values))
