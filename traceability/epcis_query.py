@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from traceability import epc
 from traceability import epcis_rules as rules
 from traceability import epcis_values as values
 from traceability import epcis_vocabulary as cbv
@@ -46,6 +47,19 @@ def _check_exists(findings: Findings, path: str, value: Any) -> None:
         findings.add(path, "must be true, or without a value")
 
 
+def _check_boolean(findings: Findings, path: str, value: Any) -> None:
+    """True or false, in an address as text; several as the schema once had them."""
+    for one in value if isinstance(value, list) else [value]:
+        if not isinstance(one, bool) and one not in ("true", "false"):
+            findings.add(path, "must be true or false")
+
+
+def _check_match(findings: Findings, path: str, value: Any) -> None:
+    """An identifier, or a pattern of identifiers."""
+    if not isinstance(value, str) or epc.pattern_of(value) is None:
+        values.check_uri(findings, path, value)
+
+
 def _check_comparable(findings: Findings, path: str, value: Any) -> None:
     """A number or a time."""
     if isinstance(value, str):
@@ -64,12 +78,22 @@ def _check_equal(findings: Findings, path: str, value: Any) -> None:
 
 def _check_numbers(findings: Findings, path: str, value: Any) -> None:
     """One number or several."""
-    rules.each(values.check_number)(findings, path, value if isinstance(value, list) else [value])
+    rules.each(values.check_number, size_min=1)(findings, path, value if isinstance(value, list) else [value])
+
+
+def _check_bound(findings: Findings, path: str, value: Any) -> None:
+    """One number, in a list as an address has it or alone."""
+    if isinstance(value, list) and len(value) > 1:
+        findings.add(path, "must be one number: what is compared with it is above or below one")
+    else:
+        _check_numbers(findings, path, value)
 
 
 _TEXTS = rules.each(values.check_text, size_min=1)
 _URIS = rules.each(values.check_uri, size_min=1)
+_MATCHES = rules.each(_check_match, size_min=1)
 
+_MEASURED: Final = r"(?:quantity|(?:min|max|mean|perc)?[vV]alue|sDev|percRank)(?:_[A-Z0-9]{2,4})?"
 _PARAMETERS: Final[tuple[tuple[str, Check], ...]] = (
     (r"eventType", rules.each(_one_of(*EVENT_TYPE_NAMES), size_min=1)),
     (r"(?:GE|LT|GT|LE)_(?:eventTime|recordTime|time|startTime|endTime|errorDeclaration_?Time)", values.check_time),
@@ -79,15 +103,18 @@ _PARAMETERS: Final[tuple[tuple[str, Check], ...]] = (
     (r"EQ_errorReason", rules.each(rules.word(cbv.ERROR_REASON), size_min=1)),
     (r"(?:EQ|WD)_(?:readPoint|bizLocation)", _URIS),
     (r"EQ_(?:bizTransaction|source|destination)_\S+", _URIS),
-    (r"EQ_(?:transformationID|eventID|correctiveEventID)", _TEXTS),
-    (r"MATCH_(?:epc|parentID|inputEPC|outputEPC|anyEPC|epcClass|inputEPCClass|outputEPCClass|anyEPCClass)", _URIS),
-    (r"EQ_(?:type|deviceID|deviceMetadata|rawData|dataProcessingMethod|microorganism|chemicalSubstance)", _TEXTS),
-    (r"EQ_(?:bizRules|stringValue|hexBinaryValue|uriValue|component|exception|coordinateReferenceSystem)", _TEXTS),
-    (r"EQ_booleanValue", _check_exists),
-    (
-        r"(?:EQ|GT|GE|LT|LE)_(?:quantity|(?:min|max|mean|perc)?[vV]alue|sDev|percRank)(?:_[A-Z0-9]{2,4})?",
-        _check_numbers,
-    ),
+    (r"EQ_(?:transformationID|eventID|correctiveEventID)", _URIS),
+    (r"MATCH_(?:epc|parentID|inputEPC|outputEPC|anyEPC|epcClass|inputEPCClass|outputEPCClass|anyEPCClass)", _MATCHES),
+    (r"EQ_(?:deviceID|deviceMetadata|rawData|dataProcessingMethod|microorganism|chemicalSubstance)", _URIS),
+    (r"EQ_(?:bizRules|uriValue|coordinateReferenceSystem)", _URIS),
+    (r"EQ_type", rules.each(rules.MEASUREMENT, size_min=1)),
+    (r"EQ_component", rules.each(rules.word(cbv.COMPONENT), size_min=1)),
+    (r"EQ_exception", rules.each(rules.word(cbv.SENSOR_ALERT), size_min=1)),
+    (r"EQ_stringValue", _TEXTS),
+    (r"EQ_hexBinaryValue", rules.each(values.check_hex, size_min=1)),
+    (r"EQ_booleanValue", _check_boolean),
+    (rf"EQ_{_MEASURED}", _check_numbers),
+    (rf"(?:GT|GE|LT|LE)_{_MEASURED}", _check_bound),
     (r"EXISTS_(?:errorDeclaration|sensorElementList|ilmd|\S+:\S+)", _check_exists),
     (r"EQ_(?:(?:INNER_|ILMD_|ERROR_DECLARATION_|SENSOR[A-Z]*_|readPoint_|bizLocation_)*)[^\s:]+:\S+", _check_equal),
     (r"(?:GT|GE|LT|LE)_(?:(?:INNER_|ILMD_|ERROR_DECLARATION_|SENSOR[A-Z]*_)*)[^\s:]+:\S+", _check_comparable),

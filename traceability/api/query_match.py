@@ -14,7 +14,8 @@ from traceability import epcis_vocabulary as cbv
 from traceability.api.query_extensions import EXTENSION, extension_test
 from traceability.api.query_parameters import Query
 from traceability.api.query_shown import COMPARISONS, Shown, Test, moment_ms
-from traceability.epc import canonical_identifier
+from traceability.digital_link import CANONICAL_STEM
+from traceability.epc import canonical_identifier, pattern_of
 from traceability.epcis_context import Context
 from traceability.projection import word_of
 
@@ -58,10 +59,13 @@ GOODS_PARAMETERS: Final = tuple(f"MATCH_{name}" for name in _EPC_LISTS)
 
 
 def canonical(text: str) -> str:
-    """An identifier in the form in which it is compared; whole patterns end where their wildcard begins."""
-    if text.startswith("urn:epc:idpat:") and text.endswith(".*"):
-        return (canonical_identifier(text.removesuffix("*") + "0") or text).rpartition("/")[0].rpartition("/")[0]
+    """An identifier in the form in which it is compared; a pattern of one product's goods is the product's."""
     return canonical_identifier(text) or text
+
+
+def names_some(text: str) -> bool:
+    """Whether what is matched names goods that can be looked up, not all that a company has."""
+    return pattern_of(text) is None or canonical(text).startswith(f"{CANONICAL_STEM}/01/")
 
 
 def _is_matched(text: str, wanted: frozenset[str]) -> bool:
@@ -82,8 +86,12 @@ def _identifiers(shown: Shown, names: Sequence[str]) -> Iterator[str]:
 
 
 def _match_goods(names: Sequence[str], values: Sequence[str]) -> Test:
+    patterns = [pattern for pattern in map(pattern_of, values) if pattern is not None]
     wanted = frozenset(canonical(value) for value in values)
-    return lambda shown: any(_is_matched(one, wanted) for one in _identifiers(shown, names))
+    return lambda shown: any(
+        _is_matched(one, wanted) or any(pattern.fullmatch(canonical(one)) for pattern in patterns)
+        for one in _identifiers(shown, names)
+    )
 
 
 def _place(field: str, values: Sequence[str], *, below: bool) -> Test:
@@ -233,8 +241,8 @@ def _exists(name: str, value: Any) -> Test:
 
 
 def _boolean(value: Any) -> Test:
-    wanted = value not in (False, "false", 0, "0")
-    return lambda shown: any(report.get("booleanValue") is wanted for report in _reports(shown.event))
+    wanted = [one not in (False, "false") for one in (value if isinstance(value, list) else [value])]
+    return lambda shown: any(report.get("booleanValue") in wanted for report in _reports(shown.event))
 
 
 _SENSOR_WORDS: Final[Mapping[str, cbv.Vocabulary]] = {

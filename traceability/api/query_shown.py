@@ -43,5 +43,5 @@ COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
 
 
 def moment_ms(text: str) -> float:
-    """A time as milliseconds since 1970."""
-    return datetime.fromisoformat(text).timestamp() * 1000
+    """A time as milliseconds since 1970; RFC 3339 has T and Z in small letters, too."""
+    return datetime.fromisoformat(text.upper()).timestamp() * 1000

@@ -20,7 +20,7 @@ from traceability.api.clients import Client
 from traceability.api.context import TraceContext
 from traceability.api.kept import Owner, Whole, find_events, find_owner, load_events
 from traceability.api.problems import GOODS_NEEDED, QUERY_TOO_COMPLEX, QUERY_TOO_LARGE
-from traceability.api.query_match import GOODS_PARAMETERS, canonical, test_of
+from traceability.api.query_match import GOODS_PARAMETERS, canonical, names_some, test_of
 from traceability.api.query_parameters import Query
 from traceability.api.query_public import CONTEXT, STEM, public_event, time_text
 from traceability.api.query_shown import Shown, Test, moment_ms
@@ -257,8 +257,9 @@ class _Look:
         """Numbers of the goods that a query names; None: it names none. Products stand for all that is of them."""
         named: set[str] | None = None
         for parameter in GOODS_PARAMETERS:
-            if parameter in self._query.parameters:
-                names = {canonical(text).removeprefix(STEM) for text in self._query.parameters[parameter]}
+            texts = self._query.parameters.get(parameter)
+            if texts is not None and all(map(names_some, texts)):
+                names = {canonical(text).removeprefix(STEM) for text in texts}
                 named = names if named is None else named | names
         if named is None:
             return None
