@@ -100,6 +100,7 @@ _TIMES = re.compile(
 )
 _EXCLUDED = frozenset({"type", "recordTime", "eventID", "errorDeclaration", "@context"})
 _COMMENTS = frozenset({"comment", "rdfs:comment", "{http://www.w3.org/2000/01/rdf-schema#}comment"})
+_ADDRESSES = ("https://", "http://", "urn:")
 _PAIRS = {"bizTransactionList": "bizTransaction", "sourceList": "source", "destinationList": "destination"}
 _RENAMED = {
     "inputEPC": "epc",
@@ -225,12 +226,11 @@ def _ignored_by(document: Mapping[str, Any]) -> set[str]:
 
 
 def _name(member: str, scope: Context) -> str:
-    """A member's name in the canonical text: `{namespace}local` for extensions."""
-    parts = scope.split(member)
-    if parts is None:
-        return member
-    namespace, local = parts
+    """A member's name in the canonical text: `{namespace}local` for extensions, also where it is written in full."""
+    namespace, local = scope.split(member) or (member, "")
     if not local:
+        if namespace is member and not member.startswith(_ADDRESSES):
+            return member
         end = max(namespace.rfind("/"), namespace.rfind("#"), namespace.rfind(":")) + 1
         namespace, local = namespace[:end], namespace[end:]
     return f"{{{namespace}}}{local}"

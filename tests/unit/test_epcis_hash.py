@@ -131,6 +131,30 @@ def test_prefix_is_only_an_abbreviation_wherever_it_is_declared():
     assert event_hash(renamed) != event_hash({**renamed, "@context": {"other": "https://else.example/"}})
 
 
+@pytest.mark.parametrize(
+    ("short", "full"),
+    [
+        ("ex:grade", "https://ns.example.com/grade"),
+        ("cbvmda:lotNumber", "urn:epcglobal:cbv:mda:lotNumber"),
+        ("hash:grade", "https://ns.example.com/words#grade"),
+    ],
+)
+def test_name_written_in_full_is_the_same_name(short, full):
+    """JSON-LD 1.1, 3.2; CBV 2.0, 8.9.2: extensions count with their whole namespace."""
+    context = [*CONTEXT, {"hash": "https://ns.example.com/words#"}]
+    event = {"type": "ObjectEvent", "epcList": ["urn:x:1"]}
+    for order in Order:
+        shortened = pre_hash({**event, short: "A", "ilmd": {short: 1}}, context, order=order)
+        assert pre_hash({**event, full: "A", "ilmd": {full: 1}}, context, order=order) == shortened
+
+
+def test_scheme_of_a_link_in_capitals_is_the_same_scheme():
+    """RFC 3986, 6.2.2.1; GS1 Digital Link URI Syntax 1.6, 4.4."""
+    links = ["HTTPS://SHOP.EXAMPLE/01/04012345123456/21/2", "https://id.gs1.org/01/04012345123456/21/2"]
+    first, second = (pre_hash({"type": "ObjectEvent", "epcList": [link]}) for link in links)
+    assert first == second
+
+
 def test_fields_that_a_document_ignores_are_left_out():
     document = {"@context": CONTEXT, "ex:ignoreFields": ["ex:captureID"], "epcisBody": {"eventList": [EVENT]}}
     (expected,) = epcis.event_hashes(document)
