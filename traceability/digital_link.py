@@ -165,6 +165,8 @@ def build(elements: Iterable[tuple[str, str]], stem: str = CANONICAL_STEM, *, un
     if key is None:
         raise InvalidCode("there is no primary key, such as (01) or (00), for a link to be about")
     path = _best_path(key, unique)
+    if not _is_sequence(path):
+        raise InvalidCode(f"({key}) needs a qualifier in the path")
     attributes = [ai for ai in unique if ai not in path]
     for ai in attributes:
         _verify_attribute(ai, path, None)
@@ -312,9 +314,12 @@ def _verify_attribute(ai: str, path: tuple[str, ...], position: int | None) -> N
 
 
 def _is_sequence(ais: tuple[str, ...]) -> bool:
-    """Whether this is a key, followed by qualifiers of one of its sequences in their order."""
+    """Whether this is a key, followed by qualifiers of one of its sequences in their order.
+
+    A place to pay to is nothing without what is paid (URI Syntax 1.6.0, 4.9).
+    """
     entry = identifiers().get(ais[0])
-    if entry is None or entry.qualifiers is None:
+    if entry is None or entry.qualifiers is None or ais == ("415",):
         return False
     return any(_is_subsequence(ais[1:], sequence) for sequence in entry.qualifiers)
 

@@ -102,6 +102,16 @@ def test_every_primary_key_with_all_its_qualifiers_in_order_is_read_back():
             assert list(parse(build(elements)).path) == elements
 
 
+def test_place_to_pay_to_needs_what_is_paid():
+    """GS1 Digital Link URI Syntax 1.6.0, 4.9."""
+    place = [("415", "4012345000115")]
+    with pytest.raises(InvalidCode, match="in the order"):
+        parse("https://a/415/4012345000115")
+    with pytest.raises(InvalidCode, match="needs a qualifier"):
+        build(place)
+    assert parse(build([*place, ("8020", "R7")])).key == place[0]
+
+
 def test_bracketed_text_needs_an_identifier_first_and_values():
     assert parse_bracketed("(01)1(10)A(B)") == [("01", "1"), ("10", "A(B)")]
 
