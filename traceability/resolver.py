@@ -18,12 +18,16 @@ from traceability.gs1 import InvalidCode
 
 VOC: Final = "https://ref.gs1.org/voc/"
 LINKSET_MEDIA: Final = "application/linkset+json"
+LINKSET_CONTEXT: Final = "https://ref.gs1.org/standards/resolver/linkset-context"
+"""What makes a linkset JSON-LD."""
 WELL_KNOWN: Final = "/.well-known/gs1resolver"
 PRIMARY_KEYS: Final = ("00", "01", "414", "417", "8003", "8004")
 """Keys whose links a food resolver knows; others are well-formed and have none."""
 
 _PREFIXES = (VOC, "https://gs1.org/voc/", "http://gs1.org/voc/", "gs1:")
 _LINKSETS = ("linkset", "all")
+_JSON_LD = "application/ld+json"
+_CONTEXT_HEADER = f'<{LINKSET_CONTEXT}>; rel="http://www.w3.org/ns/json-ld#context"; type="{_JSON_LD}"'
 _ACCEPTED_MAX = 32
 """Items of one Accept header that are looked at; browsers send six."""
 
@@ -76,7 +80,7 @@ class Answer:
     """What to send.
 
     Attributes:
-        status: 200 with a linkset, 300 with a choice, 307, 400 or 404.
+        status: 200 with a linkset, 300 with one of those that suit, 307, 400 or 404.
         location: Of a redirect.
         body: JSON; None where the status says all.
         media: Of the body.
@@ -117,13 +121,13 @@ def resolve(target: str, links: Links, root: str, *, accept: str = "", accept_la
         return Answer(404, reason="nothing is known of this item here")
     header = f'<{root}{_path(link.path)}?linkType=linkset>; rel="linkset"; type="{LINKSET_MEDIA}"'
     if (asked and asked[0] in _LINKSETS) or _wants_linkset(accept):
-        return Answer(200, body=linkset(levels, root), media=LINKSET_MEDIA, link=header)
+        return _linkset_answer(200, linkset(levels, root), header, accept)
     kind = _kind(asked[0]) if asked else "defaultLink"
     unknown = link.path[len(levels[0][0]) :]
     if kind == "defaultLink":
         return Answer(307, location=_followed(levels[0][1].links[0], unknown, query), link=header)
     wanted = _Wanted(kind, unknown, query, accept, accept_language)
-    return _by_kind([level for _, level in levels], wanted, header)
+    return _by_kind(levels, root, wanted, header)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,20 +141,41 @@ class _Wanted:
     accept_language: str
 
 
-def _by_kind(levels: Sequence[Level], wanted: _Wanted, header: str) -> Answer:
+def _by_kind(levels: Sequence[tuple[Path, Level]], root: str, wanted: _Wanted, header: str) -> Answer:
     """The link of one type, of the finest level that has any; several that suit are a choice."""
-    found: list[Link] = next(
-        (of for level in levels if (of := [one for one in level.links if one.kind == wanted.kind])), []
-    )
-    chosen = _matching(found, wanted.accept, wanted.accept_language)
-    if not chosen:
+    finest = next((one for one in levels if any(link.kind == wanted.kind for link in one[1].links)), None)
+    if finest is None:
         return Answer(404, reason="there is no link of this type for the item", link=header)
+    found = [one for one in finest[1].links if one.kind == wanted.kind]
+    chosen = _matching(found, wanted.accept, wanted.accept_language)
     if len(chosen) > 1:
-        choice = {
-            "links": [{"href": _followed(one, wanted.unknown, wanted.query), "title": one.title} for one in chosen]
-        }
-        return Answer(300, body=choice, media="application/json", link=header)
+        targets = [_target(one, _followed(one, wanted.unknown, wanted.query)) for one in chosen]
+        entry = {**_entry(*finest, root), VOC + wanted.kind: targets}
+        return _linkset_answer(300, {"linkset": [entry]}, header, wanted.accept)
     return Answer(307, location=_followed(chosen[0], wanted.unknown, wanted.query), link=header)
+
+
+def _linkset_answer(status: int, body: dict[str, Any], header: str, accept: str) -> Answer:
+    """A linkset in the form of JSON that is wanted most; with its context inside where JSON-LD is."""
+    media = next(
+        (one for one in _wishes(accept) if one in (LINKSET_MEDIA, "application/json", _JSON_LD)), LINKSET_MEDIA
+    )
+    if media == _JSON_LD:
+        return Answer(status, body={"@context": LINKSET_CONTEXT, **body}, media=media, link=header)
+    return Answer(status, body=body, media=media, link=f"{header}, {_CONTEXT_HEADER}")
+
+
+def _entry(path: Path, level: Level, root: str) -> dict[str, Any]:
+    """What a linkset says of an item itself; its second name for that is one that older programs read."""
+    return {"anchor": root + _path(path), "description": level.description, "itemDescription": level.description}
+
+
+def _target(link: Link, href: str) -> dict[str, Any]:
+    """One link of a linkset."""
+    target: dict[str, Any] = {"href": href, "title": link.title, "type": link.media}
+    if link.languages:
+        target["hreflang"] = list(link.languages)
+    return target
 
 
 def linkset(levels: Sequence[tuple[Path, Level]], root: str) -> dict[str, Any]:
@@ -162,14 +187,11 @@ def linkset(levels: Sequence[tuple[Path, Level]], root: str) -> dict[str, Any]:
     """
     found: list[dict[str, Any]] = []
     for path, level in levels:
-        entry: dict[str, Any] = {"anchor": root + _path(path), "itemDescription": level.description}
+        entry = _entry(path, level, root)
         default = level.links[0]
         entry[f"{VOC}defaultLink"] = [{"href": default.href, "title": default.title}]
         for link in level.links:
-            target: dict[str, Any] = {"href": link.href, "title": link.title, "type": link.media}
-            if link.languages:
-                target["hreflang"] = list(link.languages)
-            entry.setdefault(VOC + link.kind, []).append(target)
+            entry.setdefault(VOC + link.kind, []).append(_target(link, link.href))
         found.append(entry)
     return {"linkset": found}
 
@@ -182,6 +204,7 @@ def description_file(root: str, name: str) -> dict[str, Any]:
         "supportedPrimaryKeys": list(PRIMARY_KEYS),
         "supportedLinkType": [{"namespace": VOC, "prefix": "gs1:"}],
         "linkTypeDefaultCanBeLinkset": False,
+        "jsonLdContextLocation": LINKSET_CONTEXT,
         "validation": {"requestURIs": True},
     }
 
@@ -238,16 +261,29 @@ def _matching(links: Sequence[Link], accept: str, accept_language: str) -> list[
     """Those that suit the languages and media types asked for, the best wish that any suits; else all."""
     left = list(links)
     for language in _wishes(accept_language):
-        short = language.partition("-")[0]
-        suits = [link for link in left if {language, short} & {tag.lower() for tag in link.languages}]
+        suits = next((found for range_ in _ranges(language) if (found := _in_language(left, range_))), [])
         if suits:
             left = suits
             break
     for media in _wishes(accept):
-        suits = [link for link in left if link.media == media]
+        kind = media.removesuffix("*") if media.endswith("/*") else ""
+        suits = [link for link in left if link.media == media or (kind and link.media.startswith(kind))]
         if suits:
             return suits
     return left
+
+
+def _ranges(language: str) -> list[str]:
+    """A language and what is left when its subtags are cut off one by one (RFC 4647, 3.4)."""
+    tags = language.split("-")
+    return ["-".join(tags[:count]) for count in range(len(tags), 0, -1)]
+
+
+def _in_language(links: Sequence[Link], language: str) -> list[Link]:
+    """Links in a language: exactly that, or else one of its kinds."""
+    exact = [link for link in links if language in {tag.lower() for tag in link.languages}]
+    below = f"{language}-"
+    return exact or [link for link in links if any(tag.lower().startswith(below) for tag in link.languages)]
 
 
 def _wishes(header: str) -> list[str]:

@@ -117,7 +117,33 @@ def test_query_is_passed_on_in_front_of_the_fragment() -> None:
 def test_each_answer_about_a_known_item_names_the_linkset() -> None:
     for target in (LOT, f"{LOT}?linkType=all", f"{LOT}?linkType=gs1:dpp"):
         link = resolve(target, LINKS, ROOT).link
-        assert link == f'<{ROOT}{LOT}?linkType=linkset>; rel="linkset"; type="{LINKSET_MEDIA}"'
+        assert link.startswith(f'<{ROOT}{LOT}?linkType=linkset>; rel="linkset"; type="{LINKSET_MEDIA}"')
+
+
+@pytest.mark.parametrize(
+    ("accept", "media"),
+    [
+        ("", LINKSET_MEDIA),
+        ("text/html", LINKSET_MEDIA),
+        ("application/json", "application/json"),
+        ("application/ld+json, application/json;q=0.9", "application/ld+json"),
+        ("application/json;q=0.1, application/linkset+json", LINKSET_MEDIA),
+    ],
+)
+def test_linkset_is_json_or_json_ld_as_is_wanted_and_tells_its_context(accept: str, media: str) -> None:
+    """Section 2.10."""
+    answer = resolve(f"{LOT}?linkType=linkset", LINKS, ROOT, accept=accept)
+    assert answer.body is not None
+    assert (answer.status, answer.media) == (200, media)
+    context = "https://ref.gs1.org/standards/resolver/linkset-context"
+    if media == "application/ld+json":
+        assert answer.body["@context"] == context
+    else:
+        assert answer.link.endswith(
+            f'<{context}>; rel="http://www.w3.org/ns/json-ld#context"; type="application/ld+json"'
+        )
+    assert all(entry["description"] for entry in answer.body["linkset"])
+    assert description_file(ROOT, "")["jsonLdContextLocation"] == context
 
 
 @pytest.mark.parametrize(
@@ -128,6 +154,8 @@ def test_each_answer_about_a_known_item_names_the_linkset() -> None:
         ("de, zh;q=0.3", "text/html", [f"{PAGES}/zh.html"]),
         ("en", "", [f"{PAGES}/en.html", f"{PAGES}/en.pdf"]),
         ("zh;q=0, de", "application/pdf", [f"{PAGES}/{tag}.pdf" for tag in ("zh", "en", "fr")]),
+        ("zh-Hans-CN", "text/*", [f"{PAGES}/zh.html"]),
+        ("en-GB;q=0.8, fr-CA;q=0.9", "application/*", [f"{PAGES}/fr.pdf"]),
         ("en;q=high", "application/pdf;q=1", [f"{PAGES}/{tag}.pdf" for tag in ("zh", "en", "fr")]),
     ],
 )
@@ -141,7 +169,29 @@ def test_languages_and_media_choose_and_several_that_suit_are_300(
     else:
         assert answer.status == 300
         assert answer.body is not None
-        assert [link["href"].partition("?")[0] for link in answer.body["links"]] == expected
+        (entry,) = answer.body["linkset"]
+        assert entry["anchor"] == f"{ROOT}/01/{CABBAGE}"
+        assert [link["href"].partition("?")[0] for link in entry[f"{VOC}instructions"]] == expected
+        assert "?linkType=" in entry[f"{VOC}instructions"][0]["href"]
+
+
+class Regional:
+    """Leaflets in kinds of two languages."""
+
+    def at(self, path: Path) -> Level | None:
+        tags = ("zh-CN", "zh-HK", "pt-BR", "en")
+        links = tuple(Link("instructions", f"{PAGES}/{tag}", tag, "text/html", (tag,)) for tag in tags)
+        return Level("一样东西", links) if len(path) == 1 else None
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [("zh-HK", "zh-HK"), ("pt", "pt-BR"), ("pt-PT", "pt-BR"), ("zh-hk-x-a", "zh-HK"), ("fr, en;q=0.1", "en")],
+)
+def test_language_that_is_nearest_is_chosen(language: str, expected: str) -> None:
+    """Section 2.6.3; RFC 4647, 3.4."""
+    answer = resolve(f"/01/{CABBAGE}?linkType=gs1:instructions", Regional(), ROOT, accept_language=language)
+    assert (answer.status, answer.location.partition("?")[0]) == (307, f"{PAGES}/{expected}")
 
 
 def test_redirect_never_leads_where_the_request_says() -> None:
