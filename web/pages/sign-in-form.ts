@@ -47,6 +47,16 @@ export function say(notice: HTMLElement | null, problem: Problem): void {
   notice.hidden = false;
 }
 
+const CONFIRM_PATH = "/confirm";
+const CONFIRM = "sign-in.confirm";
+
+/** Where the passkey or card was asked for too long ago, it is asked for again on its own page, which leads back here. */
+function leadsToConfirming(error: unknown): boolean {
+  if (!(error instanceof Refused) || error.code !== CONFIRM || location.pathname === CONFIRM_PATH) return false;
+  location.assign(`${CONFIRM_PATH}?next=${encodeURIComponent(location.pathname + location.search)}`);
+  return true;
+}
+
 /** The token of the link that was opened; the fragment is never sent by itself. */
 export const linkToken = (): string => location.hash.slice(1);
 
@@ -60,7 +70,7 @@ export function fields(form: HTMLFormElement): { first: Json; second: Json } {
   return { first: { ...token, ...shown }, second: { ...token, ...back, ...(name === undefined ? {} : { name }) } };
 }
 
-/** Runs a ceremony when its form is sent, one at a time. */
+/** Runs a ceremony when its form is sent, one at a time; nobody can send it before, for a browser alone would lose it. */
 export function onSubmit(form: HTMLFormElement, run: () => Promise<void>, explained: (error: unknown) => Problem): void {
   const notice = form.querySelector<HTMLElement>("[data-outcome]");
   const button = form.querySelector<HTMLButtonElement>("button[type=submit]");
@@ -70,7 +80,10 @@ export function onSubmit(form: HTMLFormElement, run: () => Promise<void>, explai
     if (notice !== null) notice.hidden = true;
     button.setAttribute("aria-busy", "true");
     run()
-      .catch((error: unknown) => say(notice, explained(error)))
+      .catch((error: unknown) => {
+        if (!leadsToConfirming(error)) say(notice, explained(error));
+      })
       .finally(() => button.removeAttribute("aria-busy"));
   });
+  if (button !== null) button.disabled = false;
 }
