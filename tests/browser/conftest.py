@@ -9,13 +9,10 @@ from typing import Any
 import pytest
 from explored import Shown, explored
 from playwright.sync_api import Browser, expect, sync_playwright
-from visiting import CHROMIUM, CHROMIUM_FLAGS, WAIT_MS_MAX, Visit, serve, visiting
+from visiting import CHROMIUM, CHROMIUM_FLAGS, LAUNCH_MS_MAX, WAIT_MS_MAX, Visit, serve, visiting
 
 from service.shell import shell_part
 from service.style_page import SITE
-
-START_MS_MAX = 120_000
-"""A second on an idle machine; on one with twenty neighbours a minute."""
 
 _running = ExitStack()
 """The browser while it runs."""
@@ -45,7 +42,7 @@ def browser() -> Browser:
             expect.set_options(timeout=WAIT_MS_MAX)  # its own five seconds are too few with many tests at once
             playwright = starting.enter_context(sync_playwright())
             started = playwright.chromium.launch(
-                executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS), timeout=START_MS_MAX
+                executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS), timeout=LAUNCH_MS_MAX
             )
             starting.callback(started.close)
             _running.callback(starting.pop_all().close)

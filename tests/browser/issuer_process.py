@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 from desk_network import REGISTRAR, Network, ServedDesk, in_thread
-from visiting import ROOT
+from visiting import ROOT, WAIT_MS_MAX
 
 from identity import sd_jwt, status_list
 from identity.api.issuer import key_files
@@ -26,7 +26,7 @@ JUDGE = ROOT / "tests" / "service" / "wallet_judge.mjs"
 MODULES = ROOT / "web" / "node_modules"
 START_S_MAX = 90.0
 """A process that is not ready by then never will be."""
-WALLET_S_MAX = 60
+WALLET_S_MAX = 180
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ServedIssuer:
 
     def listed(self, reference: StatusReference) -> tuple[str, StatusToken]:
         """The status list that a credential names, as it is served now; verified."""
-        text = httpx.get(reference.uri).raise_for_status().text
+        text = httpx.get(reference.uri, timeout=WAIT_MS_MAX / 1000).raise_for_status().text
         now_s = int(time.time())
         return text, status_list.verify(text, lambda header: self.trust.key_of(header, now_s), now_s, reference.uri)
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from desk_network import REGISTRAR, Network, ServedDesk, in_thread, running_network, served_desk
 from playwright.sync_api import Browser, expect
 from sqlalchemy import select
-from test_desk import enrol, revoke, sign
+from test_desk import CEREMONY, SETTLED_MS_MAX, enrol, has_people, revoke, settled, sign
 from visiting import Visit
 
 from chain import p256, receipt
@@ -83,8 +83,9 @@ def act(seen: Visit, card: str, step: str, name: str = "") -> None:
     seen.page.locator("main form[data-ceremony]").wait_for()
     if name:
         look(seen, name)
-    seen.page.click("main form[data-ceremony] button")
+    seen.page.click(CEREMONY)
     seen.page.wait_for_url(seen.origin + card)  # the page before has it in its address too
+    settled(seen)
 
 
 def letter(desk: ServedDesk, card: str) -> Letter:
@@ -105,7 +106,7 @@ def look_up(seen: Visit) -> None:
     seen.open("/look-up")
     seen.page.fill("#wanted", PERSON.id_number)
     seen.page.check("input[value=at-counter]")
-    seen.page.keyboard.press("Control+Enter")
+    seen.press("Control+Enter")
     seen.page.locator("main table a").click()
     seen.page.wait_for_url("**/persons/*")
 
@@ -126,6 +127,16 @@ def handed_over(seen: Visit, desk: ServedDesk, card: str, name: str = "", reader
     seen.page.locator(f"form[action='{card}/suspend']").wait_for(state="attached")
 
 
+def registered(clerk: Visit, approver: Visit) -> None:
+    """The person is enrolled by one officer, and approved by another."""
+    case = enrol(clerk, PERSON)
+    sign(clerk, case, "propose")
+    approver.open(case)
+    approver.page.locator(f"form[action='{case}/approve'] button").click()
+    approver.page.locator(CEREMONY).click()
+    expect(approver.page.locator(".badge").first).to_contain_text("Done", timeout=SETTLED_MS_MAX)
+
+
 def test_card_is_made_handed_over_stopped_by_telephone_replaced_revoked_and_its_holder_recovered(
     browser: Browser, desk: ServedDesk, network: Network
 ) -> None:
@@ -134,13 +145,7 @@ def test_card_is_made_handed_over_stopped_by_telephone_replaced_revoked_and_its_
         desk.officer(browser, Role.CLERK, "Zhang Min", language="zh-CN") as clerk,
         desk.officer(browser, Role.APPROVER, "Chen Hua", size="tablet", language="en") as approver,
     ):
-        case = enrol(clerk, PERSON)
-        sign(clerk, case, "propose")
-        approver.open(case)
-        approver.page.locator(f"form[action='{case}/approve'] button").click()
-        approver.page.locator("main form[data-ceremony] button").click()
-        expect(approver.page.locator(".badge").first).to_contain_text("Done")
-
+        registered(clerk, approver)
         look_up(clerk)
         person = clerk.page.url.removeprefix(clerk.origin)
         clerk.open(f"{person}/cards")
@@ -168,7 +173,7 @@ def test_card_is_made_handed_over_stopped_by_telephone_replaced_revoked_and_its_
         look(clerk, "phone")
         clerk.page.fill("#name", PERSON.name)
         clerk.page.fill("#number", PERSON.id_number)
-        clerk.page.keyboard.press("Control+Enter")
+        clerk.press("Control+Enter")
         clerk.page.locator(f"form[action='{card}/phone'] button").wait_for()
         look(clerk, "phone-fits")
         clerk.page.locator(f"form[action='{card}/phone'] button").click()
@@ -215,12 +220,13 @@ def recovered(clerk: Visit, approver: Visit, person: str) -> None:
     clerk.page.locator(f"form[action='{case}/joint'] button").click()
     clerk.page.locator("main form[data-ceremony]").wait_for()
     look(clerk, "recovery-sign")
-    clerk.page.locator("main form[data-ceremony] button").click()
+    clerk.page.locator(CEREMONY).click()
     clerk.page.locator("main form[data-ceremony]").wait_for(state="detached")
+    settled(clerk)
     look(clerk, "recovery-waits")
     approver.open(case)
     look(approver, "recovery-sign")
-    approver.page.locator("main form[data-ceremony] button").click()
+    approver.page.locator(CEREMONY).click()
     expect(approver.page.locator(".badge").first).to_contain_text("Done")
     look(approver, "recovery-done")
 
@@ -266,6 +272,13 @@ def proven_looks(seen: Visit, person: str, network: Network) -> Sequence[Access]
 def test_stock_companies_mandates_batches_and_erasure_in_both_languages_and_sizes(
     browser: Browser, desk: ServedDesk
 ) -> None:
+    if not has_people(desk):  # another process has the test before
+        with (
+            desk.officer(browser, Role.CLERK, "Zhang Min", language="zh-CN") as clerk,
+            desk.officer(browser, Role.APPROVER, "Chen Hua", size="tablet", language="en") as approver,
+        ):
+            registered(clerk, approver)
+            revoke(approver, PERSON)
     with (
         desk.officer(browser, Role.SUPERVISOR, "Luo Jing", language="en") as supervisor,
         desk.officer(browser, Role.SUPERVISOR, "Xu Bo", size="tablet", language="zh-CN") as second,
@@ -275,7 +288,7 @@ def test_stock_companies_mandates_batches_and_erasure_in_both_languages_and_size
         supervisor.page.fill("#reference", "LS-119")
         supervisor.page.fill("#first", "CC26-1001")
         supervisor.page.fill("#count", "20")
-        supervisor.page.keyboard.press("Control+Enter")
+        supervisor.press("Control+Enter")
         supervisor.page.locator("input[type=number][name=figure]").first.wait_for()
         look(supervisor, "stock")
         clerk.open("/stock")
@@ -291,11 +304,11 @@ def test_stock_companies_mandates_batches_and_erasure_in_both_languages_and_size
             clerk.page.fill(f"#{field}", value)
         for field, value in (("representative", "李卫"), ("representative_number", "440604197501010019")):
             clerk.page.fill(f"#{field}", value)
-        clerk.page.keyboard.press("Control+Enter")
+        clerk.press("Control+Enter")
         clerk.page.locator("#uscc-error").wait_for()
         look(clerk, "company-wrong")
         clerk.page.fill("#uscc", "91110000600037341L")
-        clerk.page.keyboard.press("Control+Enter")
+        clerk.press("Control+Enter")
         clerk.page.wait_for_url(lambda url: "/companies/" in url)
         company = clerk.page.url.removeprefix(clerk.origin)
         act(clerk, company, "propose")

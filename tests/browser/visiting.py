@@ -8,11 +8,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import uvicorn
+import zxingcpp
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
 from service.app import Part, create_app
@@ -47,6 +50,16 @@ SIZES: dict[Size, tuple[int, int]] = {
 }
 WAIT_MS_MAX = 30_000
 """A page takes a tenth of a second; a machine with many tests at once takes its time."""
+PACE_MS = 22.0
+"""What `PACED` takes on the machine on which the aims were set, alone."""
+PACED = """() => {
+  const began = performance.now();
+  let sum = 1;
+  for (let i = 0; i < 2e7; i += 1) sum = Math.imul(sum ^ i, 16777619);
+  return sum === 0 ? 0 : performance.now() - began;
+}"""
+LAUNCH_MS_MAX = 120_000
+"""A browser starts in a second on an idle machine; on one with twenty neighbours in a minute."""
 START_S_MAX = 90.0
 """A service that does not listen by then never will."""
 
@@ -110,6 +123,19 @@ class Visit:
         self.page.goto(self.origin + path)
         return self.page
 
+    def press(self, *keys: str) -> None:
+        """Press keys on the page as it is now, once its scripts have been started: before, nobody hears them."""
+        self.page.wait_for_load_state()
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def until(self, holds: str, given: object = None) -> None:
+        """Wait until JavaScript says that something holds: asked from outside, for our pages evaluate no text."""
+        deadline = time.monotonic() + WAIT_MS_MAX / 1000
+        while not self.page.evaluate(holds, given):
+            assert time.monotonic() < deadline, holds
+            self.page.wait_for_timeout(50)
+
     def expect(self, pattern: str) -> None:
         """A fault that this test provokes."""
         self._expected.append(re.compile(pattern))
@@ -157,6 +183,26 @@ class Visit:
     def is_wider_than_screen(self) -> bool:
         """Whether the page itself must be scrolled sideways."""
         return bool(self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth"))
+
+
+def pace(browser: Browser) -> float:
+    """How many times slower a page's code runs here just now than where the aims were set; 1 where it is faster.
+
+    Whatever is measured is held to its aim times this: a slow machine, or one with much else to do, fails no test.
+    """
+    context = browser.new_context()
+    try:
+        page = context.new_page()
+        return max(1.0, *(float(page.evaluate(PACED)) / PACE_MS for _ in range(3)))
+    finally:
+        context.close()
+
+
+def read_code(picture: bytes | Path) -> str:
+    """What a camera reads from a picture of one QR code; other kinds are sometimes seen where there are none."""
+    with Image.open(BytesIO(picture) if isinstance(picture, bytes) else picture) as opened:
+        (found,) = zxingcpp.read_barcodes(opened, zxingcpp.BarcodeFormat.QRCode)
+    return str(found.text)
 
 
 def watch(visit: Visit) -> None:
