@@ -18,7 +18,8 @@ from cli.scenes.residents import residents, write_table
 from service.settings import IndexSettings, LedgerSettings, Settings
 
 RESIDENTS = 30
-COMMAND_S_MAX = 60
+COMMAND_S_MAX = 180
+"""Of one command beside the network: some seconds on an idle machine."""
 
 
 @dataclass(frozen=True)
