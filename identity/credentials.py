@@ -345,12 +345,12 @@ _CREDIT_GRADE: tuple[_Described, ...] = (
 _METADATA: Mapping[str, tuple[Mapping[str, str], Mapping[str, str], tuple[_Described, ...]]] = {
     NATURAL_PERSON: (
         {"zh-CN": "自然人身份", "en": "Natural person"},
-        {"zh-CN": "由登记机关当面核验的自然人身份。", "en": "A natural person, seen and registered by an office."},
+        {"zh-CN": "由登记机构当面核验的自然人身份。", "en": "A natural person, seen and registered by an office."},
         _NATURAL_PERSON,
     ),
     LEGAL_PERSON: (
         {"zh-CN": "法人身份", "en": "Legal person"},
-        {"zh-CN": "由登记机关登记的法人或其他组织。", "en": "A company or public body that an office registered."},
+        {"zh-CN": "由登记机构登记的法人或其他组织。", "en": "A company or public body that an office registered."},
         _LEGAL_PERSON,
     ),
     MANDATE: (

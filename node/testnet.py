@@ -159,7 +159,7 @@ def _genesis(
         organisations.append(
             organisation_section(
                 organisation,
-                name_zh="登记中心" if is_registrar else name_zh,
+                name_zh="登记机构" if is_registrar else name_zh,
                 name_en=name_en,
                 roles=("registrar",) if is_registrar else (),
                 keys=(key_section(signer, "submit", "govern", "attest"),),
