@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from traceability import epcis_rules as rules
 from traceability import epcis_values as values
-from traceability.epcis_context import CONTEXT_PARTS_MAX, Context
+from traceability.epcis_context import CONTEXT_PARTS_MAX, EPCIS, Context
 from traceability.epcis_envelope import check_envelope
 from traceability.epcis_hash import Order, event_hash, pre_hash
 from traceability.epcis_json import DEPTH_MAX, InvalidDocument, Problem, is_too_deep, parse, pointer
@@ -197,8 +197,9 @@ def _check_event(findings: Findings, path: str, event: Any) -> None:
     if path and "@context" in event:
         _check_context(findings, pointer(path, "@context"), event["@context"])
         findings.context = findings.context.extended(event["@context"])
-    own = EVENT_TYPES.get(kind) if isinstance(kind, str) else None
-    if own is None and (not isinstance(kind, str) or ":" not in kind):
+    full = findings.context.expand(kind) if isinstance(kind, str) else ""
+    own = EVENT_TYPES.get(full.removeprefix(EPCIS))
+    if own is None and (":" not in full or full.startswith(EPCIS)):
         known = ", ".join(EVENT_TYPES)
         findings.add(pointer(path, "type"), f"must be one of {known}, or a URI, and is {kind!r:.60}")
         return

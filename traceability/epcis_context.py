@@ -24,8 +24,11 @@ CONTEXTS: Final = frozenset(
 _ALIKE: Final = re.compile(r"https?://\S+/epcis-context[^/?#]*\.jsonld")
 """What a copy of it or a later version is called."""
 
+EPCIS: Final = "https://ref.gs1.org/epcis/"
+"""What precedes the standard's own names in their web addresses."""
+
 STANDARD_PREFIXES: Final[Mapping[str, str]] = {
-    "epcis": "https://ref.gs1.org/epcis/",
+    "epcis": EPCIS,
     "cbv": "https://ref.gs1.org/cbv/",
     "gs1": "https://gs1.org/voc/",
     "cbvmda": "urn:epcglobal:cbv:mda:",

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from traceability import epcis_vocabulary as cbv
 from traceability.epc import canonical_identifier
-from traceability.epcis_context import Context
+from traceability.epcis_context import EPCIS, Context
 from traceability.epcis_json import DEPTH_MAX, InvalidDocument, Problem, pointer
 
 __all__ = ["Order", "event_hash", "pre_hash", "timestamp"]
@@ -191,7 +191,9 @@ def pre_hash(
         if member not in _EXCLUDED
         for node in reader.nodes(member, value, pointer("", member), 0)
     ]
-    return f"eventType={event_type}{_Writer(order).event(nodes)}"
+    full = scope.expand(event_type)
+    name = full.removeprefix(EPCIS) if full.startswith(EPCIS) else event_type
+    return f"eventType={name}{_Writer(order).event(nodes)}"
 
 
 def timestamp(text: str) -> str:

@@ -298,3 +298,18 @@ def test_coordinates_of_a_place_are_on_earth(place, is_one):
     """CBV 2.0, 8.4.4; RFC 5870, 3.3."""
     for field in ("readPoint", "bizLocation"):
         assert paths({**OBJECT, field: {"id": place}}) == ([] if is_one else [f"/{field}/id"])
+
+
+@pytest.mark.parametrize("name", ["ObjectEvent", "epcis:ObjectEvent", "https://ref.gs1.org/epcis/ObjectEvent"])
+def test_type_is_the_same_however_it_is_written(name):
+    """JSON-LD 1.1, 3.2; EPCIS 2.0, 10.2."""
+    assert paths({**OBJECT, "type": name}) == []
+    assert paths({**OBJECT, "type": name, "epcList": []}) == ["/epcList"]
+    assert epcis.event_hash({**OBJECT, "type": name}) == epcis.event_hash(OBJECT)
+
+
+@pytest.mark.parametrize("name", ["QuantityEvent", "epcis:QuantityEvent", "objectEvent", "", None, ["ObjectEvent"]])
+def test_type_that_epcis_does_not_have_is_refused(name):
+    """EPCIS 2.0, 7.4: its own names are the five."""
+    assert paths({**OBJECT, "type": name}) == ["/type"]
+    assert paths({**OBJECT, "type": "ex:Harvest"}) == []
