@@ -29,7 +29,11 @@ PROBLEM_SCHEMA: dict[str, Any] = {
             "items": {
                 "type": "object",
                 "required": ["where", "what"],
-                "properties": {"where": {"type": "string"}, "what": {"type": "string"}},
+                "properties": {
+                    "where": {"type": "string", "description": "The place in the request"},
+                    "what": {"type": "string"},
+                    "claim": {"type": "string", "description": "Which claim it is about, such as address/region"},
+                },
             },
         },
         "ledger_code": {"type": "string", "description": "The ledger's own code; docs/codes.md lists them"},

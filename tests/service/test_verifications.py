@@ -224,6 +224,48 @@ async def test_what_a_wallet_discloses_beyond_what_was_asked_is_not_passed_on(of
     assert "李" not in json.dumps(result, ensure_ascii=False)
 
 
+async def test_everything_that_a_purpose_does_not_allow_is_named_by_claim(office):
+    async with office.serving() as bank:
+        asked = query("age_over_18", "proofing", ("nationalities", 0, None), "gender")
+        response = await bank.ask(asked)
+    assert [(one["where"], one["claim"]) for one in response.json()["errors"]] == [
+        ("query.credentials/0/claims/1", "proofing"),
+        ("query.credentials/0/claims/2", "nationalities/0/*"),
+        ("query.credentials/0/claims/3", "gender"),
+    ]
+
+
+async def test_answer_names_the_claims_that_were_asked_for_and_not_shown(office):
+    async with office.serving() as bank:
+        made = await bank.asked(query("family_name", "age_over_18", "birthdate"))
+        claims = await bank.request(made)
+        key = bank.new_key()
+        shown = [("age_over_18",), ("access_slot",), ("pairwise_seed",)]
+        await bank.post(claims, {"person": bank.present(claims, office.credential(LI, key), key, shown)})
+        report = (await bank.result(made["id"]))["report"]
+    (step,) = [one for one in report["steps"] if one["outcome"] == "failed"]
+    assert (step["step"], step["subject"], step["claims"]) == ("asked", "person", ["family_name", "birthdate"])
+    assert "family_name, birthdate" in step["reason"]
+    assert (report["claims"], report["pseudonym"]) == ({}, "")
+
+
+async def test_answer_does_not_say_which_of_several_claims_has_another_value(office):
+    """A refused answer leaves no entry in the person's list, so nobody learns a value by asking for two at once."""
+    told = []
+    for wrong in ("family_name", "given_name"):
+        asked = query("family_name", "given_name", "age_over_18")
+        wanted = {"family_name": "李", "given_name": LI.given_name} | {wrong: "无此人"}
+        for one in asked["credentials"][0]["claims"][:2]:
+            one["values"] = [wanted[one["path"][0]]]
+        async with office.serving() as bank:
+            _, result = await bank.answered(LI, asked)
+        (step,) = [one for one in result["report"]["steps"] if one["outcome"] == "failed"]
+        assert step["claims"] == ["family_name", "given_name"]
+        assert "无此人" not in json.dumps(result, ensure_ascii=False)
+        told.append(step)
+    assert told[0] == told[1]
+
+
 async def test_value_that_was_asked_for_is_wanted_exactly(office):
     asked = query("age_over_18")
     asked["credentials"][0]["claims"][0]["values"] = [True]

@@ -355,9 +355,10 @@ def test_package_names_code_and_fault_of_a_refusal_in_english_unless_the_program
     with office.relying(**language) as verifier, pytest.raises(zhixin_rp.Refused) as caught:
         verifier.ask(101, zhixin_rp.person("proofing"))
     assert caught.value.code == "verifier.beyond-purpose"
-    assert [sorted(one) for one in caught.value.errors] == [["what", "where"]]
+    assert [sorted(one) for one in caught.value.errors] == [["claim", "what", "where"]]
+    assert caught.value.errors[0]["claim"] == "proofing"
     assert words in str(caught.value)
-    assert "credentials/0/claims/0" in str(caught.value), "what is too much"
+    assert "credentials/0/claims/0 proofing" in str(caught.value), "what is too much"
     assert caught.value.errors == caught.value.document["errors"]
 
 

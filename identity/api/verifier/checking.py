@@ -238,7 +238,9 @@ def _asked(query: Query, claims: Mapping[str, JsonObject]) -> Finding:
     try:
         check_presented(query, claims)
     except NotAnswered as error:
-        return Finding(Step.ASKED, Outcome.FAILED, error.credential, "verifier.not-answered", error.reason)
+        return Finding(
+            Step.ASKED, Outcome.FAILED, error.credential, "verifier.not-answered", error.reason, error.claims
+        )
     return Finding(Step.ASKED, Outcome.HELD)
 
 

@@ -23,6 +23,8 @@ CLAIMS_MAX: Final = 32
 SETS_MAX: Final = 8
 PATH_STEPS_MAX: Final = 8
 VALUES_MAX: Final = 16
+FAULTS_MAX: Final = 32
+"""Told of one query that asks for too much."""
 
 Pointer: TypeAlias = tuple[str | int | None, ...]
 """Where a claim stands; None: each element of a list."""
@@ -36,16 +38,27 @@ class InvalidQuery(Exception):
     Attributes:
         where: The place in the query.
         reason: What is wrong; English.
+        claim: Which claim is meant, as `claim_name` writes it; "": none alone.
     """
 
-    def __init__(self, where: str, reason: str) -> None:
+    def __init__(self, where: str, reason: str, claim: str = "") -> None:
         super().__init__(f"{where}: {reason}")
         self.where = where
         self.reason = reason
+        self.claim = claim
 
 
 class BeyondPurpose(InvalidQuery):
-    """A query that asks for more than its purpose allows."""
+    """A query that asks for more than its purpose allows.
+
+    Attributes:
+        faults: All of it, in its order; this one is the first.
+    """
+
+    def __init__(self, faults: Sequence[InvalidQuery]) -> None:
+        first = faults[0]
+        super().__init__(first.where, first.reason, first.claim)
+        self.faults = tuple(faults)
 
 
 class NotAnswered(Exception):
@@ -54,12 +67,14 @@ class NotAnswered(Exception):
     Attributes:
         credential: Which query of a credential; "": the whole.
         reason: Why; English, without any value.
+        claims: Which claims are meant, as `claim_name` writes them.
     """
 
-    def __init__(self, credential: str, reason: str) -> None:
+    def __init__(self, credential: str, reason: str, claims: Sequence[str] = ()) -> None:
         super().__init__(reason)
         self.credential = credential
         self.reason = reason
+        self.claims = tuple(claims)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +183,20 @@ def check_within(query: Query, allowed: Mapping[str, frozenset[str]]) -> None:
     Raises:
         BeyondPurpose: It asks for more.
     """
+    faults = []
     for i, credential in enumerate(query.credentials):
         where = f"query.credentials/{i}"
         for vct in credential.types:
             if vct not in allowed:
-                raise BeyondPurpose(f"{where}/meta/vct_values", "the purpose does not allow this type of credential")
+                place = f"{where}/meta/vct_values"
+                faults.append(InvalidQuery(place, "the purpose does not allow this type of credential"))
+                continue
             for j, claim in enumerate(credential.claims):
                 if claim.path[0] not in allowed[vct]:
-                    raise BeyondPurpose(f"{where}/claims/{j}", "the purpose does not allow this claim")
+                    name = claim_name(claim.path)
+                    faults.append(InvalidQuery(f"{where}/claims/{j}", "the purpose does not allow this claim", name))
+    if faults:
+        raise BeyondPurpose(faults[:FAULTS_MAX])
 
 
 def check_presented(query: Query, presented: Mapping[str, JsonObject]) -> None:
@@ -194,11 +215,13 @@ def check_presented(query: Query, presented: Mapping[str, JsonObject]) -> None:
             raise NotAnswered("", "a credential was presented that nobody asked for")
         if claims.get("vct") not in credential.types:
             raise NotAnswered(name, "it is of another type than was asked for")
-        held = {claim.id or str(i): _holds(claim, claims) for i, claim in enumerate(credential.claims)}
-        choices = credential.claim_sets or (tuple(held),)
-        if not any(all(held[one] for one in choice) for choice in choices):
-            raise NotAnswered(name, "a claim that was asked for is missing, or has another value")
+        _check_claims(credential, claims)
     _check_sets(query, set(presented))
+
+
+def claim_name(path: Pointer) -> str:
+    """A claim as people write it: the steps of its path with / between them, * for each element of a list."""
+    return "/".join("*" if step is None else str(step) for step in path)
 
 
 def asked_of(credential: CredentialQuery, claims: JsonObject) -> JsonObject:
@@ -320,6 +343,31 @@ def _claim_json(claim: ClaimQuery) -> JsonObject:
 
 
 # ---------------------------------------------------------------- judging an answer
+
+
+def _check_claims(credential: CredentialQuery, claims: JsonObject) -> None:
+    """See that one of the choices of claims is there whole.
+
+    What fails is told without an entry in the holder's list of accesses.  So claims that are missing are named, which
+    says what the holder showed; where a value differs, all claims of which values were wanted are named together, and
+    not which of them differs, which would say something of the holder.
+
+    Raises:
+        NotAnswered: None is.
+    """
+    named = {claim.id or str(i): claim for i, claim in enumerate(credential.claims)}
+    choices = credential.claim_sets or (tuple(named),)
+    if any(all(_holds(named[one], claims) for one in choice) for choice in choices):
+        return
+    lacking = [[one for one in choice if not _select(claims, named[one].path)] for choice in choices]
+    if all(lacking):
+        fewest = min(lacking, key=len)
+        names = [claim_name(named[one].path) for one in fewest]
+        raise NotAnswered(credential.id, f"a claim that was asked for is missing: {', '.join(names)}", names)
+    wanted = [one for choice, missing in zip(choices, lacking, strict=True) if not missing for one in choice]
+    names = list(dict.fromkeys(claim_name(named[one].path) for one in wanted if named[one].values))
+    reason = f"a claim has none of the values that were asked for; values were asked for of: {', '.join(names)}"
+    raise NotAnswered(credential.id, reason, names)
 
 
 def _check_sets(query: Query, presented: set[str]) -> None:

@@ -63,6 +63,7 @@ class Finding:
         subject: Which credential, document or signature; "" where there is one only.
         code: Why it failed or is unknown; "" otherwise.
         reason: The same for people, in English.
+        claims: Which claims that were asked for it is about; no values.
     """
 
     step: Step
@@ -70,6 +71,7 @@ class Finding:
     subject: str = ""
     code: str = ""
     reason: str = ""
+    claims: tuple[str, ...] = ()
 
     def to_json(self) -> JsonObject:
         """As it stands in an answer."""
@@ -77,7 +79,7 @@ class Finding:
         for name in ("subject", "code", "reason"):
             if value := getattr(self, name):
                 made[name] = value
-        return made
+        return made | {"claims": list(self.claims)} if self.claims else made
 
 
 @dataclass(frozen=True, slots=True)

@@ -322,8 +322,14 @@ def _with_query(asked: Asked, query: Json, purpose: Purpose) -> Asked:
         return replace(asked, query=checked_query(query, purpose))
     except InvalidQuery as error:
         kind = BEYOND if isinstance(error, BeyondPurpose) else QUERY
-        faults = [{"where": error.where[:_REASON_CHARACTERS], "what": error.reason[:_REASON_CHARACTERS]}]
-        raise Problem(kind, members={"errors": faults}) from None
+        faults = error.faults if isinstance(error, BeyondPurpose) else (error,)
+        raise Problem(kind, members={"errors": [_fault(one) for one in faults]}) from None
+
+
+def _fault(error: InvalidQuery) -> dict[str, str]:
+    """What is wrong with a query, and with which claim of it if one is meant: the asker's own words."""
+    told = {"where": error.where[:_REASON_CHARACTERS], "what": error.reason[:_REASON_CHARACTERS]}
+    return told | {"claim": error.claim[:_REASON_CHARACTERS]} if error.claim else told
 
 
 def _with_confirmed(asked: Asked, confirmed: Payment | Act | None) -> Asked:

@@ -126,9 +126,19 @@ class Answer:
         return {field.name: str(said.get(field.name, "")) for field in fields(shape)}
 
     @property
-    def failures(self) -> list[dict[str, str]]:
-        """Steps that failed, each with its code and reason."""
+    def failures(self) -> list[dict[str, Any]]:
+        """Steps that failed, each with its code and reason; `claims` names the claims that it is about."""
         return [step for step in self.content["steps"] if step["outcome"] == "failed"]
+
+    @property
+    def unanswered(self) -> list[str]:
+        """Claims that you asked for and were not shown, such as "birthdate" or "address/region".
+
+        Where all were shown and one has none of the values that you wanted, those of which you wanted values: which
+        of them it was nobody says, for a refused answer leaves no entry in the person's list of accesses.
+        """
+        named = [claim for step in self.failures for claim in step.get("claims", [])]
+        return list(dict.fromkeys(str(claim) for claim in named))
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,8 @@ class Refused(Exception):
         code: Stable, such as "verifier.beyond-purpose"; docs/service-codes.md explains it. "unknown": whoever answered
             is no verifier.
         status: The HTTP status.
-        errors: What is wrong with the request and where: each has `where`, such as the claim that is too much, and
-            `what`. Empty: the code says it all.
+        errors: What is wrong with the request and where: each has `where`, the place in the query, and `what`; `claim`,
+            such as "birthdate", where it is about one claim. Empty: the code says it all.
         document: The whole problem document.
     """
 
@@ -49,7 +49,9 @@ class Refused(Exception):
         if "code" not in self.document:
             return f"HTTP {self.status} without a reason: what answered there is no verifier"
         words = [str(self.document.get(name, "")) for name in ("title", "detail", "reason")]
-        faults = "; ".join(f"{one['where']}: {one['what']}" for one in self.errors)
+        faults = "; ".join(
+            f"{' '.join(filter(None, (one['where'], one.get('claim'))))}: {one['what']}" for one in self.errors
+        )
         said = " – ".join(word for word in words if word)
         return f"{self.code}: {said}{f' ({faults})' if faults else ''}"
 
@@ -367,4 +369,8 @@ def _errors(document: dict[str, Any]) -> list[dict[str, str]]:
     """A problem document's `errors`, whatever else stands there."""
     listed = document.get("errors")
     found = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    return [{name: str(one.get(name, "")) for name in ("where", "what")} for one in found]
+    return [
+        {"where": str(one.get("where", "")), "what": str(one.get("what", ""))}
+        | ({"claim": str(one["claim"])} if "claim" in one else {})
+        for one in found
+    ]
