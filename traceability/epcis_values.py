@@ -22,6 +22,18 @@ _URI = re.compile(r"(?!https?://(?:[/?#]|$))[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9\-
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _OFFSET = re.compile(r"[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00)")
 _UNIT = re.compile(r"[A-Z0-9]{2,3}")
+_MISTAKEN_UNITS: Final = {
+    "KG": "KGM",
+    "KGS": "KGM",
+    "LBS": "LBR",
+    "PCS": "H87",
+    "ML": "MLT",
+    "CM": "CMT",
+    "MM": "MMT",
+    "DEG": "DD",
+    "PCT": "P1",
+}
+"""What is often written for a code, and is none: the code."""
 _HEX = re.compile(r"[0-9A-Fa-f]+")
 _COORDINATE = r"(-?[0-9]{1,3}(?:\.[0-9]{1,15})?)"
 _GEO = re.compile(rf"geo:{_COORDINATE},{_COORDINATE}(?:,-?[0-9.]{{1,12}})?(?:;.+)?")
@@ -128,6 +140,8 @@ def check_unit(findings: Findings, path: str, value: Any) -> None:
     """A unit of UN/ECE Recommendation 20."""
     if not isinstance(value, str) or not _UNIT.fullmatch(value):
         findings.add(path, "must be a unit code of UN/ECE Recommendation 20, such as KGM or CEL")
+    elif value in _MISTAKEN_UNITS:
+        findings.add(path, f"{value} is no unit code of UN/ECE Recommendation 20; {_MISTAKEN_UNITS[value]} is meant")
 
 
 def check_hex(findings: Findings, path: str, value: Any) -> None:

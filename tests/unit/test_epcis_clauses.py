@@ -313,3 +313,16 @@ def test_type_that_epcis_does_not_have_is_refused(name):
     """EPCIS 2.0, 7.4: its own names are the five."""
     assert paths({**OBJECT, "type": name}) == ["/type"]
     assert paths({**OBJECT, "type": "ex:Harvest"}) == []
+
+
+@pytest.mark.parametrize("unit", ["KGM", "CEL", "A93", "4N", "C62", "P1"])
+def test_unit_is_a_code_of_two_or_three_characters(unit):
+    """EPCIS 2.0, 7.3.3.3; UN/ECE Recommendation 20."""
+    assert paths(sensed({**READING, "uom": unit}, quantityList=[{"epcClass": LOT, "quantity": 1, "uom": unit}])) == []
+
+
+@pytest.mark.parametrize("unit", ["KG", "kgm", "PCS", "K", "KILO", "", None, 5, " KGM"])
+def test_unit_that_is_none_is_refused(unit):
+    """EPCIS 2.0, 7.3.3.3; UN/ECE Recommendation 20, whose kilogram is KGM."""
+    assert paths(sensed({**READING, "uom": unit})) == ["/sensorElementList/0/sensorReport/0/uom"]
+    assert paths({**OBJECT, "quantityList": [{"epcClass": LOT, "quantity": 1, "uom": unit}]}) == ["/quantityList/0/uom"]
