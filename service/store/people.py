@@ -31,6 +31,8 @@ _KNOWN = "zhixin_known"
 """Persons that a transaction has asked for, held or not."""
 FETCHED_MAX = 500
 """Persons of one question: below what any database refuses."""
+_MARKED = "zhixin_marked"
+"""Whether a transaction holds the store's mark, with the epoch and the index key in use."""
 _KEYS = "zhixin_keys"
 """Keys that a transaction has unwrapped, by person, epoch and version: many rows of one person unwrap one key once."""
 _KEYS_MAX = 1_000
@@ -226,6 +228,7 @@ class People:
             session.execute(delete(BlindEntry).where(entries))
         if value is None:
             return
+        self._marked(session)
         version = self._ring.index_version
         digest = self._digest(column, value, version)
         entry = BlindEntry(
@@ -257,11 +260,19 @@ class People:
         return person
 
     def _epoch(self, session: Session) -> int:
-        """The epoch to wrap under, held so that none ends before this transaction does."""
-        marked = session.scalar(select(StoreMark.epoch).with_for_update(read=True))
-        assert marked is not None, "an open store has its mark"
+        """The epoch to wrap under."""
+        marked = self._marked(session)
         self._key(Purpose.EPOCH, marked)
         return marked
+
+    def _marked(self, session: Session) -> int:
+        """Hold the store's mark, so that neither an epoch nor an index key ends before this transaction; its epoch."""
+        found: int | None = session.info.get(_MARKED)
+        if found is None:
+            found = session.scalar(select(StoreMark.epoch).with_for_update(read=True))
+            assert found is not None, "an open store has its mark"
+            session.info[_MARKED] = found
+        return found
 
     def _wrap(self, person_id: str, epoch: int, version: int, key: bytes) -> bytes:
         return cipher.seal(self._key(Purpose.EPOCH, epoch), key, _key_place(person_id, epoch, version))

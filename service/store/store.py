@@ -212,6 +212,8 @@ class Store:
         with locked(self.ring.folder, "upkeep"):
             if len(self.ring.versions(Purpose.INDEX)) == 1:
                 self.ring.add(Purpose.INDEX)
+            with self.write() as session:  # whoever still writes under the old key ends first
+                session.scalar(select(StoreMark.id).with_for_update())
             count = self.reindex()
             self.ring.drop_before(Purpose.INDEX, self.ring.index_version)
         return count
@@ -227,12 +229,16 @@ class Store:
             last = ""
             while True:
                 with self.write() as session:
-                    query = select(model).where(model.id > last).order_by(model.id).limit(REWRAP_BATCH)
-                    rows = session.scalars(query).all()
+                    next_ = select(model.id, model.person_id).where(model.id > last).order_by(model.id)
+                    listed = session.execute(next_.limit(REWRAP_BATCH)).all()
+                    # persons first, as for any write: nobody is erased, and no value changed, before this is done
+                    self.people.fetch(session, {person_id for _, person_id in listed}, hold=True)
+                    held = select(model).where(model.id.in_([row_id for row_id, _ in listed])).with_for_update()
+                    rows = session.scalars(held).all()
                     self.people.reindex(session, model, rows)
-                if not rows:
+                if not listed:
                     break
-                last = rows[-1].id
+                last = listed[-1][0]
                 count += len(rows)
         return count
 

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -233,6 +234,30 @@ def test_index_key_rotated_values_are_found_under_the_new_key_alone(rig: Rig) ->
     assert found(other, "13900001111") == [row]
     with store.read() as session:
         assert session.scalars(text("SELECT version FROM blind_entry")).all() == [2, 2]
+
+
+def test_value_written_while_the_index_key_is_exchanged_is_found_as_it_is_now(rig: Rig) -> None:
+    settings = rig.settings()
+    store, other = rig.open(settings), rig.open(settings)
+    _, changed = add(store, "张三", "13900001111")
+    rotating = threading.Thread(target=store.rotate_index_key)
+    with other.write() as session:
+        person = other.people.add(session)
+        row = Contact(person_id=person)
+        other.people.seal(session, row, Contact.phone, "13900002222")
+        kept = session.get(Contact, changed)
+        assert kept is not None
+        other.people.seal(session, kept, Contact.phone, "13900003333")
+        rotating.start()
+        rotating.join(0.5)  # so long it would take if it did not wait for this transaction
+    rotating.join(60)
+    for each in (store, other):
+        assert each.ring.versions(Purpose.INDEX) == [2]
+        assert [found(each, phone) for phone in ("13900001111", "13900002222", "13900003333")] == [
+            [],
+            [row.id],
+            [changed],
+        ]
 
 
 def test_index_rotation_broken_off_finds_everything_and_goes_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
