@@ -16,6 +16,9 @@ from service.settings import StoreSettings
 from service.store import Normal, PersonalRow, Store, open_store, sealed
 from service.store.migrate import add_migrations
 
+BUSY_MS = 30_000
+"""For SQLite's writers to have their turn on a machine that is busy; as long as PostgreSQL gives a statement."""
+
 _databases = itertools.count()
 add_migrations(Path(__file__).parent / "migrations")
 
@@ -53,7 +56,9 @@ class Rig:
         return prepared.postgresql_url(self.server, name)
 
     def settings(self, url: str | None = None, keys: str = "keys") -> StoreSettings:
-        return StoreSettings(url=url or self.prepared_database(), keys=str(self.folder / keys), allow_plain=True)
+        return StoreSettings(
+            url=url or self.prepared_database(), keys=str(self.folder / keys), allow_plain=True, busy_ms=BUSY_MS
+        )
 
     def open(self, settings: StoreSettings, **environment: str) -> Store:
         store = open_store(settings, environment, self.now)

@@ -26,6 +26,7 @@ from identity.api.accesses.part import accesses_part
 from identity.api.accesses.signed_requests import HEADER, Asked, sign
 from identity.api.accesses.tables import AccessOpeningRow
 from identity.api.accesses.writers import STANDING_MS
+from identity.api.verifier import outbound
 from identity.api.verifier.ledger import Proven
 from identity.api.verifier.outbound import Outbound
 from identity.api.verifier.recording import OPERATION, Drawn, HttpKeeper, KeeperRefused, SlotRecorder
@@ -131,7 +132,8 @@ def access(slot: str) -> Access:
 
 
 @pytest.fixture
-async def city(sqlite_rig):
+async def city(sqlite_rig, monkeypatch):
+    monkeypatch.setattr(outbound, "TIMEOUT_S", 60.0)  # the keeper runs in this process, beside whatever else runs
     made = City(sqlite_rig)
     yield made
     await made.outbound.close()

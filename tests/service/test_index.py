@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
+import psycopg
 import pytest
 from fake_network import FakeNetwork
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, func, insert, select
@@ -48,7 +49,7 @@ def submit(fake: FakeNetwork, session: Session, *bodies: bytes, kind: str = "tes
 async def follow_to(indexer: Indexer, height: int) -> None:
     task = asyncio.create_task(indexer.run())
     try:
-        waiting = asyncio.create_task(indexer.wait_for(height, 10))
+        waiting = asyncio.create_task(indexer.wait_for(height, 120))
         await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             await task
@@ -288,6 +289,17 @@ class FakeCheckpoint:
         self.height = height
 
 
+def wait_until_alone(url: str) -> None:
+    """PostgreSQL carries out what it was sent before it notices that nobody is there any more."""
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    others += " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    deadline = time.monotonic() + 60
+    with psycopg.connect(url, autocommit=True) as connection:
+        while connection.execute(others).fetchone() != (0,):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
 @pytest.mark.parametrize("kill_at", [1, 57, 190])
 def test_index_killed_while_it_writes_goes_on_and_holds_each_row_once(rig: Rig, kill_at: int) -> None:
     database = rig.settings()
@@ -305,6 +317,8 @@ def test_index_killed_while_it_writes_goes_on_and_holds_each_row_once(rig: Rig, 
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
+    if rig.server is not None:
+        wait_until_alone(database.url)
     engine = make_engine(database)
     source = Replayed(*made_chain(400, 5))
 
