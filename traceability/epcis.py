@@ -147,7 +147,8 @@ def _check_context(findings: Findings, path: str, value: Any) -> None:
             findings.add(at, "is in the list already")
         elif isinstance(part, Mapping):
             for name, definition in part.items():
-                if not isinstance(definition, str | Mapping | bool) and definition is not None:
+                is_version = name == "@version" and definition == 1.1
+                if not is_version and not isinstance(definition, str | Mapping | bool) and definition is not None:
                     findings.add(pointer(at, name), "must be an address or a definition")
         elif isinstance(part, str):
             values.check_uri(findings, at, part)

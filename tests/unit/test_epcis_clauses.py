@@ -244,6 +244,8 @@ def test_document_may_be_a_blank_node():
         ([CONTEXT[0], CONTEXT[0]], "/@context/1"),
         ([CONTEXT[0], {"ex": "urn:x:"}, {"ex": "urn:x:"}], "/@context/2"),
         ([CONTEXT[0], None], "/@context/1"),
+        ([CONTEXT[0], {"@version": 1.1, "@protected": True, "ex": "https://ns.example.com/"}], ""),
+        ([CONTEXT[0], {"@version": 1.0}], "/@context/1/@version"),
     ],
 )
 def test_context_is_the_one_of_epcis_beside_others_each_once(context, path):
