@@ -38,6 +38,7 @@ const SENTENCES = {
   "not-signed": ["The card did not sign.", "卡片未签名。"],
   "opened": ["Your account is $.", "您的账户是 $。"],
   "refused": ["Not possible with this card: $.", "无法用此卡办理：$。"],
+  "over": ["Too late. Begin again.", "已超时，请重新开始。"],
   "verifier.no-cards": [
     "Cards do not work here: the verifier checks none. Use the wallet on your phone.",
     "此处不能使用卡片：核验服务不支持卡片。请使用手机钱包。",
@@ -91,6 +92,57 @@ document.getElementById("card").addEventListener("click", async () => {
 """
 """What the page does when somebody wants to use their card, and what it says of that, in two languages."""
 
+WORDS = {
+    "again": ["I have agreed, go on", "我已同意，继续"],
+    "failed": ["Not possible now", "暂时无法办理"],
+    "failed-about": ["Nothing happened. Try again later.", "什么也没有发生。请稍后再试。"],
+    "failed-details": ["For whoever runs this page", "供网站管理人员查看"],
+    "open": ["Open an account", "开立账户"],
+    "open-about": [
+        "We ask for your name and birth date, by the Anti-Money Laundering Law, article 29.",
+        "依据《反洗钱法》第二十九条，我们询问您的姓名和出生日期。",
+    ],
+    "by-wallet": ["With the wallet on my phone", "用手机钱包"],
+    "by-card": ["With my card", "用我的卡"],
+    "bill": ["Your bill", "您的账单"],
+    "bill-line": ["$: $ $", "$：$ $"],
+    "pay": ["Pay with my wallet", "用钱包付款"],
+    "scan": ["Scan this with your wallet", "请用您的钱包扫码"],
+    "scan-picture": ["QR code for your wallet", "供您的钱包扫描的二维码"],
+    "this-device": ["The wallet is on this device", "钱包就在这台设备上"],
+    "made-up": ["Answer as a made-up person", "以虚构人物作答"],
+    "late": ["Too late", "已超时"],
+    "begin": ["Begin again", "重新开始"],
+    "opened": ["Your account is open", "账户已开立"],
+    "opened-about": ["$, your account is $.", "$，您的账户是 $。"],
+    "not-opened": ["We cannot open an account", "无法开立账户"],
+    "not-paid": ["Nothing was paid", "没有付款"],
+    "no-account": ["You have no account here.", "您在此没有账户。"],
+    "paid-before": ["This bill was paid before.", "此账单此前已付。"],
+    "paid": ["$ $ went to $ from $.", "$ $ 已付给$，付款账户 $。"],
+    "verifier.not-answered": [
+        "What we asked for was not shown, or is not as it must be: $.",
+        "所要求的内容没有出示，或不符合要求：$。",
+    ],
+    "verifier.status-stale": [
+        "Nobody knows at the moment whether the credential still counts.",
+        "目前无法得知凭证是否仍然有效。",
+    ],
+    "verifier.status-unreachable": [
+        "Nobody knows at the moment whether the credential still counts.",
+        "目前无法得知凭证是否仍然有效。",
+    ],
+    "identity.credential-revoked": ["The credential was revoked.", "凭证已吊销。"],
+    "identity.credential-suspended": ["The credential is suspended.", "凭证已暂停。"],
+    "wallet.access_denied": ["The holder did not agree.", "持有人没有同意。"],
+    "other": ["A check failed ($).", "有一项核验未通过（$）。"],
+    "claim.family_name": ["family name", "姓"],
+    "claim.given_name": ["given name", "名"],
+    "claim.birthdate": ["birth date", "出生日期"],
+    "claim.age_over_18": ["18 or older", "年满十八岁"],
+    "claim.address": ["residence", "居住地"],
+}
+"""What people read: English, Chinese."""
 ICON = (
     '<link rel="icon" href="data:image/svg+xml,%3Csvg xmlns=%27http://www.w3.org/2000/svg%27 viewBox=%270 0 16 16%27%3E'
     '%3Cpath d=%27M8 1 1 5v2h14V5zM2 8h2v5H2zm5 0h2v5H7zm5 0h2v5h-2zM1 14h14v1H1z%27/%3E%3C/svg%3E">'
@@ -130,14 +182,14 @@ class Bank:
         self.evidence[account] = answer.token
         return account
 
-    def pay(self, answer: Answer) -> str:
-        """Pay what an answer confirms from the account of whoever answered, each bill once; what to tell them."""
+    def pay(self, answer: Answer) -> tuple[str, ...]:
+        """Pay what an answer confirms from the account of whoever answered, each bill once; what to say of it."""
         account, payment = self.accounts.get(answer.pseudonym), answer.payment
         if account is None or payment is None:
-            return "You have no account here."
+            return ("no-account",)
         if self.paid.setdefault(payment.reference, answer.token) != answer.token:
-            return "This bill was paid before."
-        return f"{payment.amount} {payment.currency} went to {payment.payee} from {account}."
+            return ("paid-before",)
+        return ("paid", payment.amount, payment.currency, payment.payee, account)
 
 
 def remember(kept: dict[str, Any], value: Any) -> str:
@@ -149,16 +201,34 @@ def remember(kept: dict[str, Any], value: Any) -> str:
     return key
 
 
-def page(title: str, body: str, *, again: bool = False, status: int = 200) -> HTMLResponse:
-    """A page; `again`: it looks for itself whether there is more to show."""
-    more = '<p><a href="">I have agreed, go on</a></p><script src="/again.js"></script>' if again else ""
+def language_of(request: Request) -> str:
+    """Which of the two the browser wishes first; English where it says neither."""
+    for wish in request.headers.get("accept-language", "").lower().split(","):
+        if wish.strip()[:2] in {"zh", "en"}:
+            return "zh-CN" if wish.strip()[:2] == "zh" else "en"
+    return "en"
+
+
+def say(request: Request, name: str, *values: str) -> str:
+    """A sentence in the reader's language, as HTML; values take the places of $, one after the other."""
+    parts = WORDS[name][language_of(request) == "zh-CN"].split("$")
+    assert len(parts) == len(values) + 1, name
+    return html.escape(parts[0]) + "".join(
+        html.escape(value + part) for value, part in zip(values, parts[1:], strict=True)
+    )
+
+
+def page(request: Request, title: str, body: str, *, again: bool = False, status: int = 200) -> HTMLResponse:
+    """A page in the reader's language; `again`: it looks for itself whether there is more to show."""
+    more = f'<p><a href="">{say(request, "again")}</a></p><script src="/again.js"></script>' if again else ""
+    title = say(request, title)
     return HTMLResponse(
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<!doctype html><html lang="{language_of(request)}"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
         f"{ICON}{STYLE}</head>"
         f"<body><main><h1>{title}</h1>{body}{more}</main></body></html>",
         status,
-        headers={"cache-control": "no-store"},
+        headers={"cache-control": "no-store", "vary": "accept-language"},
     )
 
 
@@ -171,21 +241,24 @@ def make_app(bank: Bank, *, is_sandbox: bool = False) -> FastAPI:
     def refused(request: Request, error: Exception) -> Response:
         if request.url.path.startswith("/card/"):  # the page's script asks, which knows sentences by code
             return JSONResponse({"error": error.code if isinstance(error, Refused) else "unreachable"}, 503)
-        return page("Not possible now", f"<p>{html.escape(str(error))}</p>", status=503)
+        details = f"<details><summary>{say(request, 'failed-details')}</summary>{html.escape(str(error))}</details>"
+        return page(request, "failed", f"<p>{say(request, 'failed-about')}</p>{details}", status=503)
 
     @app.get("/again.js")
     def again() -> Response:
         return Response(AGAIN_SCRIPT, media_type="text/javascript")
 
     @app.get("/")
-    def home() -> Response:
+    def home(request: Request) -> Response:
+        bill = say(request, "bill-line", BILL.payee, BILL.amount, BILL.currency)
         return page(
-            "Open an account",
-            "<p>We ask for your name and birth date, by the Anti-Money Laundering Law, article 29.</p>"
-            '<form method="post" action="/open"><button>With the wallet on my phone</button></form>'
-            '<p><button id="card" type="button">With my card</button></p><p id="said" role="status"></p>'
-            f"<h2>Your bill</h2><p>{html.escape(BILL.payee)}: {BILL.amount} {BILL.currency}</p>"
-            '<form method="post" action="/pay"><button>Pay with my wallet</button></form>'
+            request,
+            "open",
+            f"<p>{say(request, 'open-about')}</p>"
+            f'<form method="post" action="/open"><button>{say(request, "by-wallet")}</button></form>'
+            f'<p><button id="card" type="button">{say(request, "by-card")}</button></p><p id="said" role="status"></p>'
+            f"<h2>{say(request, 'bill')}</h2><p>{bill}</p>"
+            f'<form method="post" action="/pay"><button>{say(request, "pay")}</button></form>'
             '<script src="/card.js"></script>',
         )
 
@@ -205,14 +278,15 @@ def make_app(bank: Bank, *, is_sandbox: bool = False) -> FastAPI:
         try:
             answer = bank.verifier.look(question)
         except NotAnswered:
-            return page("Too late", '<p><a href="/">Begin again</a></p>')
+            return page(request, "late", f'<p><a href="/">{say(request, "begin")}</a></p>')
         if answer is not None:
-            return opened(bank, answer) if question.payment is None else paid(bank, answer)
-        trial = '<form method="post" action="/sandbox"><button>Answer as a made-up person</button></form>'
+            return opened(request, bank, answer) if question.payment is None else paid(request, bank, answer)
+        trial = f'<form method="post" action="/sandbox"><button>{say(request, "made-up")}</button></form>'
         return page(
-            "Scan this with your wallet",
-            f'<p><img src="{html.escape(question.qr)}" alt="QR code for your wallet"></p>'
-            f'<p><a href="{html.escape(question.wallet_link)}">The wallet is on this device</a></p>'
+            request,
+            "scan",
+            f'<p><img src="{html.escape(question.qr)}" alt="{say(request, "scan-picture")}"></p>'
+            f'<p><a href="{html.escape(question.wallet_link)}">{say(request, "this-device")}</a></p>'
             f"{trial if is_sandbox else ''}",
             again=True,
         )
@@ -250,7 +324,7 @@ def _add_card(app: FastAPI, bank: Bank) -> None:
     ) -> Response:
         made = bank.challenges.pop(visitor, None)
         if made is None:
-            return JSONResponse({"error": "begin again"}, 409)
+            return JSONResponse({"error": "over"}, 409)
         answer = bank.verifier.answer_card(made, token, presented)
         if not answer.held:
             return JSONResponse({"error": answer.failures[0]["code"]}, 403)
@@ -265,27 +339,36 @@ def asked(bank: Bank, question: Question) -> Response:
     return response
 
 
-def paid(bank: Bank, answer: Answer) -> Response:
+def paid(request: Request, bank: Bank, answer: Answer) -> Response:
     """What somebody who pays is told in the end."""
     if not answer.held:
-        return page("Nothing was paid", reasons(answer))
-    return page("Your bill", f"<p>{html.escape(bank.pay(answer))}</p>")
+        return page(request, "not-paid", reasons(request, answer))
+    return page(request, "bill", f"<p>{say(request, *bank.pay(answer))}</p>")
 
 
-def reasons(answer: Answer) -> str:
-    """Why an answer did not hold."""
-    listed = "".join(f"<li>{html.escape(step['reason'])}</li>" for step in answer.failures)
-    return f"<ul>{listed}</ul>"
+def reasons(request: Request, answer: Answer) -> str:
+    """Why an answer did not hold, in the reader's language."""
+    listed = []
+    for step in answer.failures:
+        code = step["code"]
+        if code == "verifier.not-answered":
+            claims = [
+                say(request, f"claim.{one}") if f"claim.{one}" in WORDS else one for one in step.get("claims", [])
+            ]
+            listed.append(say(request, code, ", ".join(claims)) if claims else say(request, "other", code))
+        else:
+            listed.append(say(request, code) if code in WORDS else say(request, "other", code))
+    return f"<ul>{''.join(f'<li>{one}</li>' for one in listed)}</ul>"
 
 
-def opened(bank: Bank, answer: Answer) -> Response:
+def opened(request: Request, bank: Bank, answer: Answer) -> Response:
     """What the visitor is told in the end."""
     if not answer.held:
-        return page("We cannot open an account", reasons(answer))
+        return page(request, "not-opened", reasons(request, answer))
     claims = answer.claims["person"]
-    name = html.escape(f"{claims['family_name']}{claims['given_name']}")
     account = bank.open_account(answer)
-    return page("Your account is open", f"<p>{name}, your account is <b>{account}</b>.</p>")
+    told = say(request, "opened-about", f"{claims['family_name']}{claims['given_name']}", account)
+    return page(request, "opened", f"<p>{told.replace(account, f'<b>{account}</b>')}</p>")
 
 
 def main() -> None:

@@ -23,6 +23,49 @@ QUERY = person("family_name", "given_name", "birthdate", "address")
 WAITING_MAX = 100
 """Patients at one counter."""
 
+WORDS = {
+    "again": ["I have agreed, go on", "我已同意，继续"],
+    "failed": ["Not possible now", "暂时无法办理"],
+    "failed-about": ["Nothing happened. Try again later.", "什么也没有发生。请稍后再试。"],
+    "failed-details": ["For whoever runs this page", "供网站管理人员查看"],
+    "next": ["Next patient", "下一位患者"],
+    "counter": ["Counter", "挂号窗口"],
+    "code": ["Scan the patient's code", "扫描患者出示的码"],
+    "check": ["Check", "核验"],
+    "ask": ["Ask the patient's wallet", "询问患者的钱包"],
+    "emergency": ["Emergency", "急诊"],
+    "not-answered": ["Not answered", "没有作答"],
+    "scan": ["Have the patient scan this", "请患者扫码"],
+    "scan-picture": ["QR code for the patient's wallet", "供患者的钱包扫描的二维码"],
+    "patient": ["Patient", "患者"],
+    "refused": ["Do not rely on this", "请勿采信"],
+    "yes": ["yes", "是"],
+    "no": ["no", "否"],
+    "status-age": ["Status known as of $ s ago.", "所知状态为 $ 秒前。"],
+    "status-unknown": ["The status was not known.", "状态未知。"],
+    "verifier.not-answered": [
+        "What we asked for was not shown, or is not as it must be: $.",
+        "所要求的内容没有出示，或不符合要求：$。",
+    ],
+    "verifier.status-stale": [
+        "Nobody knows at the moment whether the credential still counts.",
+        "目前无法得知凭证是否仍然有效。",
+    ],
+    "verifier.status-unreachable": [
+        "Nobody knows at the moment whether the credential still counts.",
+        "目前无法得知凭证是否仍然有效。",
+    ],
+    "identity.credential-revoked": ["The credential was revoked.", "凭证已吊销。"],
+    "identity.credential-suspended": ["The credential is suspended.", "凭证已暂停。"],
+    "wallet.access_denied": ["The holder did not agree.", "持有人没有同意。"],
+    "other": ["A check failed ($).", "有一项核验未通过（$）。"],
+    "claim.family_name": ["family name", "姓"],
+    "claim.given_name": ["given name", "名"],
+    "claim.birthdate": ["birth date", "出生日期"],
+    "claim.age_over_18": ["18 or older", "年满十八岁"],
+    "claim.address": ["residence", "居住地"],
+}
+"""What people read: English, Chinese."""
 STYLE = (
     "<style>body{font:1.1rem/1.5 sans-serif;max-width:36rem;margin:2rem auto;padding:0 1rem}"
     "button,input{font:inherit;min-height:44px;padding:0 1rem;margin:.25rem 0}img{max-width:100%}dt{color:#555}</style>"
@@ -53,15 +96,33 @@ class Counter:
     evidence: dict[str, str] = field(default_factory=dict)
 
 
-def page(title: str, body: str, *, again: bool = False) -> HTMLResponse:
-    """A page; `again`: it looks for itself whether there is more to show."""
-    more = '<p><a href="">I have agreed, go on</a></p><script src="/again.js"></script>' if again else ""
+def language_of(request: Request) -> str:
+    """Which of the two the browser wishes first; English where it says neither."""
+    for wish in request.headers.get("accept-language", "").lower().split(","):
+        if wish.strip()[:2] in {"zh", "en"}:
+            return "zh-CN" if wish.strip()[:2] == "zh" else "en"
+    return "en"
+
+
+def say(request: Request, name: str, *values: str) -> str:
+    """A sentence in the reader's language, as HTML; values take the places of $, one after the other."""
+    parts = WORDS[name][language_of(request) == "zh-CN"].split("$")
+    assert len(parts) == len(values) + 1, name
+    return html.escape(parts[0]) + "".join(
+        html.escape(value + part) for value, part in zip(values, parts[1:], strict=True)
+    )
+
+
+def page(request: Request, title: str, body: str, *, again: bool = False) -> HTMLResponse:
+    """A page in the reader's language; `again`: it looks for itself whether there is more to show."""
+    more = f'<p><a href="">{say(request, "again")}</a></p><script src="/again.js"></script>' if again else ""
+    title = say(request, title)
     return HTMLResponse(
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<!doctype html><html lang="{language_of(request)}"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
         f"{ICON}{STYLE}</head>"
         f"<body><main><h1>{title}</h1>{body}{more}</main></body></html>",
-        headers={"cache-control": "no-store"},
+        headers={"cache-control": "no-store", "vary": "accept-language"},
     )
 
 
@@ -71,26 +132,29 @@ def make_app(counter: Counter) -> FastAPI:
 
     @app.exception_handler(Refused)
     @app.exception_handler(Unreachable)
-    def refused(_request: Request, error: Exception) -> Response:
-        return page("Not possible now", f'<p>{html.escape(str(error))}</p><p><a href="/">Next patient</a></p>')
+    def refused(request: Request, error: Exception) -> Response:
+        details = f"<details><summary>{say(request, 'failed-details')}</summary>{html.escape(str(error))}</details>"
+        return page(request, "failed", f"<p>{say(request, 'failed-about')}</p>{details}{next_patient(request)}")
 
     @app.get("/again.js")
     def again() -> Response:
         return Response(AGAIN_SCRIPT, media_type="text/javascript")
 
     @app.get("/")
-    def home() -> Response:
+    def home(request: Request) -> Response:
         return page(
-            "Counter",
-            '<form method="post" action="/code"><label>Scan the patient\'s code '
-            '<input name="code" autofocus autocomplete="off" maxlength="2000"></label><button>Check</button></form>'
-            '<form method="post" action="/ask"><button>Ask the patient\'s wallet</button></form>'
-            '<form method="post" action="/ask?emergency=1"><button>Emergency</button></form>',
+            request,
+            "counter",
+            f'<form method="post" action="/code"><label>{say(request, "code")} '
+            '<input name="code" autofocus autocomplete="off" maxlength="2000"></label>'
+            f"<button>{say(request, 'check')}</button></form>"
+            f'<form method="post" action="/ask"><button>{say(request, "ask")}</button></form>'
+            f'<form method="post" action="/ask?emergency=1"><button>{say(request, "emergency")}</button></form>',
         )
 
     @app.post("/code")
-    def code(code: Annotated[str, Form(max_length=2_000)]) -> Response:
-        return told(counter, counter.verifier.check_code(REGISTRATION, code.strip()), "code")
+    def code(request: Request, code: Annotated[str, Form(max_length=2_000)]) -> Response:
+        return told(request, counter, counter.verifier.check_code(REGISTRATION, code.strip()), "code")
 
     @app.post("/ask")
     def ask(*, emergency: bool = False) -> Response:
@@ -101,40 +165,62 @@ def make_app(counter: Counter) -> FastAPI:
         return RedirectResponse(f"/patients/{question.id}", 303)
 
     @app.get("/patients/{identifier}")
-    def look(identifier: str) -> Response:
+    def look(request: Request, identifier: str) -> Response:
         question = counter.waiting.get(identifier)
         if question is None:
             return RedirectResponse("/", 303)
         try:
             answer = counter.verifier.look(question)
         except NotAnswered:
-            return page("Not answered", '<p><a href="/">Next patient</a></p>')
+            return page(request, "not-answered", next_patient(request))
         if answer is None:
-            image = f'<img src="{html.escape(question.qr)}" alt="QR code for the patient\'s wallet">'
-            return page("Have the patient scan this", f"<p>{image}</p>", again=True)
-        return told(counter, answer, "person")
+            image = f'<img src="{html.escape(question.qr)}" alt="{say(request, "scan-picture")}">'
+            return page(request, "scan", f"<p>{image}</p>", again=True)
+        return told(request, counter, answer, "person")
 
     return app
 
 
-def told(counter: Counter, answer: Answer, name: str) -> Response:
+def next_patient(request: Request) -> str:
+    """The way on."""
+    return f'<p><a href="/">{say(request, "next")}</a></p>'
+
+
+def told(request: Request, counter: Counter, answer: Answer, name: str) -> Response:
     """What the counter shows."""
     counter.evidence[answer.content["jti"]] = answer.token
     if not answer.held:
-        reasons = "".join(f"<li>{html.escape(step['reason'])}</li>" for step in answer.failures)
-        return page("Do not rely on this", f'<ul>{reasons}</ul><p><a href="/">Next patient</a></p>')
+        return page(request, "refused", reasons(request, answer) + next_patient(request))
     claims = "".join(
-        f"<dt>{html.escape(key)}</dt><dd>{html.escape(written(value))}</dd>"
+        f"<dt>{say(request, f'claim.{key}') if f'claim.{key}' in WORDS else html.escape(key)}</dt>"
+        f"<dd>{written(request, value)}</dd>"
         for key, value in answer.claims[name].items()
     )
     ages = [status["age_s"] for status in answer.content["statuses"]]
-    age = f"<p>Status known as of {max(ages)} s ago.</p>" if ages else "<p>The status was not known.</p>"
-    return page("Patient", f'<dl>{claims}</dl>{age}<p><a href="/">Next patient</a></p>')
+    age = say(request, "status-age", str(max(ages))) if ages else say(request, "status-unknown")
+    return page(request, "patient", f"<dl>{claims}</dl><p>{age}</p>{next_patient(request)}")
 
 
-def written(value: object) -> str:
-    """A claim as people read it."""
-    return " ".join(map(str, value.values())) if isinstance(value, dict) else str(value)
+def reasons(request: Request, answer: Answer) -> str:
+    """Why an answer did not hold, in the reader's language."""
+    listed = []
+    for step in answer.failures:
+        code = step["code"]
+        if code == "verifier.not-answered":
+            claims = [
+                say(request, f"claim.{one}") if f"claim.{one}" in WORDS else one for one in step.get("claims", [])
+            ]
+            listed.append(say(request, code, ", ".join(claims)) if claims else say(request, "other", code))
+        else:
+            listed.append(say(request, code) if code in WORDS else say(request, "other", code))
+    return f"<ul>{''.join(f'<li>{one}</li>' for one in listed)}</ul>"
+
+
+def written(request: Request, value: object) -> str:
+    """A claim as people read it, as HTML."""
+    if isinstance(value, bool):
+        return say(request, "yes" if value else "no")
+    return html.escape(" ".join(map(str, value.values())) if isinstance(value, dict) else str(value))
 
 
 def main() -> None:

@@ -4,6 +4,7 @@
 import ast
 import contextlib
 import importlib.util
+import re
 import socket
 import sys
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -230,6 +232,82 @@ def test_package_hands_out_the_act_that_was_asked_for_and_no_other(office, act):
         bill = zhixin_rp.Payment("128.00", "CNY", "Water")
         with pytest.raises(zhixin_rp.Refused):
             verifier.ask(101, zhixin_rp.person("age_over_18"), act=act, payment=bill)
+
+
+def read_aloud(page: str) -> str:
+    """What a page says: no tags, no scripts; names of pictures too, and nothing that is for technicians."""
+    said = re.sub(r"<(script|style|details)\b.*?</\1>", " ", page, flags=re.DOTALL)
+    return " ".join([re.sub(r"<[^>]*>", " ", said), *re.findall(r'alt="([^"]*)"', said)])
+
+
+LATIN, CHINESE = re.compile(r"\b(?!CNY\b)[A-Za-z]{2,}"), re.compile(r"[\u3400-\u9fff]")
+INVENTED = re.compile("李小明|禅城供水有限公司")
+
+
+@pytest.mark.parametrize("name", ["bank", "hospital"])
+def test_each_sentence_of_an_example_exists_in_both_languages(name):
+    for english, chinese in example(name).WORDS.values():
+        assert LATIN.search(english) or english.startswith("$")
+        assert not CHINESE.search(english)
+        assert not LATIN.search(chinese)
+        assert english.count("$") == chinese.count("$")
+
+
+@pytest.mark.parametrize(("wish", "other"), [("zh-CN,en;q=0.5", LATIN), ("en-GB", CHINESE), ("fr", CHINESE)])
+async def test_examples_speak_the_readers_language_on_each_page(office, wish, other):
+    bank, hospital = example("bank"), example("hospital")
+    seen = []
+    with nowhere() as address, office.relying() as verifier, office.relying(office.trial_key) as trial:
+        gone = zhixin_rp.Verifier(address, key="zxv_x", relying_party=BANK, root=office.own_anchor)
+        apps = [
+            bank.make_app(bank.Bank(verifier, PAGE)),
+            bank.make_app(bank.Bank(trial, PAGE), is_sandbox=True),
+            bank.make_app(bank.Bank(gone, PAGE)),
+            hospital.make_app(hospital.Counter(gone)),
+        ]
+        for at, app in enumerate(apps):
+            async with httpx.AsyncClient(
+                transport=httpx.ASGITransport(app),
+                base_url=PAGE,
+                follow_redirects=True,
+                headers={"accept-language": wish},
+            ) as browser:
+                seen.append((await browser.get("/")).text)
+                if at == 3:
+                    seen.append((await browser.post("/ask")).text)
+                    continue
+                waiting = await browser.post("/open")
+                seen.append(waiting.text)
+                if at == 0:
+                    await wallet(office, link_on(waiting.text), Citizen(12))
+                    seen.append((await browser.get("/open")).text)
+                    for _ in range(2):
+                        await wallet(office, link_on((await browser.post("/pay")).text), Citizen(12))
+                        seen.append((await browser.get("/open")).text)
+        gone.close()
+    assert len(seen) == 11
+    for page in seen:
+        assert f'lang="{"zh-CN" if wish.startswith("zh") else "en"}"' in page
+        found = INVENTED.sub("", read_aloud(page))
+        assert not other.search(found), found
+
+
+@pytest.mark.parametrize("name", ["bank", "hospital"])
+def test_example_says_in_both_languages_why_an_answer_did_not_hold(name):
+    made = example(name)
+    steps = [
+        {"code": "verifier.not-answered", "claims": ["birthdate"], "reason": "English"},
+        {"code": "identity.credential-revoked", "reason": "English"},
+        {"code": "identity.other", "reason": "English"},
+    ]
+    for wish, words in (
+        ("en", ["not shown, or is not as it must be: birth date.", "was revoked", "A check failed (identity.other)"]),
+        ("zh-CN", ["没有出示，或不符合要求：出生日期。", "凭证已吊销", "有一项核验未通过（identity.other）"]),
+    ):
+        request = SimpleNamespace(headers={"accept-language": wish})
+        said = made.reasons(request, SimpleNamespace(failures=steps))
+        assert all(word in said for word in words), said
+        assert "English" not in said
 
 
 async def test_bank_with_a_key_of_the_sandbox_runs_without_a_wallet(office):
