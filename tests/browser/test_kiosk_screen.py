@@ -8,18 +8,15 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from typing import Any
 
 import pytest
-import zxingcpp
 from desk_cards_rig import OWN_PIN
 from kiosk_rig import NAME, PHONE, KioskRig
-from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from store_rig import Rig
 from verifier_rig import BANK, LOGIN
-from visiting import Visit, serve, visiting
+from visiting import Visit, read_code, serve, visiting
 from wallet_world import ATTRIBUTES, World, paste, registration, take, world
 
 from chain.types import sha256
@@ -140,10 +137,9 @@ def back(visit: Visit) -> None:
 def answer(visit: Visit, wallet: Page, shown: str = "") -> None:
     """The phone scans what is on the screen, and its holder agrees to what the wallet says."""
     visit.page.locator(".kiosk-qr svg").wait_for()
-    with Image.open(BytesIO(visit.page.screenshot())) as picture:
-        (read,) = zxingcpp.read_barcodes(picture)
+    link = read_code(visit.page.screenshot())
     wallet.locator('[data-view="done"] [data-home]').click()
-    paste(wallet, read.text)
+    paste(wallet, link)
     expect(wallet.locator("#ask-title")).to_have_text("Bank One")
     if shown:
         expect(wallet.locator("[data-confirmed]")).to_contain_text(shown)

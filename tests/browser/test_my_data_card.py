@@ -9,12 +9,13 @@ from playwright.sync_api import Browser, Page, expect
 from space_rig import SpaceOffice
 from staff_card_rig import new_card
 from visiting import Visit, serve
-from wallet_world import World, free_port, world
+from wallet_world import World, world
 
 from cli.card_agent.agent import CardAgent
 from cli.card_agent.part import agent_parts
 from identity.cards.emulator import EmulatedCard
 from identity.pb import identity_pb2 as pb
+from tests.ports import free_base_port
 
 CODE = "ABCD-EFGH-JKMN-PQRS-TUVW"
 
@@ -35,7 +36,7 @@ class Computer:
 
 @pytest.fixture
 def computer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Computer]:
-    port = free_port()
+    port = free_base_port(1)
     with world(tmp_path_factory.mktemp("card"), data_space=True, card_agent=f"http://127.0.0.1:{port}") as made:
         card, pin = new_card()
         agent = CardAgent(lambda: card)

@@ -6,16 +6,13 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from io import BytesIO
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-import zxingcpp
-from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
 from verifier_rig import query
-from visiting import Size, Visit
+from visiting import Size, Visit, pace, read_code
 from wallet_world import World, instant, judging, paste, take, world
 
 from identity.api.verifier import transaction_data
@@ -38,6 +35,14 @@ WHEN_ASKED = """addEventListener("DOMContentLoaded", () => {
   }).observe(ask, {attributes: true, attributeFilter: ["hidden"]});
 });"""
 """Tells when the question can be answered; whoever asks the page while it starts has it do more."""
+CLEAR = """async () => {
+  for (const { name } of await indexedDB.databases()) {
+    await new Promise(done => {
+      const asked = indexedDB.deleteDatabase(name);
+      asked.onsuccess = asked.onerror = asked.onblocked = done;  // blocked: it goes once the page does
+    });
+  }
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +155,7 @@ def test_consent_can_be_given_soon_after_a_request_opens_the_wallet_on_a_slow_ph
             assert served.result(asked)["report"]["claims"] == {"person": {"age_over_18": True}}
     told = [round(span) for span in spans]
     print(f"\nthrottle {SLOW_PHONE}: consent can be given {told} ms after the tap")
-    assert statistics.median(spans) < GENEROUS * CONSENT_MS_MAX
+    assert statistics.median(spans) < GENEROUS * CONSENT_MS_MAX * pace(browser)
 
 
 def test_holder_who_declines_sends_nothing_and_the_bank_learns_only_that(browser: Browser, served: World) -> None:
@@ -257,10 +262,9 @@ def altered(report: access_pb2.AccessReport) -> None:
 
 def scanned(page: Page, served: World) -> OfflineToken:
     """What a verifier reads from the picture on the screen."""
-    picture = Image.open(BytesIO(page.locator("[data-picture]").screenshot()))
-    (found,) = zxingcpp.read_barcodes(picture)
+    text = read_code(page.locator("[data-picture]").screenshot())
     issuer = served.issuer
-    return verify(found.text, lambda key_id: issuer.trust.key_of_id(key_id, issuer.now_s), issuer.now_s)
+    return verify(text, lambda key_id: issuer.trust.key_of_id(key_id, issuer.now_s), issuer.now_s)
 
 
 def test_second_credential_of_a_kind_takes_no_place_unseen_and_the_holder_chooses(
@@ -335,7 +339,7 @@ def test_credential_that_is_deleted_is_gone_with_its_keys(browser: Browser, serv
 def test_storage_that_the_browser_cleared_is_told(browser: Browser, served: World) -> None:
     with served.visit(browser) as visit:
         page = take(visit, served)
-        page.evaluate("indexedDB.databases().then(all => all.forEach(one => indexedDB.deleteDatabase(one.name)))")
+        page.evaluate(CLEAR)
         page.reload()
         expect(page.locator("[data-evicted]")).to_be_visible()
         look(visit, "wallet-evicted")

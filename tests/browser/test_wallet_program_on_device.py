@@ -3,19 +3,26 @@
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from visiting import Visit, serve, visiting
-from wallet_world import OPERATOR, anchor, free_port, wallet_parts
+from wallet_world import OPERATOR, LivingLedger, anchor, wallet_parts
 
 from chain.types import sha256
 from identity.api.wallet import program as program_module
 from identity.api.wallet.program import Program
-from sim.instant_ledger import InstantLedger
+from tests.ports import free_base_port
+
+LATER_MS = 1_600
+"""Longer than openings count as one."""
+ASK = """() => new Promise(done => {
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = ({ data }) => done(data);
+  navigator.serviceWorker.controller.postMessage({ question: "program", language: "zh-CN" }, [port2]);
+})"""
 
 
 @dataclass
@@ -23,7 +30,7 @@ class Served:
     """A citizen's service whose program a test changes."""
 
     origin: str
-    ledger: InstantLedger
+    ledger: LivingLedger
     program: Program
 
     def release(self, mark: str) -> None:
@@ -43,8 +50,8 @@ class Served:
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     monkeypatch.setattr(program_module, "KEPT_S", 0.0)
-    ledger = InstantLedger(("a", "b", "c", "d"), int(time.time() * 1000) - 60_000)  # type: ignore[arg-type]  # ms
-    port, made = free_port(), list[Program]()
+    ledger = LivingLedger(("a", "b", "c", "d"))
+    port, made = free_base_port(1), list[Program]()
     with serve(wallet_parts(ledger, f"http://localhost:{port}", made), "citizen", port) as origin:
         yield Served(origin, ledger, made[0])
 
@@ -58,7 +65,7 @@ def opened(visit: Visit, path: str = "/") -> Page:
 
 def again(visit: Visit, path: str = "/") -> Page:
     """The same, later: the worker looks anew."""
-    visit.page.wait_for_timeout(1_600)  # as long as openings count as one
+    visit.page.wait_for_timeout(LATER_MS)
     return opened(visit, path)
 
 
@@ -91,6 +98,8 @@ def test_wallet_refuses_an_unanchored_or_changed_program_in_words_goes_on_and_ta
         served.program.pages = whole
         page = again(visit)
         expect(page.locator("[data-program]")).to_contain_text("下次打开时启用")
+        page.wait_for_timeout(LATER_MS)
+        assert page.evaluate(ASK)["outcome"] == "taken", "a page that asks late is told so, too"
         page = opened(visit)
         expect(page).to_have_title(re.compile("^2 "))
         expect(page.locator("[data-program-refused]")).to_be_hidden()

@@ -6,6 +6,7 @@ import json
 import secrets
 import shutil
 import subprocess
+import threading
 import time
 from base64 import b64encode
 from collections.abc import Coroutine, Iterator, Sequence
@@ -23,9 +24,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from playwright.sync_api import Browser, Page, expect
 from space_rig import SpaceOffice
 from store_rig import Rig
-from visiting import ROOT, Size, Visit, serve, server_socket, visiting
+from visiting import ROOT, WAIT_MS_MAX, Size, Visit, serve, visiting
 
+from chain.checkpoint import Checkpoint
 from chain.codec import encode
+from chain.types import Millis
 from identity import issuer_keys
 from identity.access import make_entry
 from identity.access_content import encode_content
@@ -37,6 +40,7 @@ from identity.api.verifier.checking import Judge
 from identity.api.verifier.ledger import Issuers
 from identity.api.verifier.part import SITE as VERIFIER_SITE
 from identity.api.verifier.part import verifier_part
+from identity.api.verifier.registered import Purpose
 from identity.api.verifier.status_lists import StatusLists
 from identity.api.verifier.verifier import Realm
 from identity.api.wallet.part import SITE, wallet_part
@@ -51,8 +55,11 @@ from membership.state import organisation_key
 from service.app import Part
 from service.shell import shell_part
 from sim.instant_ledger import InstantLedger
+from tests.ports import free_base_port
 
 Found = TypeVar("Found")
+IN_THREAD_S_MAX = 120
+"""It takes a tenth of a second; a machine with many tests at once takes its time."""
 OPERATOR = "city-wallet"
 """The organisation that anchors the wallet's program."""
 ATTRIBUTES = sorted(f"natural-person/{name}" for name in ("age_over_18", "birthdate", "family_name", "given_name"))
@@ -67,10 +74,48 @@ class LivingRig(Rig):
         return super().__getattribute__(name)
 
 
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with server_socket() as (_, bound):
-        return int(bound)
+class LivingLedger(InstantLedger):
+    """A ledger whose newest block is never old: devices refuse a proof of ten minutes ago, however long the tests take.
+
+    Its blocks are of half a minute ago, so that some can be added at once without one being of a time to come.
+    """
+
+    BEHIND_MS = 30_000
+    IDLE_MS_MAX = 60_000
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(names, Millis(_now_ms() - self.IDLE_MS_MAX))
+        self._turn = threading.RLock()  # a test appends while services ask
+
+    def append(self, *outcomes: Any, **more: Any) -> Checkpoint:
+        with self._turn:
+            time_ms = Millis(max(self.checkpoint.time_ms, _now_ms() - self.BEHIND_MS))
+            self.checkpoint = replace(self.checkpoint, time_ms=time_ms)
+            return super().append(*outcomes, **more)
+
+    def receipt(self, *places: Any, **more: Any) -> bytes:
+        with self._turn:
+            if _now_ms() - self.checkpoint.time_ms > self.BEHIND_MS + self.IDLE_MS_MAX:
+                self.append()
+            return super().receipt(*places, **more)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+@dataclass
+class Directory(verifier_rig.FakeDirectory):
+    """The bank's registration as it stands on the ledger when somebody is asked; a test may say another proof."""
+
+    ledger: InstantLedger | None = None
+    forged: bytes | None = None
+
+    async def purpose(self, relying_party: str, purpose: int) -> Purpose:
+        found = await super().purpose(relying_party, purpose)
+        if relying_party != verifier_rig.BANK or self.ledger is None:
+            return found
+        return replace(found, receipt=self.forged or World.receipt(self.ledger))
 
 
 @dataclass
@@ -93,7 +138,7 @@ class Reads(issuer_rig.FakeLedger):
 def in_thread(work: Coroutine[Any, Any, Found]) -> Found:
     """Run asynchronous work beside the browser, whose loop has this thread."""
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result(30)
+        return pool.submit(asyncio.run, work).result(IN_THREAD_S_MAX)
 
 
 @dataclass
@@ -105,6 +150,7 @@ class World:
     wallet_origin: str
     ledger: InstantLedger
     record: pb.RelyingPartyRecord
+    directory: Directory
 
     def offer(self, **options: Any) -> Offer:
         made = issuer_rig.claims()
@@ -151,10 +197,7 @@ class World:
         """What the verifier's requests carry as the bank's registration."""
         if record is not None:
             self.ledger.append([], {relying_party_key(verifier_rig.BANK): encode(record)})
-        proof = receipt or self.receipt(self.ledger)
-        for place, purpose in self.verifier.directory.purposes.items():
-            if place[0] == verifier_rig.BANK:
-                self.verifier.directory.purposes[place] = replace(purpose, receipt=proof)
+        self.directory.forged = receipt
 
     @staticmethod
     def receipt(ledger: InstantLedger) -> bytes:
@@ -211,9 +254,9 @@ def registration(keys: list[bytes], **changes: Any) -> pb.RelyingPartyRecord:
     return record
 
 
-def instant(record: pb.RelyingPartyRecord, names: tuple[str, ...] = ("a", "b", "c", "d")) -> InstantLedger:
-    """A network that knows the bank, some seconds ago."""
-    ledger = InstantLedger(names, int(time.time() * 1000) - 60_000)  # type: ignore[arg-type]  # a number of milliseconds
+def instant(record: pb.RelyingPartyRecord, names: tuple[str, ...] = ("a", "b", "c", "d")) -> LivingLedger:
+    """A network that knows the bank."""
+    ledger = LivingLedger(names)
     organisation = membership_pb2.OrganisationRecord(
         id=verifier_rig.BANK,
         name_zh="第一银行",
@@ -342,7 +385,7 @@ def world(folder: Path, *, data_space: bool = False, card_agent: str = "") -> It
         data_space: Whether the registrar serves people's data space, too, over the ledger's real rules.
         card_agent: Origin of the card's program.
     """
-    ports = {name: free_port() for name in ("issuer", "verifier", "wallet")}
+    ports = {name: free_base_port(1) for name in ("issuer", "verifier", "wallet")}
     origins = {name: f"http://localhost:{port}" for name, port in ports.items()}
     rigs = [LivingRig(folder / name, None) for name in ("issuer", "verifier")]
     for rig in rigs:
@@ -353,6 +396,7 @@ def world(folder: Path, *, data_space: bool = False, card_agent: str = "") -> It
         verifier = verifier_rig.CardOffice(rigs[1], origin=origins["verifier"])
         record = registration([verifier.keys.current(verifier.now_s).public_key])
         ledger = instant(record)
+        verifier.directory = directory = Directory(verifier.directory.purposes, ledger=ledger)
         issuer = (
             SpaceOffice(rigs[0], origins["issuer"], ledger)
             if data_space
@@ -360,17 +404,15 @@ def world(folder: Path, *, data_space: bool = False, card_agent: str = "") -> It
         )
 
         async def fetch(uri: str) -> str:
-            async with httpx.AsyncClient() as web:
+            async with httpx.AsyncClient(timeout=WAIT_MS_MAX / 1000) as web:
                 return (await web.get(uri)).text
 
         judge = Judge(issuer.trust, Issuers(verifier.states), StatusLists(fetch, lambda: verifier.now_s))
-        verifier.verifier = replace(verifier.verifier, realm=Realm(verifier.directory, verifier.recorder, judge))
+        verifier.verifier = replace(verifier.verifier, realm=Realm(directory, verifier.recorder, judge))
         stack.enter_context(serve(issuing(issuer, ledger), "issuer", ports["issuer"]))
         verifying = [shell_part(VERIFIER_SITE), verifier_part(verifier.verifier, verifier.states)]
         stack.enter_context(serve(verifying, "verifier", ports["verifier"], verifier.store.replays()))
         stack.enter_context(
             serve(wallet_parts(ledger, origins["wallet"], card_agent=card_agent), "citizen", ports["wallet"])
         )
-        made = World(issuer, verifier, origins["wallet"], ledger, record)
-        made.register()
-        yield made
+        yield World(issuer, verifier, origins["wallet"], ledger, record, directory)

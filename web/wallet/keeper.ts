@@ -20,11 +20,14 @@ interface Lasting extends Event {
 }
 interface Fetching extends Lasting {
   readonly request: Request;
+  /** The page to come. */
+  readonly resultingClientId: string;
   respondWith(answer: Promise<Response>): void;
 }
 interface Asked extends Lasting {
   readonly data: { readonly question?: string; readonly language?: string } | null;
   readonly ports: readonly MessagePort[];
+  readonly source: { readonly id: string } | null;
 }
 interface Scope {
   readonly clients: { claim(): Promise<void> };
@@ -50,11 +53,14 @@ const [STATE, LANGUAGE] = ["/kept", "/language"];
 const FILE_BYTES_MAX = 8 * 1024 * 1024; // as much as all built files together may have
 const FETCH_MS_MAX = 30_000;
 const AGAIN_MS = 1_500; // an opening page's navigation and its question are one look
+const PAGES_MAX = 100; // that are remembered; nobody has as many open
 const RUNS = new Set(["script", "style", "worker", "sharedworker", "document", "iframe", "frame", "embed", "object"]);
 
 const scope = globalThis as unknown as Scope;
 let looking: Promise<Standing> | undefined;
 let looked: { readonly standing: Standing; readonly atMs: number } | undefined;
+/** The program that each page is of, by its digest: a page that asks late still learns what was taken beside it. */
+const opened = new Map<string, string>();
 
 const state = (): Promise<Cache> => caches.open(`${OWN}state`);
 const programOf = (digest: string): Promise<Cache> => caches.open(`${OWN}program-${digest}`);
@@ -214,12 +220,21 @@ async function languageFor(url: URL): Promise<string> {
 }
 
 /** A page of the program that is kept; every other address of this origin leads there, so that no other page runs here. */
-async function open(request: Request, url: URL): Promise<Response> {
+async function open({ request, resultingClientId }: Fetching, url: URL): Promise<Response> {
   const now = await kept();
   if (now === undefined) return fetch(request);
-  const cache = await programOf(digestOf(now.manifest));
-  const page = await cache.match(pageAddress(url.pathname, await languageFor(url)));
-  return page ?? Response.redirect("/", 302);
+  const digest = digestOf(now.manifest);
+  const page = await (await programOf(digest)).match(pageAddress(url.pathname, await languageFor(url)));
+  if (page === undefined) return Response.redirect("/", 302);
+  if (opened.size >= PAGES_MAX) opened.delete([...opened.keys()][0] ?? "");
+  opened.set(resultingClientId, digest);
+  return page;
+}
+
+/** How a page stands: whether the program that is kept is its own, or was taken beside it. */
+function standingOf(page: string | undefined, standing: Standing): Standing {
+  if (page === undefined || (standing.outcome !== "kept" && standing.outcome !== "taken")) return standing;
+  return { ...standing, outcome: page === standing.digest ? "kept" : "taken" };
 }
 
 async function part(request: Request, address: string): Promise<Response> {
@@ -233,12 +248,13 @@ async function part(request: Request, address: string): Promise<Response> {
   return RUNS.has(request.destination) ? Response.error() : fetch(request);
 }
 
-async function reply({ data, ports }: Asked): Promise<void> {
+async function reply({ data, ports, source }: Asked): Promise<void> {
   const [port] = ports;
   if (data?.question !== "program" || port === undefined) return;
   const language = data.language === "en" ? "en" : "zh-CN";
   await (await state()).put(LANGUAGE, new Response(language));
-  port.postMessage(await lookOnce());
+  const page = source === null ? undefined : opened.get(source.id);
+  port.postMessage(standingOf(page, await lookOnce()));
 }
 
 scope.addEventListener("install", (event) => event.waitUntil(install()));
@@ -249,8 +265,9 @@ scope.addEventListener("fetch", (event) => {
   const url = new URL(request.url);
   if (url.origin !== location.origin) return;
   if (request.method === "GET" && request.mode === "navigate") {
-    event.waitUntil(lookOnce());
-    event.respondWith(open(request, url));
+    const page = open(event, url);
+    event.respondWith(page);
+    event.waitUntil(page.then(lookOnce)); // not before: a page is of one program whole
   } else if (request.mode === "navigate") event.respondWith(Promise.resolve(Response.redirect("/", 303)));
   else if (request.method === "GET") event.respondWith(part(request, url.pathname + url.search));
 });
