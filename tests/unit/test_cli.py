@@ -538,7 +538,7 @@ def test_process_is_found_by_its_pid_file_signalled_and_reaped(tmp_path: Path) -
             time.sleep(0.01)
     finally:
         assert process.send(identity, signal.SIGKILL)
-    assert process.wait_gone(identity, 5)
+    assert process.wait_gone(identity, 30)
     assert process.find(pid_file) is None
     assert not process.send(identity, signal.SIGTERM)
 

@@ -548,7 +548,7 @@ async def test_expired_transaction_that_nobody_certified_ends_as_expired(monkeyp
         await session.checkpoint()
         lost = session.sign([Operation.make("test.Note", b"x")], [SIGNER], lifetime_ms=-1000)
         with pytest.raises(Refused) as caught:
-            await session.submit_one(lost, timeout_s=4.0)
+            await session.submit_one(lost, timeout_s=30.0)
         assert caught.value.code == "transaction.expired"
 
 

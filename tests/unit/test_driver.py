@@ -128,10 +128,10 @@ class Bench:
         )
 
     async def run_until(self, done: Callable[[], bool]) -> None:
-        """Run the driver until something holds, at most five seconds."""
+        """Run the driver until something holds, at most half a minute."""
 
         async def watch() -> None:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while not done():  # noqa: ASYNC110 - what is waited for has no event
                     await asyncio.sleep(0.001)
             raise _Done

@@ -114,7 +114,7 @@ def test_idle_session_ends_and_says_so(home: Home, monkeypatch: pytest.MonkeyPat
     with running(home), open_reader(home) as reader:
         for thread in local.threading.enumerate():
             if thread.name == "local-session":
-                thread.join(5)
+                thread.join(30)
         with pytest.raises(StorageError, match="try again"):
             reader.get(b"B")
 
@@ -134,7 +134,7 @@ def test_request_that_is_none_ends_its_own_session_alone(home: Home, raw: bytes)
     with running(home), open_reader(home) as reader:
         with socket.socket(socket.AF_UNIX) as stranger, local._short(home.socket) as address:
             stranger.connect(address)
-            stranger.settimeout(5)
+            stranger.settimeout(30)
             assert stranger.recv(4) == bytes(4)
             stranger.sendall(raw)
             stranger.shutdown(socket.SHUT_WR)
