@@ -4,7 +4,7 @@
 import pytest
 
 from traceability import epcis
-from traceability.api.query_match import names_some, test_of
+from traceability.api import query_match
 from traceability.api.query_parameters import from_json
 from traceability.api.query_shown import Shown
 
@@ -13,7 +13,7 @@ COMMON = {"type": "ObjectEvent", "eventTime": "2026-04-05T08:30:00+08:00", "even
 
 def finds(parameter: str, value: str, *identifiers: str) -> list[str]:
     """Those identifiers whose events a parameter finds."""
-    test = test_of(from_json({parameter: [value]}))
+    test = query_match.test_of(from_json({parameter: [value]}))
     field = "epcList" if parameter.endswith("EPC") or parameter == "MATCH_epc" else "quantityList"
     found = []
     for one in identifiers:
@@ -78,10 +78,10 @@ def test_pattern_of_a_product_finds_its_class():
     pattern = "urn:epc:idpat:sgtin:4012345.012345.*"
     product = "https://id.gs1.org/01/04012345123456"
     assert finds("MATCH_epcClass", pattern, product, "urn:epc:idpat:sgtin:4012345.012346.*") == [product]
-    assert names_some(pattern)
-    assert names_some(ONE)
-    assert not names_some("urn:epc:idpat:sgtin:4012345.*.*")
-    assert not names_some("urn:epc:idpat:grai:4012345.55555.*")
+    assert query_match.names_some(pattern)
+    assert query_match.names_some(ONE)
+    assert not query_match.names_some("urn:epc:idpat:sgtin:4012345.*.*")
+    assert not query_match.names_some("urn:epc:idpat:grai:4012345.55555.*")
 
 
 @pytest.mark.parametrize(
@@ -131,5 +131,5 @@ def test_value_of_another_kind_is_refused(name, value):
 def test_moment_is_the_same_however_it_is_written(moment):
     """RFC 3339, 5.6."""
     shown = Shown({**COMMON, "eventTime": moment}, None, 0)
-    assert test_of(from_json({"GE_eventTime": "2026-04-05T00:30:00z"}))(shown)
-    assert not test_of(from_json({"LT_eventTime": moment}))(shown)
+    assert query_match.test_of(from_json({"GE_eventTime": "2026-04-05T00:30:00z"}))(shown)
+    assert not query_match.test_of(from_json({"LT_eventTime": moment}))(shown)
