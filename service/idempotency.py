@@ -44,11 +44,14 @@ KEEP_MS = 24 * 3600 * 1000
 _KEY = re.compile(r'"?([A-Za-z0-9_.~-]{16,128})"?')
 _KEPT_HEADERS = frozenset({"content-type", "content-language", "location", "etag"})
 """No cookie is handed out twice."""
-_UNTOUCHED = 429
-"""Nothing was carried out; the same key may try again."""
+_UNTOUCHED = frozenset({401, 404, 405, 429})
+"""Nothing was carried out; the same key may try again. So whoever is nobody here, or asks for nothing that there is,
+leaves nothing in the store."""
 _UNSURE = frozenset({502, 503, 504})
 """What was asked on the way did not answer, which may be after it was told to act: a transaction that was submitted can
 be in the next block though no node answered in time."""
+_SESSION = "session "
+"""How callers begin who are signed in. Pages are kept for them alone: others would fill the store with them."""
 _NONCE_BYTES = 12
 
 
@@ -147,12 +150,13 @@ class Idempotency:
         except BaseException:
             await run_in_threadpool(replays.lose, name)
             raise
-        if kept.status == _UNTOUCHED:
+        if kept.status in _UNTOUCHED:
             await run_in_threadpool(replays.release, name)
         elif kept.status in _UNSURE:
             await run_in_threadpool(replays.lose, name)
         else:
-            sealed = self._seal(kept.document(), caller, given, name)
+            is_known = caller.startswith(_SESSION)
+            sealed = self._seal(kept.document() if is_known or not kept.is_page else b"", caller, given, name)
             await run_in_threadpool(replays.finish, name, sealed)
 
     async def _caller(self, scope: Scope, headers: Headers) -> str:
@@ -168,7 +172,7 @@ class Idempotency:
             except PersonErased:  # just now
                 session = None
             if session is not None:
-                return f"session {session}"
+                return f"{_SESSION}{session}"
         return f"cookie {cookie}" if cookie else f"authorization {headers.get('authorization', '')}"
 
     def _seal(self, document: bytes, caller: str, given: str, name: bytes) -> bytes:
@@ -197,6 +201,11 @@ class _Kept:
         self._body = bytearray()
         self._is_whole = False
         self._is_large = False
+
+    @property
+    def is_page(self) -> bool:
+        """Whether it is for people, and not for programs."""
+        return any(name == "content-type" and value.startswith("text/html") for name, value in self._headers)
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":

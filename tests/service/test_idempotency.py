@@ -7,12 +7,15 @@ import json
 import pytest
 from fastapi import APIRouter
 from http_rig import ADDRESS, BROWSER, Counter, MemoryReplays, caller, code, service
+from starlette.responses import HTMLResponse
 from store_rig import Rig
 
 from client.errors import TransportError
 from service.app import Part
 from service.errors import StorageError
 from service.idempotency import Place, State
+from service.problems import Problem
+from service.sign_in.kinds import NEEDED
 
 KEY = {"idempotency-key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
 
@@ -104,6 +107,26 @@ async def test_refusal_that_carried_nothing_out_frees_the_key() -> None:
         await web.get("/plain")
         assert code(await web.post("/orders", json={"amount": 5})) == "request.rate"
         assert replays.places == {}
+
+
+async def test_stranger_with_a_new_key_each_time_fills_the_store_with_neither_refusals_nor_pages() -> None:
+    router, replays = APIRouter(), MemoryReplays()
+
+    @router.post("/private", include_in_schema=False)
+    async def private() -> None:
+        raise Problem(NEEDED)
+
+    @router.post("/page", include_in_schema=False)
+    async def page() -> HTMLResponse:
+        return HTMLResponse("x" * 60_000)
+
+    app = service(Counter(), parts=[Part("open", [router])], replays=replays)
+    async with caller(app, {"accept": "text/html", "authorization": "Bearer made-up"}) as web:
+        for i in range(4):
+            for path, status in (("/private", 401), ("/nothing", 404), ("/health", 405), ("/page", 200)):
+                answer = await web.post(path, json={}, headers={"idempotency-key": f"{path[1:]}-0123456789-{i}"})
+                assert (path, answer.status_code) == (path, status)
+    assert [len(place.answer) for place in replays.places.values()] == [0] * 4, "that something was done, and no page"
 
 
 @pytest.mark.parametrize("error", [TransportError("no answer in time", "transport.timeout"), StorageError("down")])
