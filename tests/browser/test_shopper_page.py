@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import re
-import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,11 +17,12 @@ import pytest
 import zxingcpp
 from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
-from visiting import WAIT_MS_MAX, serve, visiting
+from visiting import WAIT_MS_MAX, pace, serve, visiting
 
 from chain.pb import ledger_pb2
 from service.settings import local_address
 from service.shell import shell_part
+from tests.ports import free_base_port
 from tests.shopper_attacks import ATTACKS
 from tests.shopper_rig import FARM, HOUR_MS, LOT, SERIAL, SHOP, STALL, STEM, FoodLedger
 from tests.trace_rig import BAG, product
@@ -56,9 +56,7 @@ class Served:
     """A ledger with the pages about it."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port = int(found.getsockname()[1])
+        self.port = free_base_port(1)
         self.food = FoodLedger(folder)
         self.skipped_ms = 0
         self.address = local_address("trace", f"127.0.0.1:{self.port}")
@@ -121,9 +119,11 @@ def answer_with(page: Page, change: Callable[[dict[str, Any]], None], pattern: s
 def test_label_decoded_from_its_picture_opens_the_page_which_the_phone_verifies(
     browser: Browser, origin: str, language: str, theme: str
 ) -> None:
-    drawn = httpx.get(f"{origin}/food-labels/{SERIAL}?form=png").content
+    drawn = httpx.get(f"{origin}/food-labels/{SERIAL}?form=png", timeout=WAIT_MS_MAX / 1000).content
     with Image.open(io.BytesIO(drawn)) as picture:
-        link = zxingcpp.read_barcode(picture.convert("L")).text
+        found = zxingcpp.read_barcode(picture.convert("L"), zxingcpp.BarcodeFormat.QRCode)
+        assert found is not None
+        link = found.text
     assert link == f"{origin}/{SERIAL}"
     with visiting(browser, origin, size="phone", language=language, theme=theme) as seen:
         page = seen.open(link.removeprefix(origin))
@@ -208,7 +208,7 @@ def test_page_that_the_ledger_has_outrun_is_asked_for_anew_and_then_agrees(
     browser: Browser, origin: str, served: Served
 ) -> None:
     with visiting(browser, origin, language="en") as seen:
-        old = httpx.get(f"{origin}/food/{LOT}", headers={"accept-language": "en"}).text
+        old = httpx.get(f"{origin}/food/{LOT}", headers={"accept-language": "en"}, timeout=WAIT_MS_MAX / 1000).text
         lots = [{"epcClass": STEM + LOT, "quantity": 1, "uom": "KGM"}]
         served.food.record(FARM, hours=20.5, action="OBSERVE", bizStep="storing", quantityList=lots)
         served.food.settle()
@@ -328,7 +328,8 @@ def test_journey_of_30_events_is_verified_on_a_slow_phone_in_time(
     served.skipped_ms += FRESH_MS
     packed: dict[str, int] = {}
     with visiting(browser, served.address.public_origin, size="phone", language="en") as seen:
-        bundle = httpx.get(f"{seen.origin}/v1/journeys/{SERIAL}").json()  # nodes are asked once for all who look
+        asked = httpx.get(f"{seen.origin}/v1/journeys/{SERIAL}", timeout=WAIT_MS_MAX / 1000)
+        bundle = asked.json()  # nodes are asked once for all who look
         count = len(ledger_pb2.Receipt.FromString(base64.b64decode(bundle["receipt"])).inclusions)
         assert count >= 30
         if not workers:
@@ -350,7 +351,7 @@ def test_journey_of_30_events_is_verified_on_a_slow_phone_in_time(
     )
     print(f"{own:.0f} ms of it after the page's text; scripts and styles {sum(code.values())} bytes")
     assert sum(code.values()) < 60_000
-    assert own < GENEROUS * VERIFIED_MS_MAX
+    assert own < GENEROUS * VERIFIED_MS_MAX * pace(browser)
 
 
 def test_recall_shows_in_red_and_page_that_hides_it_fails(browser: Browser, served: Served, origin: str) -> None:
