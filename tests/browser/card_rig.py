@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
-from visiting import ROOT, Visit, server_socket
+from visiting import ROOT, Visit
 
 from cli.staff_cards import staff_cards
 from identity.cards.emulator import EmulatedCard
@@ -21,14 +21,9 @@ from service.settings import StaffSettings
 from service.sign_in.staff_cards import StaffCards
 from tests.cards.authority_rig import Keys, new_authority
 from tests.cards.making_rig import EXPIRES, Notes, master
+from tests.ports import free_base_port
 
 _SIGN = "form[action^='/window/'] button.main"
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with server_socket() as (_, port):
-        return port
 
 
 @dataclass
@@ -71,7 +66,7 @@ class Machine:
 @contextmanager
 def officers_machine(folder: Path) -> Iterator[Machine]:
     """Start an agent, with a card in its reader."""
-    file, office_port, port = folder / "card.json", free_port(), free_port()
+    file, office_port, port = folder / "card.json", free_base_port(1), free_base_port(1)
     made = Machine(folder, new_authority(), file, office_port, f"http://127.0.0.1:{port}", "", "")
     made.put_in_new_card()
     file.chmod(0o600)
