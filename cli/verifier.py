@@ -85,8 +85,6 @@ def verifier_parts(ground: Ground, address: Address) -> Sequence[Part]:
 
     async def start(_app: FastAPI) -> None:
         door.open()
-        if recorder is not None:
-            recorder.start()
 
     async def stop(_app: FastAPI) -> None:
         if recorder is not None:
@@ -94,9 +92,9 @@ def verifier_parts(ground: Ground, address: Address) -> Sequence[Part]:
         await door.close()
 
     is_behind_proxy = settings.client_certificates and bool(ground.settings.http.proxies)
-    checks = {} if recorder is None else {"recording": recorder.is_whole}
+    rounds = [] if recorder is None else [recorder.round]
     part = verifier_part(
-        verifier, states, sandbox=sandbox, is_behind_proxy=is_behind_proxy, checks=checks, start=start, stop=stop
+        verifier, states, sandbox=sandbox, is_behind_proxy=is_behind_proxy, rounds=rounds, start=start, stop=stop
     )
     stamps = served_stamps_of(ground.settings.documents)
     return [shell_part(SITE), part, *([] if stamps is None else [time_stamps_part(stamps)])]

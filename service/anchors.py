@@ -4,11 +4,14 @@
 For audit chains, status lists and web bundles alike; see `membership.anchors` for the rules.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+import structlog
 
 from chain.codec import encode
-from chain.errors import Refused
+from chain.errors import LedgerError, Refused
 from chain.signing import Signer, TransactionSigner
 from chain.transaction import Operation, SignedTransaction
 from chain.types import TransactionId
@@ -17,8 +20,15 @@ from membership.anchors import anchor_key, load_anchor
 from membership.pb import membership_pb2 as pb
 from membership.state import load_key, signer_key
 from service.errors import ConfigError
+from service.rounds import Round
 
 OPERATION = "membership.Anchor"
+LOOK_S: Final = 86_400.0
+"""Between two looks whether a program's anchor still stands."""
+RETRY_S: Final = 60.0
+"""After nodes were silent, or something broke."""
+
+log = structlog.get_logger(__name__)
 
 
 class Ledger(Protocol):
@@ -52,6 +62,22 @@ class Anchored:
     size: int
     time_ms: int
     read_ms: int
+
+
+def anchoring(anchor: Callable[[], Awaitable[None]]) -> Round:
+    """See that the digest of a page's program stands on the ledger, at the start and once a day.
+
+    Args:
+        anchor: Looks, and puts one where another or none stands.
+    """
+
+    async def once() -> None:
+        try:
+            await anchor()
+        except (LedgerError, ConfigError) as error:  # refused today, it is refused in a minute, too
+            log.warning("anchoring.refused", reason=str(error))
+
+    return Round("anchoring", once, LOOK_S, retry_s=RETRY_S)
 
 
 async def organisation_of(ledger: Ledger, signer: Signer) -> str:

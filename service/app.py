@@ -32,6 +32,7 @@ from service.language import language_of, translate
 from service.openapi import describe
 from service.problems import Problem, ProblemKind, kind_of_status
 from service.redirects import Elsewhere
+from service.rounds import Round
 from service.settings import Address, Settings
 
 log = structlog.get_logger(__name__)
@@ -57,6 +58,7 @@ class Part:
         start: Runs before the first request, in the order of parts.
         stop: Runs after the last one, in reverse.
         checks: Each says whether what it watches is ready; names are shown by /ready.
+        rounds: What goes on by itself between `start` and `stop`; each has a check of its name.
         problems: Kinds of its own; their words stand in the catalogues.
         body_limits: Path prefixes that take larger bodies, in bytes.
         machine_paths: Path prefixes for callers that are no browsers: no origin, no form token, and no cookie.
@@ -72,6 +74,7 @@ class Part:
     start: Hook | None = None
     stop: Hook | None = None
     checks: Mapping[str, Check] = field(default_factory=dict)
+    rounds: Sequence[Round] = ()
     problems: Sequence[ProblemKind] = ()
     body_limits: Mapping[str, int] = field(default_factory=dict)
     machine_paths: Sequence[str] = ()
@@ -80,6 +83,11 @@ class Part:
     socket_paths: Sequence[str] = ()
     permissions: frozenset[str] = frozenset()
     error_page: ErrorPage | None = None
+
+
+def all_checks(part: Part) -> Mapping[str, Check]:
+    """The checks of a part, its rounds' among them, by name."""
+    return dict(part.checks) | {one.name: one.holds for one in part.rounds}
 
 
 def create_app(
@@ -164,10 +172,14 @@ def _lifespan(parts: Sequence[Part]) -> Callable[[FastAPI], AbstractAsyncContext
                 started.append(part)
                 if part.start is not None:
                     await part.start(app)
+                for one in part.rounds:
+                    one.start(part.name)
             yield
         finally:
             app.state.stopping = True
             for part in reversed(started):
+                for one in reversed(part.rounds):
+                    await one.stop()
                 if part.stop is not None:
                     await part.stop(app)
 
@@ -239,7 +251,7 @@ def _ground(
 
     @router.get("/ready", operation_id="getReadiness", summary="Whether the service can do its work now")
     async def ready(request: Request) -> Response:
-        names = [(f"{part.name}.{name}", check) for part in parts for name, check in part.checks.items()]
+        names = [(f"{part.name}.{name}", check) for part in parts for name, check in all_checks(part).items()]
         held = await asyncio.gather(*(_holds(check) for _, check in names))
         outcome = {name: "ok" if holds else "failed" for (name, _), holds in zip(names, held, strict=True)}
         if request.app.state.stopping or not all(held):

@@ -40,7 +40,6 @@ from service.errors import PersonErased
 from service.store.audit import SYSTEM
 from service.store.engine import insert_new
 
-ROUND_SECONDS: Final = 5.0
 STEP: Final = 100
 """Subjects or requests of one step: some hundredths of a second of a thread."""
 REST: Final = 1.0
@@ -73,22 +72,13 @@ class Monitor:
         """Have the current month's figures made; asked twice, they are made once."""
         self._asked = True
 
-    async def run(self, broken: set[str], name: str) -> None:
-        """Make what is due, until cancelled.
-
-        Args:
-            broken: Holds a name from a round that broke on until one does not, for readiness.
-            name: Which.
-        """
-        while True:
-            try:
-                await self.round()
-                broken.discard(name)
-            except Exception:
-                self._asked = False
-                broken.add(name)  # a defect of one round must not end all of them unnoticed
-                log.exception("credit.monitor-broke")
-            await asyncio.sleep(ROUND_SECONDS)
+    async def keep_up(self) -> None:
+        """Make what is due; figures so far that break are not made again by themselves."""
+        try:
+            await self.round()
+        except Exception:
+            self._asked = False
+            raise
 
     async def round(self) -> list[str]:
         """Make what is due; the months whose figures were made."""

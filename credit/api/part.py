@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Credit as a part of a service: `[*staffed_parts(store, address, CREDIT_SITE, ledger), credit_part(...)]`."""
 
-import asyncio
 from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -30,13 +27,13 @@ from credit.api.showing_pages import SHOWN_BODY_BYTES_MAX, SHOWN_PATH, showing_r
 from credit.api.slot_index import SlotIndex
 from credit.api.statutory_pages import statutory_router
 from credit.api.ticks import TICK_MS
-from credit.api.upkeep import LOOPS, MONITOR, keep_lists, keep_telling, keep_up
+from credit.api.upkeep import upkeep_rounds
 from credit.api.wallet_grades import wallet_router
 from credit.api.wallet_pages import wallet_page_router
 from identity.api.issuer.issuing import Issuer
 from identity.api.issuer.pages import MACHINE_PATH
 from identity.issuer_keys import KeySet
-from service.app import Check, Part
+from service.app import Part
 from service.pages import add_templates
 from service.store import Store
 from service.store.replays import unix_ms
@@ -77,9 +74,8 @@ def credit_part(
     Returns:
         The part; `app.state.credit` is the `CreditContext`.
     """
-    rounds: list[asyncio.Task[None]] = []
     running: list[CreditContext] = []
-    broken: set[str] = set()
+    monitors: list[Monitor] = []
     issuer = None if issuing is None else Issuer(store, issuing, origin, now)
 
     async def start(app: FastAPI) -> None:
@@ -100,23 +96,13 @@ def credit_part(
         running[:] = [context]
         if issuer is not None:
             issuer.origin = own_origin
-        app.state.credit_monitor = monitor = Monitor(context)
-        if keeps_up:
-            own = (keep_up(context, broken), keep_lists(context, broken), keep_telling(context, broken))
-            kept = (*own, monitor.run(broken, MONITOR))
-            rounds.extend(asyncio.create_task(one) for one in kept)
+        app.state.credit_monitor = Monitor(context)
+        monitors[:] = [app.state.credit_monitor]
 
     async def stop(_app: FastAPI) -> None:
-        for task in rounds:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
         if isinstance(ledger, FollowedLedger):
             await ledger.stop()
 
-    checks: dict[str, Check] = {name: partial(_is_whole, broken, name) for name in LOOPS}
-    if isinstance(ledger, FollowedLedger):
-        checks["index"] = ledger.is_ready
     return Part(
         "credit",
         [
@@ -134,7 +120,8 @@ def credit_part(
         ],
         start=start,
         stop=stop,
-        checks=checks,
+        checks={"index": ledger.is_ready} if isinstance(ledger, FollowedLedger) else {},
+        rounds=upkeep_rounds(lambda: running[0], lambda: monitors[0]) if keeps_up else [],
         problems=KINDS,
         body_limits={
             interface.SHOWN_PATH: interface.SHOWN_BODY_BYTES_MAX,
@@ -145,7 +132,3 @@ def credit_part(
         machine_paths=[interface.PREFIX, MACHINE_PATH],
         open_paths=[MACHINE_PATH, "/.well-known/"] if issuer else [],  # a wallet may be a page of another origin
     )
-
-
-async def _is_whole(broken: set[str], name: str) -> bool:
-    return name not in broken

@@ -5,8 +5,6 @@ Pages never wait for the index to catch up, and a node that lies or dies stops n
 shown, with the time up to which it is known.
 """
 
-import asyncio
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +29,7 @@ from service.index import LedgerTables, Subscriber
 from service.index.running import RunningIndex
 from service.index.tables import metadata as position_metadata
 from service.nodes import Network
+from service.rounds import Round
 from service.settings import IndexSettings, StoreSettings
 from service.store.engine import make_engine
 
@@ -85,12 +84,6 @@ class Explorer:
         engine = index_engine(settings, network.genesis)
         self.explored = Explored(engine)
         self.index = RunningIndex(engine, SUBSCRIBERS, from_height=settings.from_height)
-        self._naming: asyncio.Task[None] | None = None
-        self._is_naming_whole = True
-
-    async def is_naming_whole(self) -> bool:
-        """Whether the last round that looks signers' organisations up did not break."""
-        return self._is_naming_whole
 
     async def start(self, _app: FastAPI) -> None:
         """Begin to follow the chain.
@@ -105,29 +98,17 @@ class Explorer:
         self.watched, self.reports = Watched(session), Reports(session)
         await self.index.start(self.watched)
         await self.reports.get()  # so that the first page has them
-        self._naming = asyncio.create_task(self._name_signers())
 
     async def stop(self, _app: FastAPI) -> None:
         """End what `start` began."""
-        if self._naming is not None:
-            self._naming.cancel()
-            await asyncio.gather(self._naming, return_exceptions=True)
         await self.index.stop()
         if hasattr(self, "ledger"):
             await self.reports.stop()
             await self.ledger.session.close()
 
-    async def _name_signers(self) -> None:
-        while True:
-            named = 0
-            try:
-                with contextlib.suppress(*_FAILURES):
-                    named = await self.ledger.name_signers()
-                    self._is_naming_whole = True
-            except Exception:
-                self._is_naming_whole = False  # a defect of one round must not end all of them unnoticed
-                log.exception("explorer.naming-broke")
-            await asyncio.sleep(0 if named else NAMING_S)
+    async def name_signers(self) -> float:
+        """Name some signers; seconds until the next have their turn."""
+        return 0 if await self.ledger.name_signers() else NAMING_S
 
 
 def explorer_part(explorer: Explorer, routers: Sequence[APIRouter]) -> Part:
@@ -137,6 +118,7 @@ def explorer_part(explorer: Explorer, routers: Sequence[APIRouter]) -> Part:
         routers,
         start=explorer.start,
         stop=explorer.stop,
-        checks={"index": explorer.index.is_current, "naming": explorer.is_naming_whole},
+        checks={"index": explorer.index.is_current},
+        rounds=[Round("naming", explorer.name_signers, NAMING_S, _FAILURES)],
         problems=KINDS,
     )

@@ -7,7 +7,6 @@ go on, and what waits shows on the desk's page and in the metrics.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -21,6 +20,7 @@ from service.notice_settings import NoticeSettings
 from service.notices import outbox
 from service.notices.outbox import DAY_MS, Claimed, NoticeState, Rates
 from service.notices.providers import NotTaken, Provider, Way
+from service.rounds import Round
 from service.store import Store
 from service.store.replays import unix_ms
 
@@ -61,25 +61,9 @@ class Courier:
         self._keep_ms = settings.keep_days * DAY_MS
         self._now = now
         self._counted_ms = self._tidied_ms = 0
-        self.is_well = True
         self._tries = Counter("zhixin_notices", "Tries to deliver", ["provider", "outcome"], registry=registry)
         self._held = Gauge("zhixin_notices_held", "Notices in the outbox", ["state"], registry=registry)
         self._oldest = Gauge("zhixin_notices_oldest_seconds", "Age of the oldest that is due", registry=registry)
-
-    async def run(self) -> None:
-        """Deliver until cancelled. What was sent and not settled when that happens is sent again."""
-        while True:
-            try:
-                tried = await self.deliver()
-                self.is_well = True
-            except StorageError as error:
-                self.is_well, tried = False, 0
-                log.warning("notices.round-failed", reason=str(error))
-            except Exception:
-                self.is_well, tried = False, 0  # a defect of one round must not end all of them unnoticed
-                log.exception("notices.round-broke")
-            if not tried:
-                await asyncio.sleep(ROUND_SECONDS)
 
     async def deliver(self) -> int:
         """Try what is due now; how many."""
@@ -163,25 +147,19 @@ def notices_part(
     Returns:
         The part; `app.state.courier` is the `Courier`.
     """
-    rounds: list[asyncio.Task[None]] = []
     couriers: list[Courier] = []
 
     async def start(app: FastAPI) -> None:
         courier = Courier(store, providers, settings or NoticeSettings(), now, app.state.metrics.registry)
         app.state.courier = courier
-        couriers.append(courier)
-        if runs:
-            rounds.append(asyncio.create_task(courier.run()))
+        couriers[:] = [courier]
+
+    async def once() -> float:
+        return 0 if await couriers[0].deliver() else ROUND_SECONDS
 
     async def stop(_app: FastAPI) -> None:
-        for task in rounds:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
         for provider in providers:
             await provider.close()
 
-    async def is_well() -> bool:
-        return all(courier.is_well for courier in couriers)
-
-    return Part("notices", start=start, stop=stop, checks={"rounds": is_well})
+    rounds = [Round("rounds", once, ROUND_SECONDS, (StorageError,), tells_waiting=True)] if runs else []
+    return Part("notices", start=start, stop=stop, rounds=rounds)

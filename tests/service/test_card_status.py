@@ -21,6 +21,7 @@ from store_rig import Rig
 
 from client.errors import TransportError
 from identity.api.desk import card_status, cards, cards_binding, cards_making
+from identity.api.desk import card_status_part as card_status_pages
 from identity.api.desk.card_keys import CardKeys
 from identity.api.desk.card_status import Reading, known_cards, log_into, publish, remember
 from identity.api.desk.card_status_part import card_status_part
@@ -52,8 +53,10 @@ class RuledSource:
 
     rig: CardsRig
     is_reachable: bool = True
+    asked: int = 0
 
     async def read(self, keys: Sequence[bytes]) -> Reading:
+        self.asked += 1
         if not self.is_reachable:
             raise TransportError("no node answers")
         time_ms = self.rig.rig.clock_ms
@@ -235,9 +238,14 @@ async def served(desk: StatusRig, source: RuledSource) -> AsyncIterator[tuple[ht
     async def start(app: FastAPI) -> None:
         app.state.desk = desk.cards.desk
 
-    parts = [Part("desk", start=start), card_status_part(desk.keys, source=source)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(card_status_pages, "TICK_S", 86_400)  # one tick, at the start; the test makes the others
+        parts = [Part("desk", start=start), card_status_part(desk.keys, source=source)]
     app = create_app(parts, GENEROUS, ADDRESS)
     async with app.router.lifespan_context(app):
+        async with asyncio.timeout(60):
+            while not source.asked or (source.is_reachable and app.state.card_status.now is None):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url=ADDRESS.public_origin) as client:
             yield client, app
@@ -308,7 +316,8 @@ async def test_readiness_names_a_status_tick_that_is_broken(sqlite_rig: Rig) -> 
         assert (never.status_code, "card-status.published" in never.text) == (503, True)
         source.is_reachable = True
         app.state.card_status.now = await publish(desk.cards.desk, desk.keys, source)
-        assert (await client.get("/ready")).json()["checks"] == {"card-status.published": "ok"}
+        checks = {"card-status.published": "ok", "card-status.ticks": "ok"}
+        assert (await client.get("/ready")).json()["checks"] == checks
         desk.cards.rig.clock_ms += MINUTE_MS
         assert (await client.get("/ready")).status_code == 200
         desk.cards.rig.clock_ms += 1_000

@@ -22,6 +22,7 @@ from service.envelope import CONTENT_POLICY
 from service.language import LANGUAGES, translate
 from service.rates import Buckets, caller_of
 from service.redirects import local_path
+from service.rounds import Round
 from service.settings import local_address
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,6 +139,7 @@ async def test_problem_kinds_are_explained_where_their_type_points() -> None:
         assert code(await web.get("/problems/no.such")) == "request.not-found"
 
 
+@pytest.mark.usefixtures("still_rates")
 async def test_person_is_shown_a_page_and_a_program_a_document() -> None:
     def page(_request: object, problem: problems.ProblemView) -> HTMLResponse:
         return HTMLResponse(f"<h1>{problem.code}</h1>")
@@ -305,6 +307,7 @@ async def test_body_that_trickles_is_given_up() -> None:
 # ---------------------------------------------------------------- rates
 
 
+@pytest.mark.usefixtures("still_rates")
 async def test_address_that_comes_too_often_is_told_when_to_come_again_and_others_are_not() -> None:
     app = service(Counter(), "[limits]\naddress_burst = 3\naddress_per_second = 1")
     async with caller(app) as web, caller(app, client=("198.51.100.8", 1)) as other:
@@ -317,6 +320,7 @@ async def test_address_that_comes_too_often_is_told_when_to_come_again_and_other
         assert (await web.get("/health")).status_code == 200
 
 
+@pytest.mark.usefixtures("still_rates")
 async def test_session_that_comes_too_often_is_limited_from_any_address() -> None:
     app = service(Counter(), "[limits]\nsession_burst = 2\nsession_per_second = 1")
     cookie = {"cookie": f"{ADDRESS.cookie_name('session')}=abc"}
@@ -353,11 +357,11 @@ def test_addresses_of_one_customer_share_a_bucket(one: str, other: str, same: bo
 
 
 async def test_more_requests_at_once_than_the_limit_are_turned_away() -> None:
-    started = asyncio.Event()
+    started, go_on = asyncio.Event(), asyncio.Event()
 
     async def wait() -> AsyncIterator[bytes]:
         started.set()
-        await asyncio.sleep(0.3)
+        await go_on.wait()
         yield b'{"amount": 1}'
 
     app = service(Counter(), "[http]\nrequests_max = 1")
@@ -367,6 +371,7 @@ async def test_more_requests_at_once_than_the_limit_are_turned_away() -> None:
         second = await web.get("/plain")
         assert (code(second), second.status_code) == ("service.busy", 503)
         assert (await web.get("/health")).status_code == 200
+        go_on.set()
         assert (await first).status_code == 201
         assert (await web.get("/plain")).status_code == 200
 
@@ -467,6 +472,7 @@ async def test_cookie_whose_name_only_python_takes_for_ours_is_not_read(blank: b
     assert answer.json() == {"a": "b", name.decode(): "own"}
 
 
+@pytest.mark.usefixtures("still_rates")
 async def test_readiness_asked_for_without_end_is_limited_and_health_is_not() -> None:
     asked = 0
 
@@ -614,6 +620,37 @@ async def test_parts_start_in_order_and_stop_in_reverse_even_when_one_does_not_s
     assert seen == ["+a", "+b", "-b", "-a"]
 
 
+async def test_rounds_of_a_part_begin_after_its_start_end_before_its_stop_and_have_a_check_each() -> None:
+    seen: list[str] = []
+    begun = asyncio.Event()
+
+    async def start(_app: object) -> None:
+        seen.append("start")
+
+    async def stop(_app: object) -> None:
+        seen.append("stop")
+
+    async def once() -> None:
+        seen.append("round")
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append("cut off")
+
+    async def breaks() -> None:
+        raise ZeroDivisionError
+
+    rounds = [Round("whole", once, 0), Round("broken", breaks, 60)]
+    app = service(Counter(), parts=[Part("one", start=start, stop=stop, rounds=rounds)])
+    async with app.router.lifespan_context(app), caller(app, {"accept-language": "en"}) as web:
+        async with asyncio.timeout(10):
+            await begun.wait()
+        answer = await web.get("/ready")
+        assert (answer.status_code, "one.broken" in answer.text, "one.whole" in answer.text) == (503, True, False)
+    assert seen == ["start", "round", "cut off", "stop"]
+
+
 async def test_metrics_are_told_next_door_alone_and_their_labels_are_bounded() -> None:
     app = service(Counter(), "[http]\nmetrics = ['192.0.2.0/28', '2001:db8::7']")
     async with caller(app, client=("127.0.0.1", 1)) as web:
@@ -643,10 +680,11 @@ async def test_metrics_asked_for_by_a_page_that_was_bound_to_this_machine_are_no
 
 
 async def test_bodies_that_trickle_from_one_address_leave_places_for_others() -> None:
-    arrived = asyncio.Event()
+    arrived, begun = asyncio.Event(), asyncio.Semaphore(0)
 
     async def trickle() -> AsyncIterator[bytes]:
         yield b"{"
+        begun.release()
         await arrived.wait()
         yield b'"amount": 1}'
 
@@ -656,7 +694,8 @@ async def test_bodies_that_trickle_from_one_address_leave_places_for_others() ->
         caller(app, client=("2001:db8::9", 1)) as other,
     ):
         held = [asyncio.create_task(web.post("/orders", content=trickle())) for _ in range(3)]
-        await asyncio.sleep(0.1)
+        for _ in held:
+            await begun.acquire()  # its place is taken
         refused = await web.get("/plain")
         assert (code(refused), refused.status_code) == ("request.rate", 429)
         assert (await other.get("/plain")).status_code == 200

@@ -245,15 +245,16 @@ async def test_receipts_are_looked_up_though_nobody_opens_a_page_and_after_the_l
         assert ledger.by("market", "receive", counterparty=FARM, lines={LOT: kg(60)}) == ""
         office = service.app.state.food_office
         ledger.is_reachable = False
-        task = asyncio.create_task(discrepancies.keep_up(office, set()))
+        looking = discrepancies.following(lambda: office)
+        looking.start()
         await asyncio.sleep(0.2)
         assert discrepancies.listed(office, None, limit=10)[1] == 0
-        assert not task.done()
-        task.cancel()
+        assert await looking.holds(), "a ledger that is away is no defect"
+        await looking.stop()
         ledger.is_reachable = True
-        task = asyncio.create_task(discrepancies.keep_up(office, set()))
+        looking.start()
         async with asyncio.timeout(60):
             while not discrepancies.listed(office, None, limit=10)[1]:  # noqa: ASYNC110 - it is in a database
                 await asyncio.sleep(0.05)
-        task.cancel()
+        await looking.stop()
         assert discrepancies.listed(office, None, limit=10)[1] == 1

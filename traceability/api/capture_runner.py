@@ -20,6 +20,7 @@ from chain.transaction import SignedTransaction
 from client.answers import ProvenTransaction
 from client.errors import TransportError
 from service.errors import KeyFileError, StorageError
+from service.rounds import Round
 from service.sign_in.door import EXPIRED
 from traceability.api.capture_jobs import Jobs
 from traceability.api.capture_steps import WHOLE, Step, Steps
@@ -79,20 +80,13 @@ class Runner:
         self._woken = asyncio.Event()
         self._moved = asyncio.Condition()
         self._working: dict[str, asyncio.Task[None]] = {}
-        self._task: asyncio.Task[None] | None = None
-        self._is_whole = True
-
-    async def is_whole(self) -> bool:
-        """Whether the last look for jobs did not break; a job that breaks is tried again and holds up no other's."""
-        return self._is_whole
-
-    def start(self) -> None:
-        """Begin, inside the event loop of the service."""
-        self._task = asyncio.create_task(self._run())
+        self._woken.set()  # the first look waits for nobody
+        self.round = Round("capture", self._look, 0, (StorageError,))
+        """Looks for jobs; one that breaks is tried again and holds up no other's."""
 
     async def stop(self) -> None:
-        """End; what is under way goes on with the next start."""
-        tasks = [*self._working.values(), *([self._task] if self._task is not None else [])]
+        """End what is under way, after `round`; it goes on with the next start."""
+        tasks = list(self._working.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -118,28 +112,17 @@ class Runner:
                 return True
         return False
 
-    async def _run(self) -> None:
+    async def _look(self) -> None:
         """Give each participant with work a task of its own."""
-        while True:
-            self._woken.clear()
-            try:
-                found = await self._on_thread(self._jobs.running)
-                self._is_whole = True
-            except StorageError as error:
-                log.warning("capture.waits", reason=str(error))
-                found = []
-            except Exception:
-                self._is_whole = False  # a defect of one look must not end all of them unnoticed
-                log.exception("capture.look-broke")
-                found = []
-            for owner, number in found:
-                if owner not in self._working and len(self._working) < OWNERS_AT_ONCE:
-                    task = asyncio.create_task(self._work(number))
-                    self._working[owner] = task
-                    task.add_done_callback(partial(self._free, owner))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
-                    await self._woken.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_S):
+                await self._woken.wait()
+        self._woken.clear()
+        for owner, number in await self._on_thread(self._jobs.running):
+            if owner not in self._working and len(self._working) < OWNERS_AT_ONCE:
+                task = asyncio.create_task(self._work(number))
+                self._working[owner] = task
+                task.add_done_callback(partial(self._free, owner))
 
     def _free(self, owner: str, _task: "asyncio.Task[None]") -> None:
         """A participant's job is done, or broke off; the next one has its turn."""

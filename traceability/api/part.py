@@ -50,12 +50,7 @@ def epcis_part(context: TraceContext, *, sign: Sign | None = None) -> Part:
     hooks = Webhooks(context.settings.trace.webhooks)
     subscriber = Subscriber(subscriptions, queries, store, hooks, context.now)
 
-    async def start(_app: FastAPI) -> None:
-        runner.start()
-        subscriber.start()
-
     async def stop(_app: FastAPI) -> None:
-        await subscriber.stop()
         await runner.stop()
 
     return Part(
@@ -68,9 +63,8 @@ def epcis_part(context: TraceContext, *, sign: Sign | None = None) -> Part:
             subscriptions_router(context, subscriptions, store),
             sockets_router(Sockets(context, queries, store)),
         ],
-        start=start,
         stop=stop,
-        checks={"capture": runner.is_whole, "subscriptions": subscriber.is_whole},
+        rounds=[runner.round, subscriber.round],
         problems=KINDS,
         body_limits={f"{PREFIX}/capture": BODY_BYTES_MAX},
         machine_paths=[f"{PREFIX}/"],

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from client.errors import TransportError
 from service.errors import StorageError
 from service.problems import Problem
+from service.rounds import Round
 from traceability.api.clients import Client
 from traceability.api.queries import Queries
 from traceability.api.query_http import query_document
@@ -56,22 +57,8 @@ class Subscriber:
         self._now = now
         self._seen: dict[str, int] = {}
         """By subscription: the newest event when nothing more was found; until a newer one, none is looked for."""
-        self._task: asyncio.Task[None] | None = None
-        self._is_whole = True
-
-    async def is_whole(self) -> bool:
-        """Whether the last look at what is due did not break."""
-        return self._is_whole
-
-    def start(self) -> None:
-        """Begin, inside the event loop of the service."""
-        self._task = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        """End; what was not acknowledged is sent again after the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        self.round = Round("subscriptions", self.turn, LOOK_S, (StorageError,), is_private=True)
+        """What was not acknowledged when it ends is sent again after the next start."""
 
     async def turn(self) -> None:
         """One look at everything that is due.
@@ -90,18 +77,6 @@ class Subscriber:
                 await self._serve(one, newest)
 
         await asyncio.gather(*(serve(one) for one in waiting))
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self.turn()
-                self._is_whole = True
-            except StorageError as error:
-                log.warning("subscriptions.wait", reason=str(error))
-            except Exception as error:  # noqa: BLE001 - the outermost loop: what fails once is looked at again
-                self._is_whole = False
-                log.error("subscriptions.failed", error=type(error).__name__)  # noqa: TRY400 - values may stand there
-            await asyncio.sleep(LOOK_S)
 
     async def _serve(self, one: Subscription, newest: int) -> None:
         """Send what is new to one receiver."""

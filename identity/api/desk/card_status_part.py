@@ -7,8 +7,6 @@ Questions come by POST; the form with a question in the path needs encoded slash
 Source: RFC 5280, 4.2.1.13 and 4.2.2.1; RFC 6960, appendix A (OCSP over HTTP); RFC 2585 (media types).
 """
 
-import asyncio
-from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -29,6 +27,7 @@ from service import problems
 from service.app import Part
 from service.errors import StorageError, TokenError
 from service.problems import Problem
+from service.rounds import Round
 
 log = structlog.get_logger(__name__)
 
@@ -66,38 +65,24 @@ def card_status_part(keys: CardKeys, *, source: Source | None = None) -> Part:
         The part; it stands after `desk_part`, whose `app.state.desk` it uses.
     """
     status = CardStatus(keys)
-    tasks: list[asyncio.Task[None]] = []
+    ways: list[Source] = []
     desks: list[DeskContext] = []
 
     async def start(app: FastAPI) -> None:
         way = LedgerSource(app.state.door) if source is None else source
         app.state.card_status = status
         desks.append(app.state.desk)
-        tasks.append(asyncio.create_task(_tick(app, status, way)))
+        ways.append(way)
 
-    async def stop(_app: FastAPI) -> None:
-        for task in tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+    async def once() -> None:
+        status.now = await publish(desks[-1], status.keys, ways[-1])
 
     async def is_published() -> bool:
         return bool(desks) and status.is_fresh(desks[-1].now() // 1000, AGE_S_MAX)
 
+    rounds = [Round("ticks", once, TICK_S, (TransportError, LedgerError, StorageError, TokenError))]
     checks = {"published": is_published}
-    return Part("card-status", [_router(status)], start=start, stop=stop, checks=checks, machine_paths=[PATH])
-
-
-async def _tick(app: FastAPI, status: CardStatus, source: Source) -> None:
-    """Publish until cancelled; a tick that fails leaves what was published."""
-    while True:
-        try:
-            status.now = await publish(app.state.desk, status.keys, source)
-        except (TransportError, LedgerError, StorageError, TokenError) as error:
-            log.warning("card-status.tick-failed", reason=str(error))
-        except Exception:
-            log.exception("card-status.tick-broke")  # a defect of one tick must not end all of them unnoticed
-        await asyncio.sleep(TICK_S)
+    return Part("card-status", [_router(status)], start=start, rounds=rounds, checks=checks, machine_paths=[PATH])
 
 
 def _router(status: CardStatus) -> APIRouter:

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The desk as a part of a service: `[*staffed_parts(store, address, DESK_SITE, ledger), desk_part(store)]`."""
 
-import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
@@ -25,7 +23,7 @@ from identity.api.desk.person_pages import person_router
 from identity.api.desk.places import PLACES
 from identity.api.desk.problems import KINDS
 from identity.api.desk.recovery_pages import recovery_router
-from identity.api.desk.upkeep import keep_up, keep_writing
+from identity.api.desk.upkeep import following, writing
 from identity.api.space.request_pages import requests_router
 from identity.compartment import SEALED_BYTES_MAX
 from service.app import Part
@@ -94,28 +92,13 @@ def desk_part(
         The part; `app.state.desk` is the `DeskContext`.
     """
     kept = retention or RetentionSettings()
-    rounds: list[asyncio.Task[None]] = []
-    broken: set[str] = set()
+    desks: list[DeskContext] = []
 
     async def start(app: FastAPI) -> None:
         way = DeskLedger(app.state.door) if ledger is None else ledger
         app.state.desk = DeskContext(store, site, way, tagger, service_key, kept, now)
-        if keeps_up:
-            rounds.append(asyncio.create_task(keep_up(app.state.desk, broken)))
-            rounds.append(asyncio.create_task(keep_writing(app.state.desk, access_tick_ms, broken)))
+        desks[:] = [app.state.desk]
 
-    async def stop(_app: FastAPI) -> None:
-        for task in rounds:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    async def rounds_are_well() -> bool:
-        return "rounds" not in broken
-
-    async def accesses_are_well() -> bool:
-        return "accesses" not in broken
-
-    checks = {"rounds": rounds_are_well, "accesses": accesses_are_well}
+    rounds = [following(lambda: desks[0]), writing(lambda: desks[0], access_tick_ms)] if keeps_up else []
     limits = {"/pictures/": FILE_BYTES_MAX + FORM_BYTES, COMPARTMENTS: SEALED_BYTES_MAX + FORM_BYTES}
-    return Part("desk", desk_routers(), start=start, stop=stop, checks=checks, problems=KINDS, body_limits=limits)
+    return Part("desk", desk_routers(), start=start, rounds=rounds, problems=KINDS, body_limits=limits)

@@ -7,11 +7,9 @@ One process at a time need not be chosen: each round is transactions that anothe
 import asyncio
 from collections.abc import Callable
 
-import structlog
 from sqlalchemy import delete, select, true
 from starlette.concurrency import run_in_threadpool
 
-from client.errors import TransportError
 from identity.api.accesses.reading import forget_contents
 from identity.api.desk.access_ticks import tick
 from identity.api.desk.base import DAY_MS, HOUR_MS, DeskContext
@@ -22,9 +20,8 @@ from identity.api.desk.follow import follow_all, send_again
 from identity.api.desk.states import CaseKind, CaseState, PersonState
 from identity.api.desk.tables import DeskAccess, DeskCase, DeskImage, DeskImagePiece, DeskLookUp, DeskPerson
 from service.errors import PersonErased
+from service.rounds import Round
 from service.store.audit import SYSTEM
-
-log = structlog.get_logger(__name__)
 
 ROUND_MS = 1_000
 """An approval whose page was closed is seen after a second."""
@@ -32,55 +29,47 @@ BATCH = 100
 """Rows of one round: some milliseconds, so that nobody waits long for a turn."""
 
 
-async def keep_up(desk: DeskContext, broken: set[str]) -> None:
-    """Do rounds until cancelled; a failure is logged and the next round tries again.
+def following(desk: Callable[[], DeskContext]) -> Round:
+    """Follows acts and deadlines, and forgets.
 
     Args:
-        desk: The desk.
-        broken: Holds "rounds" from a round that failed on until one does not, for readiness.
+        desk: The desk, once the service runs.
     """
     tidied_ms = stopped_ms = 0
-    while True:
-        try:
-            await send_again(desk)
-            await run_in_threadpool(follow_all, desk)
-            if desk.now() - stopped_ms >= AGAIN_MS:
-                stopped_ms = desk.now()
-                await stop_all(desk)
-            if desk.now() - tidied_ms >= HOUR_MS:
-                await run_in_threadpool(tidy, desk)
-                tidied_ms = desk.now()
-            broken.discard("rounds")
-        except TransportError as error:
-            log.warning("desk.round-waits", code=error.code)  # the ledger is away: officers go on, acts are sent again
-        except Exception:
-            broken.add("rounds")  # a defect of one round must not end all of them unnoticed
-            log.exception("desk.round-broke")
-        await asyncio.sleep(ROUND_MS / 1000)
+
+    async def once() -> None:
+        nonlocal tidied_ms, stopped_ms
+        own = desk()
+        await send_again(own)
+        await run_in_threadpool(follow_all, own)
+        if own.now() - stopped_ms >= AGAIN_MS:
+            stopped_ms = own.now()
+            await stop_all(own)
+        if own.now() - tidied_ms >= HOUR_MS:
+            await run_in_threadpool(tidy, own)
+            tidied_ms = own.now()
+
+    return Round("rounds", once, ROUND_MS / 1000)  # with the ledger away officers go on, and acts are sent again
 
 
-async def keep_writing(desk: DeskContext, every_ms: int, broken: set[str]) -> None:
-    """Send accesses to the ledger at each full span of the clock, until cancelled; what fails is sent again.
+def writing(desk: Callable[[], DeskContext], every_ms: int) -> Round:
+    """Sends accesses to the ledger at each full span of the clock; what fails is sent again.
 
     Args:
-        desk: The desk.
+        desk: The desk, once the service runs.
         every_ms: The span.
-        broken: Holds "accesses" from a tick that broke on until one does not, for readiness.
     """
-    last = desk.now() // every_ms
-    while True:
-        await asyncio.sleep(min(ROUND_MS, every_ms) / 1000)
-        if desk.now() // every_ms == last:
-            continue
-        last = desk.now() // every_ms
-        try:
-            await tick(desk)
-            broken.discard("accesses")
-        except TransportError as error:
-            log.warning("desk.accesses-wait", code=error.code)
-        except Exception:
-            broken.add("accesses")  # a defect of one tick must not end all of them unnoticed
-            log.exception("desk.tick-broke")
+
+    async def once() -> None:
+        own = desk()
+        spans = own.now() // every_ms
+        while True:
+            await asyncio.sleep(min(ROUND_MS, every_ms) / 1000)
+            if own.now() // every_ms != spans:
+                break
+        await tick(own)
+
+    return Round("accesses", once, 0)
 
 
 def tidy(desk: DeskContext) -> dict[str, int]:

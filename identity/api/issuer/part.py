@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The credential issuer as a part of a service: `[issuer_part(store, keys, address.public_origin, ...)]`."""
 
+import asyncio
 from collections.abc import Callable
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
+from chain.errors import LedgerError
+from client.errors import TransportError
 from identity.api.issuer import lists
 from identity.api.issuer.issuing import Issuer
+from identity.api.issuer.lists import TICK_S
 from identity.api.issuer.own_accesses import Prove
 from identity.api.issuer.pages import BODY_BYTES_MAX, MACHINE_PATH, issuer_router
-from identity.api.issuer.publishing import Anchor, Source, Ticker, tick
+from identity.api.issuer.publishing import Anchor, Source, tick
 from identity.issuer_keys import KeySet
 from service.app import Hook, Part
+from service.errors import StorageError, TokenError
+from service.rounds import Round
 from service.store import Store
 from service.store.replays import unix_ms
 
@@ -46,32 +52,34 @@ def issuer_part(
         The part; `app.state.issuer` is the `Issuer`.
     """
     issuer = Issuer(store, keys, origin, now)
-    ticker = Ticker(lambda: tick(issuer, source, anchor))
 
     async def begin(app: FastAPI) -> None:
         if start is not None:
             await start(app)
         app.state.issuer = issuer
-        ticker.start()
 
-    async def end(app: FastAPI) -> None:
-        await ticker.stop()
-        if stop is not None:
-            await stop(app)
+    async def once() -> float:
+        clock = asyncio.get_running_loop()
+        due = clock.time() + TICK_S
+        await tick(issuer, source, anchor)
+        return max(0.0, due - clock.time())
 
     def fresh() -> bool:
         with store.read() as session:
             return lists.is_fresh(session, issuer.now_s)
 
     async def is_published() -> bool:
-        return ticker.is_well and await run_in_threadpool(fresh)
+        return await run_in_threadpool(fresh)
+
+    away = (TransportError, LedgerError, StorageError, TokenError)
 
     return Part(
         "issuer",
         [issuer_router(issuer, source, prove)],
         start=begin,
-        stop=end,
+        stop=stop,
         checks={"published": is_published},
+        rounds=[Round("ticks", once, TICK_S, away, tells_waiting=True)],
         body_limits={MACHINE_PATH: BODY_BYTES_MAX},
         machine_paths=[MACHINE_PATH],
         open_paths=[MACHINE_PATH, "/.well-known/", "/types/", "/status/"],  # a wallet may be a page of another origin

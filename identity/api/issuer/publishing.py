@@ -6,8 +6,7 @@ and nothing is issued once lists are older than a minute. The next tick begins a
 """
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -20,13 +19,12 @@ from client.errors import TransportError
 from client.session import REQUEST_COUNT_MAX, Session
 from identity.api.issuer import lists
 from identity.api.issuer.issuing import Issuer
-from identity.api.issuer.lists import TICK_S, Published
+from identity.api.issuer.lists import Published
 from identity.api.issuer.tables import IssuerList
 from identity.standing import Reading, Standing, record_key
 from membership.pb import membership_pb2
 from membership.state import PARAMETERS_KEY, load_key, signer_key
 from service.anchors import put_anchor
-from service.errors import StorageError, TokenError
 
 log = structlog.get_logger(__name__)
 
@@ -165,41 +163,3 @@ def _note_anchored(issuer: Issuer, number: int, digest: bytes) -> None:
         row = session.get(IssuerList, number)
         assert row is not None, "lists are never deleted"
         row.anchored = digest
-
-
-class Ticker:
-    """Runs ticks for as long as the service does."""
-
-    def __init__(self, run: Callable[[], Awaitable[object]], every_s: float = TICK_S) -> None:
-        self._run = run
-        self._every_s = every_s
-        self._task: asyncio.Task[None] | None = None
-        self.is_well = False
-
-    def start(self) -> None:
-        """Begin, inside the event loop that will go on with it."""
-        self._task = asyncio.create_task(self._loop())
-
-    async def stop(self) -> None:
-        """End; a tick under way is cut off, and leaves what was published before or after it."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
-
-    async def _loop(self) -> None:
-        loop = asyncio.get_running_loop()
-        due = loop.time()
-        while True:
-            try:
-                await self._run()
-                self.is_well = True
-            except (TransportError, LedgerError, StorageError, TokenError) as error:
-                self.is_well = False
-                log.warning("issuer.tick-failed", reason=str(error))
-            except Exception:
-                self.is_well = False  # a defect of one tick must not end all of them unnoticed
-                log.exception("issuer.tick-broke")
-            due = max(due + self._every_s, loop.time())  # ticks that were missed are not made up for
-            await asyncio.sleep(due - loop.time())

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kiosk as a part of a service on the kiosk's own machine: `[shell_part(SITE), kiosk_part(kiosk)]`."""
 
-import asyncio
-from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -14,6 +12,7 @@ from identity.api.kiosk.problems import KIOSK_KINDS
 from identity.api.kiosk.session import TICK_MS
 from service.app import Hook, Part
 from service.pages import add_templates
+from service.rounds import Round
 
 log = structlog.get_logger(__name__)
 
@@ -33,18 +32,8 @@ def kiosk_part(kiosk: Kiosk, *, start: Hook = _nothing, stop: Hook = _nothing, t
         stop: Runs after the last one.
         tick_ms: How often card and clock are looked at; 0: a test does it itself.
     """
-    ticking: list[asyncio.Task[None]] = []
-
-    async def begin(app: FastAPI) -> None:
-        await start(app)
-        if tick_ms:
-            ticking.append(asyncio.create_task(_tick(kiosk, tick_ms)))
 
     async def end(app: FastAPI) -> None:
-        for task in ticking:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
         await kiosk.shut_down()
         await stop(app)
 
@@ -54,18 +43,10 @@ def kiosk_part(kiosk: Kiosk, *, start: Hook = _nothing, stop: Hook = _nothing, t
     return Part(
         "kiosk",
         [kiosk_router(kiosk)],
-        start=begin,
+        start=start,
         stop=end,
         checks={"serves": serves},
+        rounds=[Round("looks", kiosk.tick, tick_ms / 1000)] if tick_ms else [],
         problems=KIOSK_KINDS,
         body_limits=dict.fromkeys(("/pin", "/sign", "/state", "/choose", "/lost"), FORM_BYTES_MAX),
     )
-
-
-async def _tick(kiosk: Kiosk, tick_ms: int) -> None:
-    while True:
-        try:
-            await kiosk.tick()
-        except Exception:  # the outermost loop: a kiosk that stops looking would never wipe
-            log.exception("kiosk.tick")
-        await asyncio.sleep(tick_ms / 1000)

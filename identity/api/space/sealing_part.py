@@ -3,16 +3,17 @@
 
 from collections.abc import Callable
 
-from fastapi import FastAPI
-
-from chain.errors import Refused
+from chain.errors import LedgerError, Refused
 from chain.signing import Signer, TransactionSigner
 from chain.transaction import Operation
+from client.errors import TransportError
 from client.session import Session
-from identity.api.issuer.publishing import Source, Ticker
+from identity.api.issuer.publishing import Source
 from identity.api.space.sealing import TICK_S, Sealing, tick
 from membership.state import load_key, signer_key
 from service.app import Part
+from service.errors import StorageError, TokenError
+from service.rounds import Round
 from service.store import Store
 from service.store.replays import unix_ms
 
@@ -40,18 +41,8 @@ def sealing_part(store: Store, source: Source, session: Callable[[], Session], k
         authority = await _organisation(source, key.signer)
         await tick(Sealing(store, authority, source, submit, unix_ms))
 
-    ticker = Ticker(run, TICK_S)
-
-    async def begin(_app: FastAPI) -> None:
-        ticker.start()
-
-    async def end(_app: FastAPI) -> None:
-        await ticker.stop()
-
-    async def is_well() -> bool:
-        return ticker.is_well
-
-    return Part("sealing", start=begin, stop=end, checks={"sealing": is_well})
+    away = (TransportError, LedgerError, StorageError, TokenError)
+    return Part("sealing", rounds=[Round("sealing", run, TICK_S, away, tells_waiting=True)])
 
 
 async def _organisation(source: Source, signer: Signer) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verifier as a part of a service: `[verifier_part(verifier, states), ...]`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
@@ -18,8 +18,9 @@ from identity.api.verifier.sandbox_api import sandbox_router
 from identity.api.verifier.upkeep import Upkeep
 from identity.api.verifier.verifier import Verifier
 from identity.api.verifier.wallet_api import BODY_BYTES_MAX, MACHINE_PATH, wallet_router
-from service.app import Check, Hook, Part
+from service.app import Hook, Part
 from service.pages import Site, add_templates
+from service.rounds import Round
 from service.start_page import Way, start_router
 
 add_templates(Path(__file__).parent / "templates")
@@ -44,7 +45,7 @@ def verifier_part(
     *,
     sandbox: Sandbox | None = None,
     is_behind_proxy: bool = False,
-    checks: Mapping[str, Check] | None = None,
+    rounds: Sequence[Round] = (),
     start: Hook | None = None,
     stop: Hook | None = None,
 ) -> Part:
@@ -55,25 +56,17 @@ def verifier_part(
         states: Reads the ledger.
         sandbox: Made-up people; None: none.
         is_behind_proxy: Whether the proxy says which client certificate it saw.
-        checks: Of what else goes on by itself, such as recording, by the names that readiness has for it.
+        rounds: What else goes on by itself, such as recording.
         start: What must be open first, such as the way to the ledger.
         stop: Closes it again.
     """
     upkeep = Upkeep(verifier)
-
-    async def begin(app: FastAPI) -> None:
-        if start is not None:
-            await start(app)
-        upkeep.start()
 
     async def end(app: FastAPI) -> None:
         await upkeep.stop()
         await verifier.outbound.close()
         if stop is not None:
             await stop(app)
-
-    async def is_well() -> bool:
-        return upkeep.is_well
 
     caller = caller_of(lambda: verifier, is_behind_proxy=is_behind_proxy)
     limits: Mapping[str, int] = {MACHINE_PATH: BODY_BYTES_MAX, API_PATH: API_BODY_BYTES_MAX}
@@ -89,9 +82,9 @@ def verifier_part(
             _keys_router(verifier),
             start_router(SITE, "verifier.start-about", WAYS),
         ],
-        start=begin,
+        start=start,
         stop=end,
-        checks={"upkeep": is_well, **(checks or {})},
+        rounds=[*upkeep.rounds, *rounds],
         problems=KINDS,
         body_limits=limits,
         machine_paths=[MACHINE_PATH, API_PATH, *MACHINE_PATHS],

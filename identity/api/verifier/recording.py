@@ -39,6 +39,7 @@ from identity.commitments import SALT_BYTES
 from identity.pb import access_pb2, identity_pb2
 from identity.slots import SLOT_BYTES
 from service.errors import KeyFileError, StorageError
+from service.rounds import Round
 from service.store import Store
 
 log = structlog.get_logger(__name__)
@@ -51,6 +52,8 @@ TRIES_MAX: Final = 4
 """Slots that one entry may lose to other writers before its answer waits for the next tick of the verifier."""
 SUBMIT_S_MAX: Final = 20.0
 ANSWER_BYTES_MAX: Final = 4_096
+AWAY: Final = (TransportError, LedgerError, StorageError, KeyFileError)
+"""No defects of a round: it is done again."""
 
 _NOT_FOUND = 404
 _REFUSALS = range(400, 500)
@@ -218,26 +221,17 @@ class SlotRecorder:
         self._states = states
         self._submit = submit
         self._now_ms = now_ms
-        self._tick_s = tick_s
         self._waiting: dict[str, tuple[Access, asyncio.Future[Recorded]]] = {}
-        self._task: asyncio.Task[None] | None = None
-        self._is_whole = True
-
-    async def is_whole(self) -> bool:
-        """Whether the last round did not break; that ledger, keeper or store fail is no defect."""
-        return self._is_whole
+        self.round = Round("recording", self._once, tick_s, AWAY)
+        """Its check: that ledger, keeper or store fail is no defect."""
 
     def start(self) -> None:
         """Begin, inside the event loop that will go on with it."""
-        self._task = asyncio.create_task(self._loop())
+        self.round.start()
 
     async def stop(self) -> None:
         """End; whoever waits is told that nothing is known."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await self.round.stop()
         self._settle(list(self._waiting), TransportError("the service stops", "service.stopping"))
 
     async def record(self, access: Access) -> Recorded:
@@ -245,22 +239,19 @@ class SlotRecorder:
         _, future = self._waiting.setdefault(access.id, (access, asyncio.get_running_loop().create_future()))
         return await asyncio.shield(future)
 
-    async def _loop(self) -> None:
-        while True:
-            await asyncio.sleep(self._tick_s)
-            batch = list(self._waiting)[:BATCH_MAX]
-            try:
-                if batch:
-                    await self._round(batch)
-                await self._tell()
-                self._is_whole = True
-            except (TransportError, LedgerError, StorageError, KeyFileError) as error:
-                reason = error if isinstance(error, TransportError | LedgerError) else TransportError(str(error))
-                self._settle(batch, reason)
-            except Exception:
-                self._is_whole = False  # a defect of one round must not end all of them unnoticed
-                log.exception("verifier.recording-broke")
-                self._settle(batch, TransportError("the round broke off", "service.failed"))
+    async def _once(self) -> None:
+        batch = list(self._waiting)[:BATCH_MAX]
+        try:
+            if batch:
+                await self._round(batch)
+            await self._tell()
+        except AWAY as error:
+            reason = error if isinstance(error, TransportError | LedgerError) else TransportError(str(error))
+            self._settle(batch, reason)
+            raise
+        except Exception:
+            self._settle(batch, TransportError("the round broke off", "service.failed"))
+            raise
 
     async def _round(self, identifiers: Sequence[str]) -> None:
         """Write one batch. Two entries of one list have turns: the second waits for the next round."""

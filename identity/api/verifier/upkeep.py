@@ -7,8 +7,7 @@ at most one to each program, so that a receiver that hangs holds up nobody but i
 """
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from typing import Final
 
 import structlog
@@ -27,6 +26,7 @@ from identity.api.verifier.verifier import Verifier
 from identity.jose import JsonObject
 from service.errors import KeyFileError, StorageError
 from service.problems import Problem
+from service.rounds import Round
 from service.store import new_id
 
 log = structlog.get_logger(__name__)
@@ -109,34 +109,24 @@ class Notices:
 
 
 class Upkeep:
-    """Runs ticks and sends notices for as long as the service does, neither waiting for the other."""
+    """What a verifier does by itself, notices waiting for nothing else.
+
+    Attributes:
+        rounds: For its part; the check of each tells of every failure.
+    """
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
         self._notices = Notices(verifier)
-        self._tasks: list[asyncio.Task[None]] = []
-        self._failing: set[str] = set()
         self._forget_at = 0.0
-
-    @property
-    def is_well(self) -> bool:
-        """Whether the last round of each went well."""
-        return not self._failing
-
-    def start(self) -> None:
-        """Begin, inside the event loop that will go on with it."""
-        self._forget_at = asyncio.get_running_loop().time()
-        rounds = (("tick", self._tick), ("notices", self._notices.begin))
-        self._tasks = [asyncio.create_task(self._loop(name, one)) for name, one in rounds]
+        away = (StorageError, KeyFileError, TransportError, LedgerError)
+        self.rounds = [
+            Round("upkeep", self._tick, TICK_S, away, tells_waiting=True),
+            Round("notices", self._notices.begin, TICK_S, away, tells_waiting=True),
+        ]
 
     async def stop(self) -> None:
-        """End; what a tick was about is found again by the next process."""
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        self._tasks = []
+        """End notices that are under way; the next process finds them again."""
         await self._notices.stop()
 
     async def _tick(self) -> None:
@@ -145,19 +135,6 @@ class Upkeep:
         if loop.time() >= self._forget_at:
             await run_in_threadpool(self._verifier.kept.forget)
             self._forget_at = loop.time() + FORGET_S
-
-    async def _loop(self, name: str, one: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                await one()
-                self._failing.discard(name)
-            except (StorageError, KeyFileError, TransportError, LedgerError) as error:
-                self._failing.add(name)
-                log.warning("verifier.tick-failed", part=name, reason=str(error))
-            except Exception:
-                self._failing.add(name)  # a defect of one round must not end all of them unnoticed
-                log.exception("verifier.tick-broke", part=name)
-            await asyncio.sleep(TICK_S)
 
 
 def _due(verifier: Verifier, but: Collection[str], count: int) -> list[str]:

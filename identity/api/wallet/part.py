@@ -5,29 +5,26 @@ The wallet's page with what it needs to open without a connection, and "my data"
 visitor does in either reaches this service.
 """
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import structlog
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chain.errors import LedgerError
 from chain.strict_json import Json
-from client.errors import TransportError
 from identity.api.wallet.program import SCRIPT, Anchors, Program, Prove, program_router
 from identity.credentials import TYPES, type_metadata
+from service.anchors import anchoring
 from service.app import Hook, Part
 from service.envelope import content_policy
-from service.errors import ConfigError
 from service.explorer.offline import genesis_address
 from service.language import Language, language_of, translate
 from service.pages import Site, render
+from service.rounds import Round
 from service.static_files import PREFIX, static_files
 
 SITE: Final = Site("wallet.title")
@@ -35,15 +32,7 @@ PAGES: Final[Mapping[str, str]] = {"/": "wallet/wallet.html", "/my-data": "walle
 """Paths of the wallet's pages with their templates."""
 _SCRIPTS: Final[Mapping[str, str]] = {"/": "wallet.js", "/my-data": "space.js"}
 """What each loads: named in the page with all that it imports, no script waits for the one that names it."""
-ANCHOR_S: Final = 86_400.0
-"""Between two looks whether the program's anchor still stands."""
-RETRY_S: Final = 60.0
-"""After nodes were silent, or something broke."""
-ANCHORING: Final = "anchoring"
-"""What goes on by itself, by the name that readiness has for it."""
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-log = structlog.get_logger(__name__)
 
 
 def wallet_part(
@@ -96,56 +85,15 @@ def wallet_part(
     drawn = {path: lambda request: bytes(draw(request).body) for path in PAGES}
     program = Program((genesis_address(network), genesis), static_files(), drawn, policy)
     anchors = Anchors(program, organisations, prove)
-    tasks: list[asyncio.Task[None]] = []
-    broken: set[str] = set()
+    rounds: list[Round] = []
+    if anchor is not None:
 
-    async def begin(app: FastAPI) -> None:
-        if start is not None:
-            await start(app)
-        if anchor is not None:
-            tasks.append(asyncio.create_task(anchoring(program, anchors, anchor, broken)))
-
-    async def end(app: FastAPI) -> None:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if stop is not None:
-            await stop(app)
-
-    routers = [_pages_router(draw, genesis), program_router(program, anchors)]
-
-    async def is_anchoring_whole() -> bool:
-        return ANCHORING not in broken
-
-    return Part("wallet", routers, start=begin, stop=end, checks={ANCHORING: is_anchoring_whole})
-
-
-async def anchoring(
-    program: Program, anchors: Anchors, anchor: Callable[[Program], Awaitable[str]], broken: set[str]
-) -> None:
-    """See that the program's digest stands on the ledger, again and again.
-
-    Args:
-        program: The program.
-        anchors: Hear whose anchor stands.
-        anchor: Looks, and puts one where none stands; see `wallet_part`.
-        broken: Holds "anchoring" from a time that it broke on until it does not, for readiness.
-    """
-    while True:
-        pause_s = ANCHOR_S
-        try:
+        async def once() -> None:
             anchors.add(await anchor(program))
-            broken.discard(ANCHORING)
-        except TransportError as error:
-            log.warning("wallet.program-waits", reason=str(error))
-            pause_s = RETRY_S
-        except (LedgerError, ConfigError) as error:
-            log.warning("wallet.program-not-anchored", reason=str(error))
-        except Exception:
-            broken.add(ANCHORING)  # a defect must not end it unnoticed
-            log.exception("wallet.anchoring-broke")
-            pause_s = RETRY_S
-        await asyncio.sleep(pause_s)
+
+        rounds.append(anchoring(once))
+    routers = [_pages_router(draw, genesis), program_router(program, anchors)]
+    return Part("wallet", routers, start=start, stop=stop, rounds=rounds)
 
 
 def _pages_router(draw: Callable[[Request], Response], genesis: bytes) -> APIRouter:

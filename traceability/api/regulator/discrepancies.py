@@ -5,8 +5,7 @@ What differs stands in the event's record on the ledger and not in the log, so e
 with proof. The rows can be dropped at any time and are gathered anew.
 """
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from chain.errors import LedgerError
 from client.errors import TransportError
 from service.errors import StorageError
+from service.rounds import Round
 from service.tables import Order
 from traceability.api.regulator.ground import FoodOffice
 from traceability.api.regulator.tables import FoodDiscrepancy, FoodReceiptsRead
@@ -82,24 +82,17 @@ async def gather(office: FoodOffice) -> bool:
     return False
 
 
-async def keep_up(office: FoodOffice, broken: set[str]) -> None:
-    """Look receipts up for as long as the service runs; a ledger that is away holds it up and ends nothing.
+def following(office: Callable[[], FoodOffice]) -> Round:
+    """Looks receipts up; a ledger that is away holds it up and ends nothing.
 
     Args:
-        office: Of which service.
-        broken: Holds "discrepancies" from a round that broke on until one does not, for readiness.
+        office: Of the service, once it runs.
     """
-    while True:
-        is_whole = True
-        try:
-            is_whole = await gather(office)
-            broken.discard(DISCREPANCIES)
-        except (TransportError, LedgerError, StorageError, SQLAlchemyError) as error:
-            log.warning("discrepancies.wait", error=type(error).__name__)
-        except Exception:
-            broken.add(DISCREPANCIES)  # a defect of one round must not end all of them unnoticed
-            log.exception("discrepancies.round-broke")
-        await asyncio.sleep(AGAIN_S if is_whole else 0)
+
+    async def once() -> float:
+        return AGAIN_S if await gather(office()) else 0
+
+    return Round("discrepancies", once, AGAIN_S, (TransportError, LedgerError, StorageError, SQLAlchemyError))
 
 
 def listed(office: FoodOffice, order: Order | None, *, limit: int) -> tuple[Sequence[Discrepancy], int]:

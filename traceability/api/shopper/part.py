@@ -5,21 +5,16 @@ Once an hour scans and complaints whose time is over are deleted. At the start, 
 program is put on the ledger where the service has a key and the newest anchor says something else.
 """
 
-import asyncio
-from functools import partial
 from pathlib import Path
 from typing import Final
 
-import structlog
-from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from chain.errors import LedgerError
-from client.errors import TransportError
-from service.anchors import organisation_of, put_anchor, read_anchor
-from service.app import Check, Part
-from service.errors import ConfigError, StorageError
+from service.anchors import anchoring, organisation_of, put_anchor, read_anchor
+from service.app import Part
+from service.errors import StorageError
 from service.pages import add_templates
+from service.rounds import Round
 from service.static_files import static_files
 from traceability.api.context import TraceContext
 from traceability.api.shopper.code import KIND, STREAM, code_digest, code_files, code_router
@@ -37,13 +32,8 @@ from traceability.api.shopper.voices import COMPLAINT, HERE, Voices
 add_templates(Path(__file__).parent / "templates")
 
 FORGET_S: Final = 3_600.0
-ANCHOR_S: Final = 86_400.0
 RETRY_S: Final = 60.0
-"""After nodes were silent, or something broke."""
-FORGETTING, ANCHORING = LOOPS = ("forgetting", "anchoring")
-"""What goes on by itself, by the names that readiness has for it."""
-
-log = structlog.get_logger(__name__)
+"""After something broke."""
 
 
 def shopper_part(context: TraceContext, kept: KeptEvents | None = None) -> Part:
@@ -61,75 +51,26 @@ def shopper_part(context: TraceContext, kept: KeptEvents | None = None) -> Part:
     offline = Offline(context.genesis_raw, context.genesis.network, static_files())
     pages = Pages(context, evidences, scans, offline)
     voices = Voices(pages, scans, complaints, context.now)
-    tasks: list[asyncio.Task[None]] = []
-    broken: set[str] = set()
+    rounds = [forgetting(scans, complaints, context)]
+    if context.submit_key is not None:
 
-    async def start(_app: FastAPI) -> None:
-        tasks.append(asyncio.create_task(forgetting(scans, complaints, context, broken)))
-        if context.submit_key is not None:
-            tasks.append(asyncio.create_task(anchoring(context, evidences, broken)))
+        async def anchor() -> None:
+            evidences.organisations.add(await anchor_code(context))
 
-    async def stop(_app: FastAPI) -> None:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
+        rounds.append(anchoring(anchor))
     routers = [pages.router(), code_router(), voices.router(), LabelPages(context, pages).router()]
     escaped = (FOOD, BUNDLES, LABELS, HERE, COMPLAINT)  # a lot may have a slash in its name
-    checks: dict[str, Check] = {name: partial(_is_whole, broken, name) for name in LOOPS}
-    return Part("shopper", routers, start=start, stop=stop, checks=checks, problems=KINDS, uri_paths=escaped)
+    return Part("shopper", routers, rounds=rounds, problems=KINDS, uri_paths=escaped)
 
 
-async def _is_whole(broken: set[str], name: str) -> bool:
-    return name not in broken
+def forgetting(scans: Scans, complaints: Complaints, context: TraceContext) -> Round:
+    """Deletes what is over."""
 
+    async def once() -> None:
+        await run_in_threadpool(scans.forget, context.now())
+        await run_in_threadpool(complaints.forget, context.now())
 
-async def forgetting(scans: Scans, complaints: Complaints, context: TraceContext, broken: set[str]) -> None:
-    """Delete what is over, again and again.
-
-    Args:
-        scans: Of which service.
-        complaints: Likewise.
-        context: Likewise.
-        broken: Holds "forgetting" from a time that it broke on until it does not, for readiness.
-    """
-    while True:
-        pause_s = FORGET_S
-        try:
-            await run_in_threadpool(scans.forget, context.now())
-            await run_in_threadpool(complaints.forget, context.now())
-            broken.discard(FORGETTING)
-        except StorageError as error:
-            log.warning("shopper.forgetting-waits", reason=str(error))
-        except Exception:
-            broken.add(FORGETTING)  # a defect must not end it unnoticed: what is over would stay for good
-            log.exception("shopper.forgetting-broke")
-            pause_s = RETRY_S
-        await asyncio.sleep(pause_s)
-
-
-async def anchoring(context: TraceContext, evidences: Evidences, broken: set[str]) -> None:
-    """Put the digest of the page's program on the ledger, where another or none stands; again and again.
-
-    Args:
-        context: Of which service.
-        evidences: Hears whose anchor stands.
-        broken: Holds "anchoring" from a time that it broke on until it does not, for readiness.
-    """
-    while True:
-        pause_s = ANCHOR_S
-        try:
-            evidences.organisations.add(await anchor_code(context))
-            broken.discard(ANCHORING)
-        except TransportError:
-            pause_s = RETRY_S
-        except (LedgerError, ConfigError) as error:
-            log.warning("shopper.code-not-anchored", reason=str(error))
-        except Exception:
-            broken.add(ANCHORING)
-            log.exception("shopper.anchoring-broke")
-            pause_s = RETRY_S
-        await asyncio.sleep(pause_s)
+    return Round("forgetting", once, FORGET_S, (StorageError,), retry_s=RETRY_S)
 
 
 async def anchor_code(context: TraceContext) -> str:
