@@ -84,6 +84,19 @@ async def test_holder_is_shown_their_list_and_the_audit_says_so(office):
         assert session.scalars(select(AuditEntry.act)).all().count("accesses.shown") == 1
 
 
+async def test_holder_who_asks_without_end_is_slowed_down_and_leaves_no_rows_without_end(office):
+    async with office.wallet() as wallet:
+        key = wallet.key()
+        text = await credential(wallet, key)
+        answers = [await asked(wallet, text, key) for _ in range(40)]
+        office.rig.clock_ms += 10_000
+        later = await asked(wallet, text, key)
+    assert [one.status_code for one in answers] == [200] * 30 + [503] * 10
+    assert (error(answers[-1]), later.status_code) == ("temporarily_unavailable", 200)
+    with office.store.read() as session:
+        assert session.scalars(select(AuditEntry.act)).all().count("accesses.shown") == 31
+
+
 async def test_presentation_is_good_once(office):
     async with office.wallet() as wallet:
         key, nonce = wallet.key(), await wallet.nonce()

@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Final
 
 import structlog
 from sqlalchemy import delete, select
@@ -36,12 +37,18 @@ from identity.jose import InvalidToken
 from identity.sd_jwt import StatusReference
 from identity.standing import Reading, Standing, pinned
 from identity.status_list import Status
+from service.rates import Buckets
 from service.store import Act, Store
 from service.store.engine import insert_new
 
 log = structlog.get_logger(__name__)
 
 DAY_S = 86_400
+LOOKS_BURST: Final = 30
+"""Of one person at once, then one every `LOOK_MS`: each is a proof of hundreds of states, some a row for good."""
+LOOK_MS: Final = 10_000
+LOOKERS_MAX: Final = 10_000
+"""People who looked lately; some 2 MB."""
 
 
 @dataclass(slots=True)
@@ -55,6 +62,7 @@ class Issuer:
         now_ms: Unix time in ms.
         subjects: Of which records credentials speak.
         standing: What the ledger said at the last tick; None before the first one.
+        looks: How often people look at what is theirs, by the person's id.
     """
 
     store: Store
@@ -64,11 +72,21 @@ class Issuer:
     subjects: Subjects = field(default_factory=Subjects)
     standing: Standing | None = None
     ticking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    looks: Buckets = field(default_factory=lambda: Buckets(1, LOOKS_BURST, LOOKERS_MAX))
 
     @property
     def now_s(self) -> int:
         """Unix time in s."""
         return self.now_ms() // 1000
+
+    def take_look(self, person_id: str) -> None:
+        """Take a person's turn to look at what is theirs.
+
+        Raises:
+            Denied: They looked too often.
+        """
+        if self.looks.take(person_id, self.now_ms() * 1000 // LOOK_MS):
+            raise Denied(Error.TEMPORARILY_UNAVAILABLE, "somebody looks too often with this credential; wait a minute")
 
     def current_key(self) -> IssuingKey:
         """The key that signs now.

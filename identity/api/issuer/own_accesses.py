@@ -72,7 +72,7 @@ def check_request(issuer: Issuer, presentation: Json, nonce: Json) -> Shown:
         nonce: The one that it is bound to.
 
     Raises:
-        Denied: It is refused, counts no longer, or tells of no list.
+        Denied: It is refused, counts no longer, or tells of no list; or its person looks too often.
     """
     proven = nonce_alone(nonce, issuer.store.secret("issuer/nonce"), issuer.now_ms())
     credential = verify_presented(issuer, presentation, proven.nonce)
@@ -82,6 +82,7 @@ def check_request(issuer: Issuer, presentation: Json, nonce: Json) -> Shown:
     with issuer.store.write() as session:
         use_up(issuer, session, proven)
         person_id = copy_of(issuer, session, credential).person_id
+        issuer.take_look(person_id)
         issuer.store.record(session, Act("system", "accesses.shown", person_id))
     return Shown(person_id, first_slot)
 

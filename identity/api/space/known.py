@@ -57,8 +57,10 @@ async def overview(space: SpaceContext, signed: Signed) -> JsonObject:
     A wallet knows from its credential where that list begins; who acts with a card alone is told it here.
 
     Raises:
+        Denied: The person looks too often.
         TransportError: Nobody answers for the ledger.
     """
+    space.issuer.take_look(signed.person_id)
     kept = await run_in_threadpool(_kept, space, signed.person_id)
     receipt, _ = await space.prove(list(kept.keys))
     told: JsonObject = {**kept.told, "receipt": encode_base64url(receipt)}
