@@ -43,6 +43,7 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaptureRig]:
 
 async def test_every_published_invalid_capture_is_refused_with_field_and_reason(capture: CaptureRig) -> None:
     assert len(CAPTURES) >= 10
+    before = len(capture.ledger.submitted)  # tests of one file come in any order
     async with capture.caller() as caller:
         for path in CAPTURES:
             raw = path.read_bytes()
@@ -56,7 +57,7 @@ async def test_every_published_invalid_capture_is_refused_with_field_and_reason(
             faults = answer.json()["errors"]
             assert faults, path.name
             assert all(fault["where"].startswith("/") and len(fault["what"]) > 8 for fault in faults), path.name
-    assert capture.ledger.submitted == []
+    assert len(capture.ledger.submitted) == before
 
 
 async def test_every_published_invalid_query_is_refused_with_parameter_and_reason(capture: CaptureRig) -> None:

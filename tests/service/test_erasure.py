@@ -39,7 +39,7 @@ def together(*works: Callable[[], object]) -> list[BaseException | None]:
     barrier, raised = threading.Barrier(len(works)), [None] * len(works)
 
     def run(index: int, work: Callable[[], object]) -> None:
-        barrier.wait(10)
+        barrier.wait(60)
         try:
             work()
         except BaseException as error:  # noqa: BLE001 - handed to the test
@@ -49,7 +49,7 @@ def together(*works: Callable[[], object]) -> list[BaseException | None]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     return list(raised)
 
 

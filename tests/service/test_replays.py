@@ -40,14 +40,14 @@ def test_race_for_a_key_between_processes_is_won_by_exactly_one(rig: Rig) -> Non
         barrier, states = threading.Barrier(4), list[State]()
 
         def run(index: int, turn: int = turn, barrier: threading.Barrier = barrier, states: list = states) -> None:
-            barrier.wait(10)
+            barrier.wait(60)
             states.append(stores[index].begin(turn.to_bytes(32, "big"), REQUEST).state)
 
         threads = [threading.Thread(target=run, args=(index,)) for index in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(120)
         assert sorted(states) == [State.NEW, *[State.UNDER_WAY] * 3]
 
 

@@ -208,10 +208,14 @@ async def test_each_deception_in_the_proof_is_named_at_its_step_and_nothing_else
     assert found == {name: [step] for name, (step, _) in ATTACKS.items()}
 
 
-async def test_recall_of_what_went_into_goods_is_found_in_all_that_was_made_of_it(shop: Shop) -> None:
+async def test_recall_of_what_went_into_goods_is_found_in_all_that_was_made_of_it(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)  # of its own: tests of one file come in any order, and others read of the same goods
+    by_pallet(shop.food)
+    in_parts(shop.food)
     shop.food.recall(lot("C"))
     shop.food.settle()
     recalled, other = await shop.judged([serial("P1"), lot("B")])
+    shop.food.close()
     assert recalled["recall"]["outcome"] == "failed"
     assert "Batch C" in recalled["recall"]["detail"]
     assert recalled["shown"]["outcome"] == "proved"
