@@ -11,7 +11,7 @@ from datetime import date
 from functools import partial
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, Depends, Form, Query, Request
 from pydantic import BaseModel, ConfigDict, StringConstraints
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -44,6 +44,7 @@ from credit.pb import credit_pb2 as pb
 from service.language import language_of
 from service.pages import Place, Site, render
 from service.problems import Problem
+from service.sign_in.attempts import Attempts
 from service.sign_in.pages import moment
 
 HOLDER_SITE: Final = Site(
@@ -113,6 +114,8 @@ def show_holder(request: Request, template: str, *, site: Site = HOLDER_SITE, **
 
 
 def _add_sign_in(router: APIRouter) -> None:
+    counted = [Depends(Attempts())]  # each that succeeds is a row of the audit, for good
+
     @router.get(holders.SIGN_IN_PATH)
     def sign_in_page(request: Request) -> Response:
         return show_holder(request, "sign-in.html", site=OUTSIDE_SITE, origin=credit_of(request).origin, joins=False)
@@ -125,13 +128,13 @@ def _add_sign_in(router: APIRouter) -> None:
     def nonce(request: Request) -> dict[str, str]:
         return {"nonce": holders.issue_nonce(credit_of(request))}
 
-    @router.post("/me/sign-in")
+    @router.post("/me/sign-in", dependencies=counted)
     def sign_in(body: KeyBody, request: Request) -> Response:
         context = credit_of(request)
         key, signature = bytes.fromhex(body.public_key), bytes.fromhex(body.signature)
         return _in(context, holders.sign_in(context, key, body.nonce, signature))
 
-    @router.post("/me/join")
+    @router.post("/me/join", dependencies=counted)
     def join(body: JoinBody, request: Request) -> Response:
         context = credit_of(request)
         key, signature = bytes.fromhex(body.public_key), bytes.fromhex(body.signature)

@@ -22,7 +22,9 @@ from credit.pb import credit_pb2 as pb
 from credit.report import show
 from service.notices.tables import Notice
 from service.problems import Problem
+from service.sign_in.attempts import TRIES_BURST
 from service.sign_in.roles import Role
+from service.store.models import AuditEntry
 
 ANN, SHOP = "440601199001011234", "91440604MA1234567A"
 WHY_X, WHY_Y = "Grade B is asked for", "Another reason, which nobody signed"
@@ -335,6 +337,16 @@ async def test_source_that_tries_numbers_out_is_stopped_until_the_next_day(
     assert (await clerk.post("/attest", **penalty(desk, ANN))).status_code == 429, "its officers share them"
     desk.service.ledger.pass_blocks(86_400_000)
     assert await tried(ANN) == 200
+
+
+@pytest.mark.usefixtures("still_rates")
+async def test_holder_who_signs_in_without_end_is_slowed_down_and_leaves_no_rows_without_end(desk: CreditDesk) -> None:
+    ann = await desk.service.open_log(ANN)
+    holder = await desk.holder(ann)  # one try: the link
+    answers = [(await holder.enter("sign-in")).status_code for _ in range(80)]
+    assert answers == [200] * (TRIES_BURST - 1) + [429] * (81 - TRIES_BURST)
+    with desk.store.read() as session:
+        assert session.scalars(select(AuditEntry.act)).all().count("credit.signed-in") == TRIES_BURST
 
 
 # ---------------------------------------------------------------- drawing until it pleases
