@@ -746,7 +746,7 @@ async def test_lying_block_stream_is_left_and_no_false_block_comes_out(
 async def test_node_that_hands_out_old_blocks_one_at_a_time_keeps_nobody_in_the_past(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("client.session.BLOCKS_SILENCE_S", 0.4)
+    monkeypatch.setattr("client.session.BLOCKS_SILENCE_S", 1.5)  # the others go on within, on a busy machine too
     monkeypatch.setattr("client.pace.LAG_MS_MAX", -1)
     async with network() as (fake, session):
         for _ in range(30):
