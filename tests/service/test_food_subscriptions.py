@@ -5,7 +5,7 @@ import asyncio
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,11 +18,19 @@ from store_rig import Rig
 from client.errors import TransportError
 from service.store.engine import close_engine
 from tests.trace_rig import TRADERS
+from traceability.api import clients
 from traceability.api.queries import Queries
 from traceability.api.query_store import QueryStore
 from traceability.api.schedules import read_schedule
-from traceability.api.subscriber import Subscriber
-from traceability.api.subscriptions import BACK_OFF_MS, BACK_OFF_MS_MAX, Asked, Subscription, Subscriptions
+from traceability.api.subscriber import OWNER_AT_ONCE, Subscriber
+from traceability.api.subscriptions import (
+    BACK_OFF_MS,
+    BACK_OFF_MS_MAX,
+    SUBSCRIPTIONS_MAX,
+    Asked,
+    Subscription,
+    Subscriptions,
+)
 from traceability.api.webhooks import Webhooks, check_url, is_allowed, signature_of
 from traceability.epcis_json import InvalidDocument
 
@@ -94,7 +102,7 @@ def no_round_but_the_tests_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """What services do by themselves each second would send to receivers that are none, and put off the next try."""
 
     class NothingDue(Subscriptions):
-        def due(self) -> list[Subscription]:
+        def due(self, but: Collection[str] = ()) -> list[Subscription]:
             return []
 
     monkeypatch.setattr("traceability.api.part.Subscriptions", NothingDue)
@@ -205,9 +213,45 @@ async def test_scheduled_receiver_gets_what_gathered_and_an_empty_document_if_it
     assert one.receiver.events() == [ids, []]
 
 
-async def test_owner_whose_keys_have_ended_is_sent_nothing(capture: CaptureRig) -> None:
-    from traceability.api import clients  # noqa: PLC0415 - only here
+async def test_trader_whose_receivers_hang_delays_nobody_elses_news(capture: CaptureRig) -> None:
+    one, shop = Subscribed(capture), TRADERS["shop"][0]
+    clients.add(capture.store, shop, one.now_ms)
+    one.queries.add(shop, "theirs", {"EQ_bizStep": ["commissioning"]})
+    slow = Asked("https://slow.example/", TOKEN, read_every_second(), report_if_empty=True, initial="")
+    for _ in range(SUBSCRIPTIONS_MAX):
+        one.subscriptions.add(shop, "theirs", slow, one.store.newest(None))
+    took, asked = asyncio.Event(), 0
 
+    class Receivers(Receiver):
+        async def send(self, url: str, body: bytes, headers: dict[str, str]) -> int:
+            nonlocal asked
+            if url == slow.dest:
+                asked += 1
+                await asyncio.Event().wait()
+            took.set()
+            return await super().send(url, body, headers)
+
+    one.receiver = Receivers()
+    one.restart()
+    one.now_ms += 2_000  # all of theirs are due
+    first = await harvest(capture, "A")
+    await one.worker.begin()
+    async with asyncio.timeout(20):
+        await took.wait()
+        second = await harvest(capture, "B")
+        while len(one.receiver.got) < 2:
+            one.now_ms += 1_000
+            await one.worker.begin()  # the next round, one after the other, though theirs hang
+    assert one.receiver.events() == [first, second]
+    assert asked == OWNER_AT_ONCE, "of theirs a few are waited for, and no more"
+    await one.worker.stop()
+
+
+def read_every_second() -> dict[str, str]:
+    return {"second": "[0-59]"}
+
+
+async def test_owner_whose_keys_have_ended_is_sent_nothing(capture: CaptureRig) -> None:
     one = Subscribed(capture)
     await harvest(capture, "A")
     for row in clients.listed(capture.store):

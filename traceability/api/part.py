@@ -52,6 +52,7 @@ def epcis_part(context: TraceContext, *, sign: Sign | None = None) -> Part:
 
     async def stop(_app: FastAPI) -> None:
         await runner.stop()
+        await subscriber.stop()
 
     return Part(
         "epcis",

@@ -4,7 +4,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -25,8 +25,10 @@ log = structlog.get_logger(__name__)
 
 EVENTS_MAX: Final = 100
 """Of one document to a receiver."""
-AT_ONCE: Final = 8
-"""Receivers that are sent to at the same time."""
+OWNER_AT_ONCE: Final = 4
+"""Receivers of one owner that are sent to at the same time; each may take ten seconds to answer."""
+OWNERS_AT_ONCE: Final = 32
+"""Owners who are served at the same time, none of whom waits for another."""
 LOOK_S: Final = 1.0
 """Between two looks at what is due."""
 
@@ -57,26 +59,56 @@ class Subscriber:
         self._now = now
         self._seen: dict[str, int] = {}
         """By subscription: the newest event when nothing more was found; until a newer one, none is looked for."""
-        self.round = Round("subscriptions", self.turn, LOOK_S, (StorageError,), is_private=True)
-        """What was not acknowledged when it ends is sent again after the next start."""
+        self._serving: dict[str, asyncio.Task[None]] = {}
+        """By owner: what is sent to their receivers now."""
+        self.round = Round("subscriptions", self.begin, LOOK_S, (StorageError,), is_private=True)
 
-    async def turn(self) -> None:
-        """One look at everything that is due.
+    async def begin(self) -> None:
+        """One look at everything that is due; whoever is not being served is from now on. Waits for no receiver.
 
         Raises:
-            StorageError: The store failed.
+            StorageError: The store failed, now or while somebody was served.
         """
-        due = await run_in_threadpool(self._subscriptions.due)
+        ended = [self._serving.pop(gln) for gln in [gln for gln, task in self._serving.items() if task.done()]]
+        due = await run_in_threadpool(self._subscriptions.due, tuple(self._serving))
         newest = await run_in_threadpool(self._store.newest, None)
-        waiting = [one for one in due if one.schedule is not None or self._seen.get(one.id) != newest]
+        waiting: dict[str, list[Subscription]] = {}
+        for one in due:
+            if one.schedule is not None or self._seen.get(one.id) != newest:
+                waiting.setdefault(one.gln, []).append(one)
         self._seen = {one.id: self._seen[one.id] for one in due if one.id in self._seen}
-        places = asyncio.Semaphore(AT_ONCE)
+        for gln, own in list(waiting.items())[: max(0, OWNERS_AT_ONCE - len(self._serving))]:
+            self._serving[gln] = asyncio.create_task(self._serve_owner(own, newest))
+        broken = [error for task in ended if (error := task.exception()) is not None]
+        if broken:
+            raise broken[0]
+
+    async def turn(self) -> None:
+        """The same, and wait until all that was begun is over.
+
+        Raises:
+            StorageError: See `begin`.
+        """
+        await self.begin()
+        begun, self._serving = list(self._serving.values()), {}
+        await asyncio.gather(*begun)
+
+    async def stop(self) -> None:
+        """End; what was not acknowledged is sent again after the next start."""
+        for task in self._serving.values():
+            task.cancel()
+        await asyncio.gather(*self._serving.values(), return_exceptions=True)
+        self._serving.clear()
+
+    async def _serve_owner(self, own: Sequence[Subscription], newest: int) -> None:
+        """Send what is new to one owner's receivers: those that hang hold up nobody else's."""
+        places = asyncio.Semaphore(OWNER_AT_ONCE)
 
         async def serve(one: Subscription) -> None:
             async with places:
                 await self._serve(one, newest)
 
-        await asyncio.gather(*(serve(one) for one in waiting))
+        await asyncio.gather(*(serve(one) for one in own))
 
     async def _serve(self, one: Subscription, newest: int) -> None:
         """Send what is new to one receiver."""

@@ -7,7 +7,7 @@ document again, with the same events. A receiver that fails is tried again ever 
 
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -211,12 +211,18 @@ class Subscriptions:
 
     # ------------------------------------------------------------ for the worker
 
-    def due(self) -> list[Subscription]:
-        """Those whose time has come, the longest waiting first; owners without a key in use wait."""
+    def due(self, but: Collection[str] = ()) -> list[Subscription]:
+        """Those whose time has come, the longest waiting first; owners without a key in use wait.
+
+        Args:
+            but: Owners that are being served already.
+        """
         with self._store.read() as session:
             alive = select(FoodClient.gln).where(FoodClient.ended_ms.is_(None))
             wanted = select(FoodSubscription).where(
-                FoodSubscription.due_ms <= self._now(), FoodSubscription.gln.in_(alive)
+                FoodSubscription.due_ms <= self._now(),
+                FoodSubscription.gln.in_(alive),
+                FoodSubscription.gln.not_in(but),
             )
             rows = session.scalars(wanted.order_by(FoodSubscription.due_ms).limit(TURN_MAX)).all()
             return [self._read(row) for row in rows]
