@@ -128,6 +128,22 @@ async def test_draft_that_is_sent_twice_makes_one_record_and_other_content_under
         assert listed.text.count('href="/trade/records/') == 1
 
 
+async def test_trader_who_prepares_records_without_end_and_signs_none_fills_no_store(
+    sqlite_rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("traceability.api.trader.recording.RECORDS_DAY_MAX", 3)
+    async with trade_rig(sqlite_rig) as service:
+        farm = await service.trader("farm")
+        known = draft(at_ms=service.rig.clock_ms)
+        answers = [(await farm.draft(**known)).status_code]
+        answers += [(await farm.draft(**draft(at_ms=service.rig.clock_ms))).status_code for _ in range(4)]
+        assert answers == [200, 200, 200, 429, 429]
+        assert (await farm.draft(**known)).status_code == 200, "what is there is found again"
+        other = await service.trader("farm-2")
+        theirs = draft(at_ms=service.rig.clock_ms, actor=TRADERS["farm-2"][0])
+        assert (await other.draft(**theirs)).status_code == 200, "nobody else is held up"
+
+
 async def test_draft_of_somebody_else_under_the_same_name_is_another_record(sqlite_rig: Rig) -> None:
     async with trade_rig(sqlite_rig) as service:
         farm, other = await service.trader("farm"), await service.trader("farm-2")

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from chain.codec import encode
 from chain.transaction import Operation
 from service.language import LANGUAGES, Language
-from service.problems import Problem
+from service.problems import RATE, Problem
 from service.sign_in.acts import Acts, State
 from service.sign_in.office import Office
 from service.sign_in.sessions import Officer
@@ -42,6 +42,10 @@ from traceability.projection import RECORD_EVENT, Projected, Unrecordable, proje
 
 LISTED_MAX: Final = 100
 """Records that a page lists, the newest."""
+RECORDS_DAY_MAX: Final = 1_000
+"""Of one person in 24 hours, signed or not: two a minute all day. Each is kept with its picture, 200 KB or so."""
+RETRY_S: Final = 3_600
+_DAY_MS: Final = 86_400_000
 
 
 class Rejected(Exception):
@@ -111,7 +115,7 @@ def prepare(signing: Signing, entry: Entry, draft: str, photo: bytes = b"") -> s
 
     Raises:
         Rejected: Fields are wrong.
-        Problem: Somebody acts in another's name, or the draft's name stands for something else.
+        Problem: Somebody acts in another's name, the draft's name stands for something else, or there were too many.
     """
     desk, officer = signing.desk, signing.officer
     if desk.context.submit_key is None:
@@ -126,6 +130,7 @@ def prepare(signing: Signing, entry: Entry, draft: str, photo: bytes = b"") -> s
             if _content(desk, session, before)["entry"] != print_of:
                 raise Problem(DRAFT_OTHER)
             return before.id
+        _check_room(session, officer, desk.context.now())
     projected, secret = _made(desk, entry)
     content = {
         "message": encode(_message_of(projected)).hex(),
@@ -311,6 +316,17 @@ def _act(signing: Signing, step: Step, message: pb.RecordEvent, content: dict[st
 
 
 # ---------------------------------------------------------------- reading
+
+
+def _check_room(session: Session, officer: Officer, now_ms: int) -> None:
+    """See whether somebody may prepare one more.
+
+    Raises:
+        Problem: They prepared enough for a day.
+    """
+    mine = (TraderRecord.staff_id == officer.staff_id) & (TraderRecord.created_ms > now_ms - _DAY_MS)
+    if (session.scalar(select(func.count()).select_from(TraderRecord).where(mine)) or 0) >= RECORDS_DAY_MAX:
+        raise Problem(RATE, {"seconds": RETRY_S}, headers={"Retry-After": str(RETRY_S)})
 
 
 def _find_draft(session: Session, officer: Officer, draft: str) -> TraderRecord | None:
