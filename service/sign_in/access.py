@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from service.envelope import request_id_of
 from service.problems import Problem, ProblemKind, wants_html
+from service.rates import Buckets
 from service.redirects import Elsewhere, local_path
 from service.sign_in import kinds
 from service.sign_in.devices import device_of
@@ -28,6 +29,12 @@ SIGN_IN_PATH = "/sign-in"
 CONFIRM_PATH = "/confirm"
 FRESH_MS = 5 * 60_000
 """How old a passkey's answer may be for a sensitive act."""
+
+NOTED_BURST = 10
+"""Refusals of one person for one thing that are noted at once, then one every `NOTED_MS`: rows of the audit stay for
+good, and whoever tries without end is seen by these."""
+NOTED_MS = 60_000
+_noted = Buckets(1, NOTED_BURST, 10_000)
 
 _LOCAL = frozenset({None, Permission.MANAGE_PEOPLE, Permission.REGISTER_KEY, Permission.OPERATE, Permission.TRADE})
 """What needs no standing of a member on the ledger: else nobody could register the first key, or remove an officer of
@@ -96,9 +103,12 @@ class Require:
         request.state.officer = officer
         office = office_of(request)
         if self._permission is not None and not officer.may(self._permission):
-            with office.store.write() as session:
-                act = Act(officer.person_id, f"access.refused-{self._permission}", "-", request_id_of(request.scope))
-                office.store.record(session, act)
+            if not _noted.take(f"{officer.staff_id} {self._permission}", office.now() // NOTED_MS * 1000):
+                with office.store.write() as session:
+                    act = Act(
+                        officer.person_id, f"access.refused-{self._permission}", "-", request_id_of(request.scope)
+                    )
+                    office.store.record(session, act)
             raise Problem(kinds.NOT_ALLOWED)
         age_ms = office.now() - officer.verified_ms
         if not officer.verified_ms or (self._fresh_ms is not None and age_ms > self._fresh_ms):

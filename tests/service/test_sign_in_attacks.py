@@ -17,6 +17,7 @@ from store_rig import Rig
 
 from service.problems import Problem
 from service.sign_in import attempts, challenges, people
+from service.sign_in.access import NOTED_BURST
 from service.sign_in.people import LINK_MS, first_link, invite, list_people
 from service.sign_in.roles import Role
 from service.sign_in.tables import Challenge, Passkey, SignInSession
@@ -263,6 +264,18 @@ async def test_enumeration_of_people_learns_no_difference(desk: Desk) -> None:
     assert bodies[0] == bodies[1] == bodies[2]
     options = (await desk.browser().post("/sign-in/options")).json()
     assert options["allowCredentials"] == []
+
+
+async def test_officer_who_asks_for_what_is_not_theirs_without_end_leaves_no_rows_without_end(desk: Desk) -> None:
+    administrator, _ = await desk.administrator()
+    clerk, _ = await desk.colleague(administrator)
+    for _ in range(40):
+        answer = await clerk.web.get("/people", headers={"accept": "application/json"})
+        assert answer.json()["code"] == "role.not-allowed"
+    assert desk.acts().count("access.refused-manage-people") == NOTED_BURST
+    desk.rig.clock_ms += 60_000
+    await clerk.web.get("/people", headers={"accept": "application/json"})
+    assert desk.acts().count("access.refused-manage-people") == NOTED_BURST + 1
 
 
 @pytest.mark.usefixtures("still_rates")
