@@ -134,6 +134,7 @@ WORDS = {
     ],
     "identity.credential-revoked": ["The credential was revoked.", "凭证已吊销。"],
     "identity.credential-suspended": ["The credential is suspended.", "凭证已暂停。"],
+    "identity.token-expired": ["It is no longer valid.", "已过有效期。"],
     "wallet.access_denied": ["The holder did not agree.", "持有人没有同意。"],
     "other": ["A check failed ($).", "有一项核验未通过（$）。"],
     "claim.family_name": ["family name", "姓"],
