@@ -16,7 +16,7 @@ from credit.api.base import credit_of
 from credit.api.problems import SHOWN_GONE
 from credit.api.reading import PURPOSES
 from credit.api.words import PURPOSE_KEYS, SEVERITY_KEYS, STATUS_KEYS
-from service.explorer.offline import Offline, genesis_address
+from service.offline import Worker, genesis_address
 from service.pages import Site, render
 from service.problems import Problem
 from service.static_files import static_files
@@ -39,7 +39,8 @@ def reader_router(genesis: bytes, network: bytes) -> APIRouter:
         PagesNotBuilt: There is no build.
     """
     script = READ_PATH + "/offline.js"
-    offline = Offline(genesis, network, static_files(), page=READ_PATH, script=script, entries=READ_ENTRIES)
+    contents = {genesis_address(network): genesis}
+    offline = Worker(static_files(), "check-offline.js", READ_PATH, READ_ENTRIES, contents=contents, pages=[READ_PATH])
     router = APIRouter(include_in_schema=False)
     router.add_api_route(script, offline.serve, methods=["GET"])
 

@@ -16,7 +16,6 @@ from membership.pb import membership_pb2 as pb
 from service.explorer.api import signer_text
 from service.explorer.ledger import Organisations
 from service.explorer.listings import BLOCKS, HEIGHT_DIGITS_MAX, TRANSACTIONS, export_of, listing, paged, place
-from service.explorer.offline import Offline, make_offline, offline_router
 from service.explorer.part import Explorer
 from service.explorer.problems import ABSENT
 from service.explorer.pulse import health, now_ms
@@ -24,13 +23,18 @@ from service.explorer.queries import PAGE_SIZE, WINDOW_LEAVES, Filter, Transacti
 from service.explorer.references import block_reference, identifier, is_identifier, number, searched
 from service.explorer.words import SEPARATORS, describe
 from service.language import Language, language_of, translate
+from service.offline import Worker, genesis_address
 from service.pages import Place, Site, add_templates, address_with, render
 from service.problems import Problem
+from service.static_files import static_files
 from service.turns import Turns
 from service.wording import CHINA, instant
 
 add_templates(Path(__file__).parent / "templates")
 
+CHECK = "/check"
+OFFLINE_ENTRIES = ("shell.css", "shell.js", "check.js", "verifier.js", "qr-reader.js", "mark.svg")
+"""What the check page loads, now or when a picture is to be read."""
 SITE = Site(
     "explorer.title",
     places=(
@@ -38,7 +42,7 @@ SITE = Site(
         Place("explorer.blocks", "/blocks"),
         Place("explorer.transactions", "/transactions"),
         Place("explorer.organisations", "/organisations"),
-        Place("explorer.check", "/check"),
+        Place("explorer.check", CHECK),
     ),
     layout="workplace",
 )
@@ -67,7 +71,8 @@ def pages_router(explorer: Explorer) -> APIRouter:
         PagesNotBuilt: The scripts and styles were not built.
     """
     network = explorer.network
-    offline = make_offline(network.raw, network.genesis.network)
+    contents = {genesis_address(network.genesis.network): network.raw}
+    offline = Worker(static_files(), "check-offline.js", CHECK, OFFLINE_ENTRIES, contents=contents, pages=[CHECK])
     pages = Pages(explorer, offline)
     router = APIRouter(include_in_schema=False)
     for path, endpoint in (
@@ -80,17 +85,17 @@ def pages_router(explorer: Explorer) -> APIRouter:
         ("/organisations", pages.organisations),
         ("/organisations/{organisation}", pages.organisation),
         ("/search", pages.search),
-        ("/check", pages.check),
+        (CHECK, pages.check),
+        (CHECK + "/offline.js", offline.serve),
     ):
         router.add_api_route(path, endpoint, methods=["GET"])
-    router.routes.extend(offline_router(offline).routes)
     return router
 
 
 class Pages:
     """The endpoints."""
 
-    def __init__(self, explorer: Explorer, offline: Offline) -> None:
+    def __init__(self, explorer: Explorer, offline: Worker) -> None:
         self._explorer = explorer
         self._offline = offline
         self._exports = Turns(1, EXPORTS_WAITING_MAX)

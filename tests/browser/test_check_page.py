@@ -16,7 +16,7 @@ from visiting import Visit, serve, visiting
 
 from chain.receipt_text import from_compact, to_compact
 from cli.explorer.build import explorer_parts
-from service.explorer import offline, receipt_codes
+from service.explorer import pages, receipt_codes
 from service.explorer.receipt_codes import parts_of
 
 KEPT = re.compile("also opens and checks without a connection")
@@ -185,9 +185,9 @@ def test_browser_keeps_exactly_the_files_of_the_page_and_no_other_page(browser: 
         )
         names, kept = listed
         network = page.locator("[data-check]").get_attribute("data-network")
-        static = offline.static_files()
+        static = pages.static_files()
         assert len(names) == 1
-        wanted = {f"/static/{path}" for path in static.needed(offline.ENTRIES)}
+        wanted = {f"/static/{path}" for path in static.needed(pages.OFFLINE_ENTRIES)}
         assert sorted(kept) == sorted(wanted | {"/check", f"/v1/genesis?network={network}"})
         scopes = page.evaluate("navigator.serviceWorker.getRegistrations().then(all => all.map(one => one.scope))")
         assert scopes == [f"{shown.origin}/check"]
@@ -202,7 +202,9 @@ def test_new_build_replaces_what_the_old_one_kept(
         page = keep_page(seen)
         before = page.evaluate("caches.keys()")
         stack.close()
-        monkeypatch.setattr(offline, "ENTRIES", (*offline.ENTRIES, "style-page.js"))  # as if the page loaded one more
+        monkeypatch.setattr(
+            pages, "OFFLINE_ENTRIES", (*pages.OFFLINE_ENTRIES, "style-page.js")
+        )  # as if the page loaded one more
         with serve(explorer_parts(settings(shown.home, "index-own")), port=port):
             page.reload()
             seen.until("before => caches.keys().then(now => now.length === 1 && now[0] !== before)", before[0])

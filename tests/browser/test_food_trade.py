@@ -332,14 +332,15 @@ def test_forms_open_while_connections_hang_or_the_server_fails(own: tuple[Served
 
 
 def test_page_of_another_build_is_not_kept(served: Served, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    version, script = offline._planned()
+    worker = offline._worker()
+    version = worker.version
     with served.somebody(browser, FARM, Role.TRADER) as farm:
-        monkeypatch.setattr(offline, "_planned", lambda: ("0" * 16, script))
+        monkeypatch.setattr(worker, "version", "0" * 16)  # of pages; the worker goes with the files that there are
         page = farm.open("/trade/record/harvest")
         page.wait_for_timeout(1000)
         found = "navigator.serviceWorker.getRegistration('/trade').then(found => found?.active ?? null)"
         assert page.evaluate(found) is None
-        monkeypatch.setattr(offline, "_planned", lambda: (version, script))
+        monkeypatch.setattr(worker, "version", version)
         page.reload()
         page.evaluate("navigator.serviceWorker.ready.then(() => true)")
         listed = "name => caches.open(name).then(one => one.keys()).then(all => all.map(each => each.url))"

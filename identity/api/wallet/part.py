@@ -21,8 +21,8 @@ from identity.credentials import TYPES, type_metadata
 from service.anchors import anchoring
 from service.app import Hook, Part
 from service.envelope import content_policy
-from service.explorer.offline import genesis_address
 from service.language import Language, language_of, translate
+from service.offline import genesis_address
 from service.pages import Site, render
 from service.rounds import Round
 from service.static_files import PREFIX, static_files

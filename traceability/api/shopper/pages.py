@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from service.language import Language, language_of, translate
+from service.offline import Worker
 from service.pages import Site, render
 from service.problems import Problem
 from service.rates import caller_of
@@ -24,7 +25,7 @@ from traceability.api.shopper.bundle import bundle_of
 from traceability.api.shopper.code import CODE, code_files
 from traceability.api.shopper.districts import district_name
 from traceability.api.shopper.evidence import Evidence, Evidences
-from traceability.api.shopper.offline import GENESIS, SCRIPT, Offline
+from traceability.api.shopper.offline import GENESIS, SCRIPT, genesis_address
 from traceability.api.shopper.pictures import curve, route
 from traceability.api.shopper.places import FOOD, items_named
 from traceability.api.shopper.scans import NONE, Hints, Scans
@@ -54,10 +55,10 @@ class Pages:
         context: Of the service.
         evidences: Gathers proofs.
         scans: Counts scans.
-        offline: The plan for devices that keep pages.
+        offline: The worker of devices that keep pages.
     """
 
-    def __init__(self, context: TraceContext, evidences: Evidences, scans: Scans, offline: Offline) -> None:
+    def __init__(self, context: TraceContext, evidences: Evidences, scans: Scans, offline: Worker) -> None:
         self._context = context
         self._evidences = evidences
         self._scans = scans
@@ -168,7 +169,7 @@ class Pages:
             "network_name": self._context.genesis.name,
             "origin": self._context.origin,
             "bundle": BUNDLES + item,
-            "genesis": self._offline.genesis_address,
+            "genesis": genesis_address(self._context.genesis.network),
             "offline": SCRIPT,
             "version": self._offline.version,
             "code": " ".join(code_files()),

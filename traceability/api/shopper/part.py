@@ -21,7 +21,7 @@ from traceability.api.shopper.code import KIND, STREAM, code_digest, code_files,
 from traceability.api.shopper.complaints import Complaints
 from traceability.api.shopper.evidence import Evidences
 from traceability.api.shopper.label_pages import LABELS, LabelPages
-from traceability.api.shopper.offline import Offline
+from traceability.api.shopper.offline import offline_worker
 from traceability.api.shopper.opened import KeptEvents, Opener, StoredEvents
 from traceability.api.shopper.pages import BUNDLES, Pages
 from traceability.api.shopper.places import FOOD
@@ -48,7 +48,7 @@ def shopper_part(context: TraceContext, kept: KeptEvents | None = None) -> Part:
     """
     scans, complaints = Scans(context.store), Complaints(context.store)
     evidences = Evidences(context, Opener(StoredEvents(context.store) if kept is None else kept))
-    offline = Offline(context.genesis_raw, context.genesis.network, static_files())
+    offline = offline_worker(context.genesis_raw, context.genesis.network, static_files())
     pages = Pages(context, evidences, scans, offline)
     voices = Voices(pages, scans, complaints, context.now)
     rounds = [forgetting(scans, complaints, context)]

@@ -3,12 +3,9 @@
 
 They have what every trader's form has and nothing that needs an answer: products for all, codes by scan or typing, and
 one's own number as the device remembers it. What is entered is kept there and sent from the start page later. The
-worker's plan names the files with the SHA-256 that the browser holds each to; a new build has another plan.
+worker keeps no page of somebody who is signed in.
 """
 
-import base64
-import hashlib
-import json
 from functools import cache
 from typing import Final
 
@@ -17,11 +14,11 @@ from sqlalchemy import select
 from starlette.responses import Response
 
 from service.envelope import permissions_policy
-from service.explorer.offline import VERSION_HEADER
 from service.language import language_of
+from service.offline import Worker
 from service.pages import render
 from service.problems import NOT_FOUND, Problem
-from service.static_files import PREFIX, static_files
+from service.static_files import static_files
 from traceability.api.trace_index import records_table
 from traceability.api.trader.ground import PATH, SITE, desk_of, names_of
 from traceability.api.trader.steps import LINES_MAX, SHAPES, Step
@@ -36,7 +33,6 @@ STEPS: Final = (Step.HARVEST, Step.PACK, Step.SHIP, Step.RECEIVE, Step.SELL, Ste
 """What is done where there is no connection; the others have one, or can wait."""
 PRODUCTS_MAX: Final = 300
 _ENTRIES: Final = ("shell.css", "shell.js", "sign-in.js", "trade.css", "trade.js", "qr-reader.js", "mark.svg")
-_WORKER: Final = "trade-offline.js"
 _BARE_SITE: Final = SITE.__class__(SITE.title, home=PATH, layout="page", scripts=SITE.scripts)
 
 
@@ -45,9 +41,8 @@ def offline_router() -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     @router.get(SCRIPT)
-    def worker() -> Response:
-        headers = {"cache-control": "no-cache", "service-worker-allowed": PATH}
-        return Response(_planned()[1], headers=headers, media_type="text/javascript; charset=utf-8")
+    async def worker(request: Request) -> Response:
+        return await _worker().serve(request)
 
     @router.get(OFFLINE)
     def index(request: Request) -> Response:
@@ -108,23 +103,13 @@ def _products(request: Request) -> tuple[list[tuple[str, str]], Names]:
 
 
 def _of_this_build(page: Response) -> Response:
-    """A page that says which plan it goes with: a worker keeps no other's."""
-    page.headers[VERSION_HEADER] = _planned()[0]
+    """A page that says which plan it goes with."""
+    page.headers.update(_worker().headers)
     return page
 
 
 @cache
-def _planned() -> tuple[str, bytes]:
-    """The plan's version, and the worker below the plan; made once, for a build does not change under a service."""
-    files = static_files()
-    kept = {
-        PREFIX + path: "sha256-" + base64.b64encode(hashlib.sha256(files.files[path].content).digest()).decode()
-        for path in files.needed(_ENTRIES)
-    }
+def _worker() -> Worker:
+    """Made once, for a build does not change under a service."""
     pages = [OFFLINE, *(f"{OFFLINE}/{step}" for step in STEPS)]
-    worker = files.files[files.names[_WORKER]].content
-    version = hashlib.sha256(json.dumps([kept, pages]).encode() + worker).hexdigest()[:16]
-    plan = json.dumps(
-        {"version": version, "header": VERSION_HEADER, "files": kept, "pages": pages, "home": OFFLINE}, sort_keys=True
-    )
-    return version, f"self.offlinePlan = {plan};\n".encode() + worker
+    return Worker(static_files(), "trade-offline.js", PATH, _ENTRIES, pages=pages)
