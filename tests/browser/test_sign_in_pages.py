@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sign-in in a real browser with a virtual authenticator: pages, links, passkeys, both languages and themes."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
 from office_rig import join, served_office
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
+from sqlalchemy import update
 from visiting import Size, Visit, visiting
 
+from service.sign_in.access import FRESH_MS
 from service.sign_in.office import Office
 from service.sign_in.people import first_link
+from service.sign_in.tables import SignInSession
 
 LOOKS = [("zh-CN", "light", "desktop"), ("zh-CN", "dark", "phone"), ("en", "light", "phone"), ("en", "dark", "desktop")]
 
@@ -82,6 +86,41 @@ def test_sign_in_without_a_passkey_of_this_site_says_what_happened(browser: Brow
         seen.page.click("main button[type=submit]")
         expect(seen.page.locator("[data-outcome] h2")).to_have_text("It did not work")
         assert seen.axe() == []
+
+
+def test_button_that_asks_for_a_passkey_can_be_pressed_once_its_script_is_there(
+    browser: Browser, office: Office
+) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    with visiting(browser, office.address.public_origin) as seen:
+        seen.page.route(re.compile(r"/sign-in\.js$"), hold)
+        seen.page.goto(seen.origin + "/sign-in", wait_until="commit")
+        button = seen.page.locator("main form[data-ceremony] button")
+        expect(button).to_be_disabled()
+        while not held:
+            seen.page.wait_for_timeout(50)
+        held[0].continue_()
+        expect(button).to_be_enabled()
+
+
+def test_passkey_of_more_than_five_minutes_ago_is_asked_for_again_and_leads_back(
+    browser: Browser, office: Office
+) -> None:
+    with visiting(browser, office.address.public_origin) as seen:
+        seen.add_authenticator()
+        join(seen, first_link(office, "Li Wei", "civil-affairs", another=True), "Phone")
+        with office.store.write() as session:
+            session.execute(update(SignInSession).values(verified_ms=office.now() - FRESH_MS - 1))
+        seen.expect("403")
+        seen.page.fill("#name", "Another")
+        seen.page.click("form[data-path='/passkeys'] button")
+        seen.page.wait_for_url("**/confirm?next=*")
+        seen.page.click("form[data-path='/confirm'] button")
+        seen.page.wait_for_url("**/passkeys")
 
 
 @pytest.mark.parametrize(("language", "theme", "size"), [("en", "light", "desktop"), ("zh-CN", "dark", "phone")])
