@@ -21,6 +21,7 @@ from identity.api.desk.states import OPEN_STATES, CaseState
 from identity.api.desk.tables import DeskCase, DeskStep
 from identity.api.desk.words import CASE_KEYS, CHANGE_KEYS, CODE_KEYS, KIND_KEYS, STATE_KEYS, STEP_KEYS
 from service.language import language_of
+from service.pictures import FILE_BYTES_MAX, Remade
 from service.problems import Problem
 from service.sign_in.access import FRESH_MS, Require
 from service.sign_in.act_pages import RECEIPT_TYPE
@@ -191,7 +192,7 @@ def _add_pictures(router: APIRouter) -> None:
     async def upload(
         case_id: str, kind: ImageKind, request: Request, officer: Clerk, picture: Annotated[UploadFile, File()]
     ) -> Response:
-        raw = await picture.read(images.FILE_BYTES_MAX + 1)
+        raw = await picture.read(FILE_BYTES_MAX + 1)
         made = await run_in_threadpool(images.remake, raw, kind)
         await run_in_threadpool(_keep, desk_of(request), officer, case_id, kind, made)
         return to_case(case_id)
@@ -208,7 +209,7 @@ def _add_pictures(router: APIRouter) -> None:
         return Response(found, media_type=PICTURE_TYPE, headers={"cache-control": "no-store"})
 
 
-def _keep(desk: DeskContext, officer: Officer, case_id: str, kind: ImageKind, made: images.Remade) -> None:
+def _keep(desk: DeskContext, officer: Officer, case_id: str, kind: ImageKind, made: Remade) -> None:
     with desk.store.write() as session:
         case = load_case(session, officer, case_id, hold=True)
         if case.state not in OPEN_STATES:

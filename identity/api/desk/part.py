@@ -15,7 +15,6 @@ from identity.api.desk.compartment_pages import compartment_router
 from identity.api.desk.declared_pages import declared_router
 from identity.api.desk.enrol_pages import enrol_router
 from identity.api.desk.erasure_pages import erasure_router
-from identity.api.desk.images import FILE_BYTES_MAX
 from identity.api.desk.ledger import DeskLedger
 from identity.api.desk.look_up_pages import look_up_router
 from identity.api.desk.notice_pages import notice_router
@@ -28,6 +27,7 @@ from identity.api.space.request_pages import requests_router
 from identity.compartment import SEALED_BYTES_MAX
 from service.app import Part
 from service.pages import Place, Site, add_templates
+from service.pictures import FILE_BYTES_MAX
 from service.settings import RetentionSettings
 from service.store import Store
 from service.store.replays import unix_ms

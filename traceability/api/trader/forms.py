@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import FormData
 
+from service.pictures import FILE_BYTES_MAX
 from service.problems import Problem
-from traceability.api.trader.photos import PHOTO_BYTES_MAX
 from traceability.api.trader.problems import PHOTO
 from traceability.api.trader.steps import LINES_MAX, OUTPUTS_MAX, SCANNED_CHARACTERS_MAX, Entry, Line, Output, Step
 from traceability.api.trader.tables import DRAFT_CHARACTERS
@@ -131,8 +131,8 @@ async def picture_of(form: FormData) -> bytes:
     found = form.get("photo")
     if isinstance(found, str) or found is None:
         return b""
-    raw = await found.read(PHOTO_BYTES_MAX + 1)
-    if len(raw) > PHOTO_BYTES_MAX:
+    raw = await found.read(FILE_BYTES_MAX + 1)
+    if len(raw) > FILE_BYTES_MAX:
         raise Problem(PHOTO)
     return raw
 

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from service.app import Part
 from service.pages import add_templates
+from service.pictures import FILE_BYTES_MAX
 from traceability.api.context import TraceContext
 from traceability.api.trader.forms import DRAFT_PHOTO_BYTES_MAX
 from traceability.api.trader.ground import PATH, TradeDesk
@@ -14,7 +15,6 @@ from traceability.api.trader.key_pages import key_router
 from traceability.api.trader.offline import offline_router
 from traceability.api.trader.pages import home_router
 from traceability.api.trader.paper_pages import paper_router
-from traceability.api.trader.photos import PHOTO_BYTES_MAX
 from traceability.api.trader.problems import KINDS
 from traceability.api.trader.record_pages import record_router
 
@@ -38,7 +38,7 @@ def trader_part(context: TraceContext) -> Part:
         app.state.trade = TradeDesk(context, context.door.session)
 
     limits = {
-        f"{PATH}/record/": PHOTO_BYTES_MAX + FORM_BYTES,
+        f"{PATH}/record/": FILE_BYTES_MAX + FORM_BYTES,
         f"{PATH}/drafts": DRAFT_PHOTO_BYTES_MAX * 4 // 3 + FORM_BYTES,
     }
     return Part(

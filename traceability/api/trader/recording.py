@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from chain.codec import encode
 from chain.transaction import Operation
 from service.language import LANGUAGES, Language
+from service.pictures import joined, pieces_of
 from service.problems import RATE, Problem
 from service.sign_in.acts import Acts, State
 from service.sign_in.office import Office
@@ -30,7 +31,6 @@ from traceability.api.tables import FoodCaptured
 from traceability.api.trace_records import Records
 from traceability.api.trader.balance import balance_of
 from traceability.api.trader.ground import Present, TradeDesk, names_of
-from traceability.api.trader.photos import joined, pieces_of
 from traceability.api.trader.problems import DRAFT_OTHER, ENTRY, NO_SUBMITTER, NOT_AGENT, UNKNOWN, UNRECORDABLE
 from traceability.api.trader.steps import CONTEXT, Entry, Faults, Step, Wrong, event_of, party_of
 from traceability.api.trader.tables import TraderPicture, TraderRecord
