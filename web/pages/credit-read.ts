@@ -124,7 +124,16 @@ function forget(): void {
   ProofStrip.byId("proof").reset();
 }
 
-async function read(raw: Bytes): Promise<void> {
+let reading: Promise<void> = Promise.resolve();
+
+/** One report after another: what is said of one that takes long never stands beside one that was given after it. */
+function read(given: Bytes | Promise<ArrayBuffer>): Promise<void> {
+  const turn = reading.then(async () => readOne(new Uint8Array(await given)));
+  reading = turn.catch(() => undefined);
+  return turn;
+}
+
+async function readOne(raw: Bytes): Promise<void> {
   forget();
   say("script.read.checking");
   const verifier = await opened;
@@ -171,9 +180,9 @@ const opened: Promise<PageVerifier | null> = openVerifierOf(place.dataset).catch
   return null;
 });
 const input = place.querySelector<HTMLInputElement>("#report-file");
-input?.addEventListener("change", async () => {
+input?.addEventListener("change", () => {
   const chosen = input.files?.[0];
-  if (chosen !== undefined) await read(new Uint8Array(await chosen.slice(0, FILE_BYTES_MAX + 1).arrayBuffer()));
+  if (chosen !== undefined) void read(chosen.slice(0, FILE_BYTES_MAX + 1).arrayBuffer());
 });
 for (const form of all<HTMLFormElement>("form[hidden]", place)) form.hidden = false;
 const arrive = (): void => {
