@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any
 
 import httpx
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import FastAPI
 from store_rig import Rig
@@ -16,6 +17,7 @@ from store_rig import Rig
 from chain.signing import Scheme, Signer
 from identity import issuer_keys, sd_jwt, status_list
 from identity.api.issuer import offers, publishing
+from identity.api.issuer import part as issuer_running
 from identity.api.issuer.confirmed import Opening
 from identity.api.issuer.issuing import Issuer
 from identity.api.issuer.offers import Offer
@@ -169,13 +171,15 @@ class Office:
     async def wallet(self) -> AsyncIterator["Wallet"]:
         """A wallet, while the service runs."""
         transport = httpx.ASGITransport(self.app, client=("198.51.100.7", 40_000))
-        async with (
-            self.app.router.lifespan_context(self.app),
-            httpx.AsyncClient(transport=transport, base_url=ORIGIN) as http,
-        ):
-            await asyncio.sleep(0)  # the service's own first tick has its turn, then ours
-            await self.tick()
-            yield Wallet(self, http)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(issuer_running, "TICK_S", DAY_S)  # tests say when the next tick is
+            async with (
+                self.app.router.lifespan_context(self.app),
+                httpx.AsyncClient(transport=transport, base_url=ORIGIN) as http,
+            ):
+                await asyncio.sleep(0)  # the service's own first tick has its turn, then ours
+                await self.tick()
+                yield Wallet(self, http)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from desk_rig import At, DeskRig, KnownTagger, RuledLedger
 from fastapi import APIRouter
 from sign_in_rig import ADDRESS, GENEROUS
 from sqlalchemy import select
-from store_rig import Rig
+from store_rig import BUSY_MS, Rig
 
 from identity.api.desk import cards, cards_phone, stock
 from identity.api.desk.cards_life import CardState
@@ -44,8 +44,8 @@ from tests.rig import START_MS, Shell, signer
 ORGANISATION = "org-r"
 NAME, NUMBER = "陈小明", "11010519491231002X"
 OWN_PIN = "864209"
-WRITER_S_MAX = 4.0
-"""So long another writer holds the store if nobody lets it go; a page waits a second longer for its turn."""
+WRITER_S_MAX = BUSY_MS / 1000 - 5
+"""So long another writer holds the store if nobody lets it go; a page waits longer for its turn."""
 COMPANY = {
     "uscc": "91110000600037341L",
     "name_zh": "佛山某某食品有限公司",
