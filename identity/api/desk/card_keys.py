@@ -7,8 +7,6 @@ made: it is needed again only for the next authority under the same root. The re
 made anew with each start, its certificate signed by the issuing key.
 """
 
-import json
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 )
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from chain.errors import InvalidMessage
-from chain.strict_json import Json, parse
+from chain.strict_json import Json
 from identity.cards.authority import CardAuthority, InvalidCardCertificate, load_certificate
 from identity.cards.making import MASTER_BYTES, Diversifier, MasterKey
 from identity.cards.ocsp import Responder
@@ -33,7 +30,8 @@ from identity.jose import KeySigner, MemorySigner
 from service.errors import KeyFileError
 from service.pkcs11 import SCHEME, MacKey, SigningKey, open_key, parse_uri
 from service.store.cipher import new_key
-from service.store.files import make_folder, read_private, replace_private
+from service.store.files import make_folder, replace_private
+from service.store.key_document import KeyDocument, text, write_document
 from service.store.key_encryption import FileKey, load_file_key, make_file_key
 
 FORMAT: Final = "zhixin-card-authority/1"
@@ -47,6 +45,8 @@ NAME_CHARACTERS_MAX: Final = 64
 AUTHORITY_FILE: Final = "authority.json"
 CHAIN_FILE: Final = "chain.pem"
 ROOT_FOLDER: Final = "root"
+PLACES: Final = ("issuer", "crl", "ocsp")
+"""Members of `profile.Places`, in its order."""
 _ROOT_FILE: Final = "root.json"
 
 
@@ -153,7 +153,7 @@ def make_card_authority(
     document |= {"root": _text(root), "issuing": _text(issuing)}
     document["places"] = {"issuer": places.issuer, "crl": places.crl, "ocsp": places.ocsp}
     replace_private(folder / CHAIN_FILE, issuing.public_bytes(Encoding.PEM) + root.public_bytes(Encoding.PEM))
-    _write(path, document)
+    write_document(path, document)
     return root
 
 
@@ -179,18 +179,17 @@ def load_card_authority(
         TokenError: A key in a token is not there.
     """
     path = folder / AUTHORITY_FILE
-    document = _read(path, FORMAT)
-    wrapping = load_file_key(folder, _word(document, "wrapped_by"), passphrase, allow_plain=allow_plain)
+    document = KeyDocument(path, FORMAT, FILE_BYTES_MAX)
+    wrapping = load_file_key(folder, document.word("wrapped_by"), passphrase, allow_plain=allow_plain)
     try:
-        root, issuing = (
-            load_certificate(b64decode(_word(document, name), validate=True)) for name in ("root", "issuing")
-        )
+        root, issuing = (load_certificate(document.content(name)) for name in ("root", "issuing"))
         signer = _signer(document, wrapping, issuing, environment)
-        places = document.get("places")
-        if not isinstance(places, dict) or not isinstance(document.get("allows_emulated"), bool):
+        places, allows_emulated = document.values.get("places"), document.values.get("allows_emulated")
+        addresses = [places.get(name) for name in PLACES] if isinstance(places, dict) else []
+        known = [address for address in addresses if isinstance(address, str)]
+        if len(known) != len(PLACES) or not isinstance(allows_emulated, bool):
             raise KeyFileError(f"{path} is not a {FORMAT} file")
-        known = Places(*(_word(places, name) for name in ("issuer", "crl", "ocsp")))
-        authority = CardAuthority(issuing, signer, known, allows_emulated=document["allows_emulated"] is True, log=log)
+        authority = CardAuthority(issuing, signer, Places(*known), allows_emulated=allows_emulated, log=log)
         return CardKeys(authority, _diversifier(document, wrapping, issuing, environment), root, signer)
     except InvalidCardCertificate as error:
         raise KeyFileError(f"{path}: {error.reason}") from None
@@ -199,20 +198,20 @@ def load_card_authority(
 
 
 def _signer(
-    document: Mapping[str, Json], wrapping: FileKey, issuing: x509.Certificate, environment: Mapping[str, str]
+    document: KeyDocument, wrapping: FileKey, issuing: x509.Certificate, environment: Mapping[str, str]
 ) -> KeySigner:
     if "issuing_token" in document:
-        return _signing_token(_word(document, "issuing_token"), environment)
-    secret = wrapping.unwrap(bytes.fromhex(_word(document, "issuing_secret")), _where("issuing", issuing))
+        return _signing_token(document.word("issuing_token"), environment)
+    secret = wrapping.unwrap(document.secret("issuing_secret"), _where("issuing", issuing))
     return MemorySigner(derive_private_key(int.from_bytes(secret, "big"), SECP256R1()))
 
 
 def _diversifier(
-    document: Mapping[str, Json], wrapping: FileKey, issuing: x509.Certificate, environment: Mapping[str, str]
+    document: KeyDocument, wrapping: FileKey, issuing: x509.Certificate, environment: Mapping[str, str]
 ) -> Diversifier:
     if "master_token" in document:
-        return open_key(MacKey, parse_uri(_word(document, "master_token")), environment)
-    secret = wrapping.unwrap(bytes.fromhex(_word(document, "master_secret")), _where("master", issuing))
+        return open_key(MacKey, parse_uri(document.word("master_token")), environment)
+    secret = wrapping.unwrap(document.secret("master_secret"), _where("master", issuing))
     if len(secret) != MASTER_BYTES:
         raise KeyFileError(f"a master key has {MASTER_BYTES} bytes")
     return MasterKey(secret)
@@ -225,15 +224,15 @@ def _keep_root(
     make_folder(folder)
     wrapping = make_file_key(folder, passphrase, allow_plain=allow_plain)
     document: dict[str, Json] = {"format": ROOT_FORMAT, "wrapped_by": wrapping.name, "certificate": _text(root)}
-    _write(folder / _ROOT_FILE, document | {"secret": wrapping.wrap(secret, _where("root", root)).hex()})
+    write_document(folder / _ROOT_FILE, document | {"secret": wrapping.wrap(secret, _where("root", root)).hex()})
 
 
 def _load_root(folder: Path, passphrase: bytes | None, *, allow_plain: bool) -> tuple[x509.Certificate, MemorySigner]:
-    document = _read(folder / _ROOT_FILE, ROOT_FORMAT)
-    wrapping = load_file_key(folder, _word(document, "wrapped_by"), passphrase, allow_plain=allow_plain)
+    document = KeyDocument(folder / _ROOT_FILE, ROOT_FORMAT, FILE_BYTES_MAX)
+    wrapping = load_file_key(folder, document.word("wrapped_by"), passphrase, allow_plain=allow_plain)
     try:
-        root = load_certificate(b64decode(_word(document, "certificate"), validate=True))
-        secret = wrapping.unwrap(bytes.fromhex(_word(document, "secret")), _where("root", root))
+        root = load_certificate(document.content("certificate"))
+        secret = wrapping.unwrap(document.secret("secret"), _where("root", root))
         return root, MemorySigner(derive_private_key(int.from_bytes(secret, "big"), SECP256R1()))
     except (ValueError, InvalidCardCertificate):
         raise KeyFileError(f"{folder / _ROOT_FILE} is not a {ROOT_FORMAT} file") from None
@@ -255,25 +254,4 @@ def _where(purpose: str, certificate: x509.Certificate) -> bytes:
 
 
 def _text(certificate: x509.Certificate) -> str:
-    return b64encode(certificate.public_bytes(Encoding.DER)).decode("ascii")
-
-
-def _write(path: Path, document: Mapping[str, Json]) -> None:
-    replace_private(path, json.dumps(document, indent=2).encode() + b"\n")
-
-
-def _read(path: Path, expected: str) -> dict[str, Json]:
-    try:
-        document = parse(read_private(path, FILE_BYTES_MAX), size_max=FILE_BYTES_MAX, depth_max=3)
-    except InvalidMessage as error:
-        raise KeyFileError(f"{path}: {error.reason}") from None
-    if not isinstance(document, dict) or document.get("format") != expected:
-        raise KeyFileError(f"{path} is not a {expected} file")
-    return document
-
-
-def _word(document: Mapping[str, Json], name: str) -> str:
-    value = document.get(name)
-    if not isinstance(value, str):
-        raise KeyFileError(f"the card authority's file lacks {name}")
-    return value
+    return text(certificate.public_bytes(Encoding.DER))

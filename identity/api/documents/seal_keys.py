@@ -5,9 +5,7 @@
 stands elsewhere: whoever has a seal alone can't date what it signed.
 """
 
-import json
-from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from chain.errors import InvalidMessage
-from chain.strict_json import Json, parse
+from chain.strict_json import Json
 from identity.cards.authority import InvalidCardCertificate
 from identity.cards.profile import seconds
 from identity.cards.verifying import load_chain
@@ -24,7 +21,8 @@ from identity.jose import MemorySigner
 from identity.pades.seals import DocumentSeal, SealCertificates, make_certificates
 from identity.pades.time_stamps import TimeStampAuthority
 from service.errors import KeyFileError
-from service.store.files import make_folder, read_private, replace_private
+from service.store.files import make_folder, replace_private
+from service.store.key_document import KeyDocument, text, write_document
 from service.store.key_encryption import FileKey, load_file_key, make_file_key
 
 FORMAT: Final = "zhixin-document-seal/1"
@@ -70,13 +68,13 @@ def make_seal(
         "format": FORMAT,
         "wrapped_by": wrapping.name,
         "chain": chain.decode("ascii"),
-        "certificate": b64encode(made.certificate.public_bytes(Encoding.DER)).decode("ascii"),
+        "certificate": text(made.certificate.public_bytes(Encoding.DER)),
     }
     for name, secret in (("issuing_secret", issuing), ("secret", own)):
         scalar = secret.private_numbers().private_value.to_bytes(_SECRET_BYTES, "big")
         document[name] = wrapping.wrap(scalar, _where(name, made.certificate)).hex()
     replace_private(folder / CHAIN_FILE, chain)
-    replace_private(path, json.dumps(document, indent=2).encode() + b"\n")
+    write_document(path, document)
     return made.certificate
 
 
@@ -101,19 +99,14 @@ def load_seal(
         KeyFileError: Missing, open to others, malformed, not to be opened, or over.
     """
     path = folder / KEY_FILE
+    document = KeyDocument(path, FORMAT, FILE_BYTES_MAX)
+    wrapping = load_file_key(folder, document.word("wrapped_by"), passphrase, allow_plain=allow_plain)
     try:
-        document = parse(read_private(path, FILE_BYTES_MAX), size_max=FILE_BYTES_MAX, depth_max=2)
-    except InvalidMessage as error:
-        raise KeyFileError(f"{path}: {error.reason}") from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise KeyFileError(f"{path} is not a {FORMAT} file")
-    wrapping = load_file_key(folder, _word(document, "wrapped_by", path), passphrase, allow_plain=allow_plain)
-    try:
-        chain = load_chain(_word(document, "chain", path).encode("ascii"))
-        certificate = x509.load_der_x509_certificate(b64decode(_word(document, "certificate", path), validate=True))
+        chain = load_chain(document.word("chain").encode("ascii"))
+        certificate = x509.load_der_x509_certificate(document.content("certificate"))
         if clock() >= certificate.not_valid_after_utc.timestamp():
             raise KeyFileError(f"{path}: the seal ended on {certificate.not_valid_after_utc:%Y-%m-%d}; make a new one")
-        issuing, own = (_signer(document, wrapping, name, certificate, path) for name in ("issuing_secret", "secret"))
+        issuing, own = (_signer(document, wrapping, name, certificate) for name in ("issuing_secret", "secret"))
         return DocumentSeal(SealCertificates(chain, certificate), issuing, own, stamps, clock)
     except InvalidCardCertificate as error:
         raise KeyFileError(f"{path}: {error.reason}") from None
@@ -121,18 +114,9 @@ def load_seal(
         raise KeyFileError(f"{path} is not a {FORMAT} file") from None
 
 
-def _signer(
-    document: Mapping[str, Json], wrapping: FileKey, name: str, certificate: x509.Certificate, path: Path
-) -> MemorySigner:
-    secret = wrapping.unwrap(bytes.fromhex(_word(document, name, path)), _where(name, certificate))
+def _signer(document: KeyDocument, wrapping: FileKey, name: str, certificate: x509.Certificate) -> MemorySigner:
+    secret = wrapping.unwrap(document.secret(name), _where(name, certificate))
     return MemorySigner(derive_private_key(int.from_bytes(secret, "big"), SECP256R1()))
-
-
-def _word(document: Mapping[str, Json], name: str, path: Path) -> str:
-    value = document.get(name)
-    if not isinstance(value, str):
-        raise KeyFileError(f"{path} lacks {name}; it is not a {FORMAT} file")
-    return value
 
 
 def _where(name: str, certificate: x509.Certificate) -> bytes:

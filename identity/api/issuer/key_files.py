@@ -7,9 +7,7 @@ the next issuing key: `zhixin credential new-key` is run where it is kept. A cra
 keys and no new one.
 """
 
-import json
 import secrets
-from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +15,14 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key, generate_private_key
 
-from chain.errors import InvalidMessage
-from chain.strict_json import Json, parse
+from chain.strict_json import Json
 from identity import issuer_keys
 from identity.issuer_keys import IssuingKey, KeySet
 from identity.jose import InvalidToken, KeySigner, MemorySigner
 from service.errors import KeyFileError
 from service.pkcs11 import SCHEME, SigningKey, open_key, parse_uri
-from service.store.files import make_folder, read_private, replace_private
+from service.store.files import make_folder
+from service.store.key_document import KeyDocument, text, write_document
 from service.store.key_encryption import FileKey, load_file_key, make_file_key
 
 REGISTRAR_FORMAT: Final = "zhixin-registrar/1"
@@ -82,9 +80,9 @@ def make_registrar(folder: Path, name: str, passphrase: bytes | None, *, allow_p
     certificate = issuer_keys.make_registrar(
         name, private_key, serial=_serial(), begins_s=now_s, ends_s=now_s + REGISTRAR_DAYS * DAY_S
     )
-    document = {"format": REGISTRAR_FORMAT, "wrapped_by": wrapping.name, "certificate": _text(certificate)}
+    document = {"format": REGISTRAR_FORMAT, "wrapped_by": wrapping.name, "certificate": text(certificate)}
     secret = private_key.private_numbers().private_value.to_bytes(32, "big")
-    _write(path, document | {"secret": wrapping.wrap(secret, _where(certificate)).hex()})
+    write_document(path, document | {"secret": wrapping.wrap(secret, _where(certificate)).hex()})
     return certificate
 
 
@@ -111,10 +109,10 @@ def make_issuing_key(
         KeyFileError: The folder is incomplete, does not open, or is full.
         TokenError: The token or its key is not there.
     """
-    registrar = _read(folder / _REGISTRAR, REGISTRAR_FORMAT)
-    certificate = _bytes(registrar, "certificate")
-    wrapping = load_file_key(folder, _word(registrar, "wrapped_by"), passphrase, allow_plain=allow_plain)
-    own = wrapping.unwrap(_hex(registrar, "secret"), _where(certificate))
+    registrar = KeyDocument(folder / _REGISTRAR, REGISTRAR_FORMAT, FILE_BYTES_MAX)
+    certificate = registrar.content("certificate")
+    wrapping = load_file_key(folder, registrar.word("wrapped_by"), passphrase, allow_plain=allow_plain)
+    own = wrapping.unwrap(registrar.secret("secret"), _where(certificate))
     own_key = derive_private_key(int.from_bytes(own, "big"), SECP256R1())
     if len(list(folder.glob(_ISSUING))) >= FILES_MAX:
         raise KeyFileError(f"{folder} holds {FILES_MAX} issuing keys; remove those whose certificates have ended")
@@ -127,7 +125,7 @@ def make_issuing_key(
     document: dict[str, Json] = {
         "format": ISSUING_FORMAT,
         "wrapped_by": wrapping.name,
-        "certificate": _text(leaf),
+        "certificate": text(leaf),
         "signs_from_s": key.signs_from_s,
         "signs_until_s": key.signs_until_s,
     }
@@ -139,7 +137,7 @@ def make_issuing_key(
     path = folder / f"issuing-{key.key_id.hex()}.json"
     if path.exists():
         raise KeyFileError(f"{path} is there already; this key of the token has its certificate")
-    _write(path, document)
+    write_document(path, document)
     return key
 
 
@@ -150,26 +148,26 @@ def load_keys(folder: Path, passphrase: bytes | None, environment: Mapping[str, 
         KeyFileError: Missing, open to others, malformed, or not to be opened.
         TokenError: A key in a token is not there.
     """
-    registrar = _bytes(_read(folder / _REGISTRAR, REGISTRAR_FORMAT), "certificate")
+    registrar = KeyDocument(folder / _REGISTRAR, REGISTRAR_FORMAT, FILE_BYTES_MAX).content("certificate")
     wrapping: dict[str, FileKey] = {}
     keys: list[IssuingKey] = []
     paths = sorted(folder.glob(_ISSUING))
     if not paths or len(paths) > FILES_MAX:
         raise KeyFileError(f"{folder} must hold 1 to {FILES_MAX} issuing keys: run zhixin credential new-key")
     for path in paths:
-        document = _read(path, ISSUING_FORMAT)
-        certificate = _bytes(document, "certificate")
+        document = KeyDocument(path, ISSUING_FORMAT, FILE_BYTES_MAX)
+        certificate = document.content("certificate")
         signer: KeySigner | None = None
         if "token" in document:
-            signer = _token_key(_word(document, "token"), environment)
+            signer = _token_key(document.word("token"), environment)
         elif "secret" in document:
-            name = _word(document, "wrapped_by")
+            name = document.word("wrapped_by")
             if name not in wrapping:
                 wrapping[name] = load_file_key(folder, name, passphrase, allow_plain=allow_plain)
-            scalar = wrapping[name].unwrap(_hex(document, "secret"), _where(certificate))
+            scalar = wrapping[name].unwrap(document.secret("secret"), _where(certificate))
             signer = MemorySigner(derive_private_key(int.from_bytes(scalar, "big"), SECP256R1()))
         try:
-            begins_s, ends_s = _number(document, "signs_from_s"), _number(document, "signs_until_s")
+            begins_s, ends_s = document.number("signs_from_s"), document.number("signs_until_s")
             issuer_keys.check_issued_by(certificate, registrar)
             keys.append(issuer_keys.issuing_key(certificate, signer, signs_from_s=begins_s, signs_until_s=ends_s))
         except InvalidToken as error:
@@ -188,9 +186,9 @@ def destroy_old_secrets(folder: Path, now_s: int) -> int:
     """
     count = 0
     for path in sorted(folder.glob(_ISSUING)):
-        document = _read(path, ISSUING_FORMAT)
-        if "secret" in document and now_s >= _number(document, "signs_until_s"):
-            _write(path, {name: value for name, value in document.items() if name != "secret"})
+        document = KeyDocument(path, ISSUING_FORMAT, FILE_BYTES_MAX)
+        if "secret" in document and now_s >= document.number("signs_until_s"):
+            write_document(path, {name: value for name, value in document.values.items() if name != "secret"})
             count += 1
     return count
 
@@ -208,49 +206,3 @@ def _serial() -> int:
 def _where(certificate: bytes) -> bytes:
     """What a wrapped key is bound to: it opens for its own certificate alone."""
     return b"issuing-key\x00" + certificate
-
-
-def _text(data: bytes) -> str:
-    return b64encode(data).decode("ascii")
-
-
-def _write(path: Path, document: Mapping[str, Json]) -> None:
-    replace_private(path, json.dumps(document, indent=2).encode() + b"\n")
-
-
-def _read(path: Path, expected: str) -> dict[str, Json]:
-    try:
-        document = parse(read_private(path, FILE_BYTES_MAX), size_max=FILE_BYTES_MAX, depth_max=2)
-    except InvalidMessage as error:
-        raise KeyFileError(f"{path}: {error.reason}") from None
-    if not isinstance(document, dict) or document.get("format") != expected:
-        raise KeyFileError(f"{path} is not a {expected} file")
-    return document
-
-
-def _word(document: Mapping[str, Json], name: str) -> str:
-    value = document.get(name)
-    if not isinstance(value, str):
-        raise KeyFileError(f"a key file lacks {name}")
-    return value
-
-
-def _number(document: Mapping[str, Json], name: str) -> int:
-    value = document.get(name)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise KeyFileError(f"a key file lacks {name}")
-    return value
-
-
-def _bytes(document: Mapping[str, Json], name: str) -> bytes:
-    try:
-        return b64decode(_word(document, name), validate=True)
-    except ValueError:
-        raise KeyFileError(f"a key file's {name} is no base64") from None
-
-
-def _hex(document: Mapping[str, Json], name: str) -> bytes:
-    try:
-        return bytes.fromhex(_word(document, name))
-    except ValueError:
-        raise KeyFileError(f"a key file's {name} is no hexadecimal number") from None
