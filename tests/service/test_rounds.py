@@ -208,7 +208,7 @@ def capture(sqlite_rig: Rig) -> Iterator[CaptureRig]:
 
 @pytest.mark.parametrize(
     ("name", "owner", "called", "quiet"),
-    [("capture", capture_runner.Runner, "_on_thread", []), ("subscriptions", subscriber.Subscriber, "turn", None)],
+    [("capture", capture_runner.Runner, "_on_thread", []), ("subscriptions", subscriber.Subscriber, "begin", None)],
     ids=["capture", "subscriptions"],
 )
 async def test_looks_for_events_and_subscriptions_that_break_are_told_and_made_again(
