@@ -66,6 +66,8 @@ class Session:
         """
         self.trust = Trust(genesis, trust_file)
         self.roster = Roster.of(endpoints_of(genesis) if endpoints is None else endpoints, self.trust.liars)
+        self._followed = 0
+        """The highest block that was verified while following."""
 
     @property
     def network(self) -> Network:
@@ -198,7 +200,7 @@ class Session:
             Refused: Nodes no longer hold that height.
             TransportError: No node answers, or none with an answer fresh enough.
         """
-        floor = 0 if self.trust.newest is None else self.trust.newest.height
+        floor = max(self._followed, 0 if self.trust.newest is None else self.trust.newest.height)
 
         async def ask(node: Node) -> list[ProvenState]:
             request = pb.StateRequest(keys=keys, height=height, from_epoch=self.trust.epoch)
@@ -408,7 +410,9 @@ class Session:
         """Verify a block event's checkpoint, after learning of its epoch if that is new."""
         if self.trust.is_of_later_epoch(raw):
             await self._learn_epochs(node)
-        return self.trust.verify_certified(raw)
+        checkpoint = self.trust.verify_certified(raw)
+        self._followed = max(self._followed, checkpoint.height)  # no state from before it passes for the newest
+        return checkpoint
 
     async def _learn_epochs(self, node: Node) -> None:
         request = pb.CheckpointsRequest(from_epoch=self.trust.epoch)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final
+from uuid import UUID
 
 import httpx
 
@@ -215,7 +216,7 @@ def _event(gln: str, name: str, **fields: Any) -> SeasonEvent:
     """An event of our own."""
     event = {
         "type": "ObjectEvent",
-        "eventID": f"urn:uuid:{sha256(name.encode())[:16].hex()}",
+        "eventID": f"urn:uuid:{UUID(bytes=sha256(name.encode())[:16], version=4)}",
         "eventTime": "2026-07-01T00:00:00Z",
         "eventTimeZoneOffset": "+08:00",
         **fields,

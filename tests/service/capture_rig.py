@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import httpx
 from fastapi import FastAPI
@@ -231,7 +232,7 @@ class CaptureRig:
         when = datetime.fromtimestamp((self.chain.time_ms - 60_000) / 1000, UTC).isoformat(timespec="milliseconds")
         made: dict[str, Any] = {
             "type": "ObjectEvent",
-            "eventID": f"urn:uuid:{self.numbers:032x}",
+            "eventID": f"urn:uuid:{UUID(int=self.numbers)}",
             "eventTime": when.replace("+00:00", "Z"),
             "eventTimeZoneOffset": "+08:00",
             "action": "ADD",

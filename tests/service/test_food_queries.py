@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import httpx
 import pytest
@@ -138,6 +139,8 @@ async def test_stranger_names_goods_and_sees_no_private_field(told: CaptureRig) 
     async with told.caller("nobody") as nobody:
         refused = await nobody.get("/epcis/events")
         assert (refused.status_code, code(refused)) == (401, "food.goods-needed")
+        every = await nobody.get("/epcis/events?MATCH_epc=urn:epc:idpat:sscc:*.*")
+        assert (every.status_code, code(every)) == (401, "food.goods-needed")  # a pattern names no goods
         found = events_of(await nobody.get(f"/epcis/epcs/{quote(link(), safe='')}/events"))
         assert "四九" not in str(found)
         assert "urn:ex:po:7" not in str(found)
@@ -170,6 +173,9 @@ OWN = [
     (f"WD_readPoint=https://id.gs1.org/414/{FIELD}", {"commissioning"}),
     (f"MATCH_epc={PALLET}", {"shipping", "receiving"}),
     (f"MATCH_parentID={PALLET}", {"packing", "unpacking"}),
+    (f"MATCH_epc=urn:epc:idpat:sscc:{PALLET[-17:-10]}.*", {"shipping", "receiving"}),
+    ("MATCH_epc=urn:epc:idpat:sscc:0614141.*", set()),
+    (f"MATCH_epcClass=urn:epc:idpat:sgtin:{CABBAGE[1:8]}.{CABBAGE[0]}{CABBAGE[8:13]}.*", {"commissioning", "packing"}),
     (f"MATCH_anyEPC={PALLET}", {"packing", "shipping", "receiving", "unpacking"}),
     (f"MATCH_epcClass={link()}", {"commissioning", "packing"}),
     ("EQ_bizTransaction_po=urn:ex:po:7", {"shipping"}),
@@ -291,7 +297,7 @@ async def test_wrong_parameter_is_refused_with_its_name(told: CaptureRig, asked:
 
 
 async def test_event_is_found_by_its_id_by_its_owner_alone(told: CaptureRig) -> None:
-    address = f"/epcis/events/{quote('urn:uuid:' + '1'.zfill(32), safe='')}"
+    address = f"/epcis/events/{quote(f'urn:uuid:{UUID(int=1)}', safe='')}"
     async with told.caller("farm") as farm:
         assert steps(events_of(await farm.get(address))) == ["commissioning"]
         key = {"authorization": f"Bearer {told.keys['market']}"}

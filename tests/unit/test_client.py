@@ -311,6 +311,26 @@ async def test_old_answer_is_passed_over_for_a_fresh_one() -> None:
         assert not session.roster.liars()
 
 
+async def test_state_from_before_a_block_that_was_followed_does_not_pass_for_the_newest() -> None:
+    async with network() as (fake, session):
+        put = transaction(session, ("test.Put", b"test/k=1"))
+        behind = Ledger(fake.genesis)
+        fake.ledger.submit([put])
+        for node in fake.nodes:
+            node.ledger = behind
+        fake.nodes[3].ledger = fake.ledger
+        fake.nodes[0].ledger = fake.ledger
+        async for block in session.blocks():
+            if put.id in [one.id for one in block.transactions]:
+                break
+        fake.nodes[0].ledger = behind  # true and young, but not what is known by now
+        assert (await session.read(b"test/k")).value == b"1"
+        fake.nodes[3].ledger = behind
+        with pytest.raises(TransportError) as caught:
+            await session.read(b"test/k")
+        assert caught.value.code == "transport.behind"
+
+
 async def test_clock_that_lags_does_not_let_old_state_pass_for_new(monkeypatch: pytest.MonkeyPatch) -> None:
     async with network() as (_fake, session):
         for lag_ms, ends in ((CLOCK_SKEW_MS_MAX - 10_000, False), (CLOCK_SKEW_MS_MAX + 10_000, True)):
