@@ -66,10 +66,10 @@ class Line:
     """The kiosk's way to its office, which the scene cuts."""
 
     office: LocalOffice
-    is_cut: bool = False
+    is_reachable: bool = True
 
     def _reach(self) -> None:
-        if self.is_cut:
+        if not self.is_reachable:
             raise OfficeAway("the line is cut")
 
     async def box_key(self) -> bytes:
@@ -277,13 +277,13 @@ async def _address(stage: Stage, booth: Booth, holder: KioskHolder) -> None:
     receipt = await booth.sign(Kind.ADDRESS, ADDRESS)
     stage.hold(t("scene.kiosk.filed"), receipt.filed is not None and _is_proven(stage, receipt))
     stage.hold(t("scene.kiosk.signed"), _is_signed(receipt))
-    booth.line.is_cut = True
+    booth.line.is_reachable = False
     pending = await booth.sign(Kind.ADDRESS, ADDRESS)
     kept = b"".join(path.read_bytes() for path in (stage.folder / "journal").iterdir())
     words = (holder.resident.name, holder.resident.id_number, ADDRESS["plate"])
     is_sealed = bool(kept) and not any(word.encode() in kept for word in words)
     stage.hold(t("scene.kiosk.pending"), pending.filed is None and is_sealed)
-    booth.line.is_cut = False
+    booth.line.is_reachable = True
     await booth.pass_ms(LOOK_MS)
     stage.hold(t("scene.kiosk.sent"), booth.kiosk.filing.waiting == 0)
 

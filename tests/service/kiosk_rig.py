@@ -18,6 +18,7 @@ from store_rig import Rig
 
 from chain.p256 import P256Signer
 from chain.types import sha256
+from cli.scenes.kiosk import Line
 from identity.api.desk import legal, mandates
 from identity.api.desk.details import Details, Method
 from identity.api.desk.legal import Particulars
@@ -27,12 +28,9 @@ from identity.api.kiosk.agent import Kiosk
 from identity.api.kiosk.base import (
     Attested,
     Bill,
-    CardProof,
     Filed,
-    Holder,
     OfficeAway,
     OfficeRefused,
-    PhoneProof,
     PhoneQuestion,
     Phones,
     PhoneState,
@@ -65,7 +63,6 @@ from identity.liveness import Provider
 from identity.pb import identity_pb2 as pb
 from membership.state import signer_pb
 from service.app import Part, create_app
-from service.language import Language
 from service.settings import Address, local_address, parse_settings
 from service.shell import shell_part
 from service.sign_in.roles import Role
@@ -116,45 +113,16 @@ class ProvingStates:
 
 
 @dataclass
-class LooseOffice:
+class LooseOffice(Line):
     """The real office on a line that a test cuts, before or after the office has heard."""
 
-    office: LocalOffice
-    is_reachable: bool = True
     loses_answers: bool = False
-    asked: int = 0
-
-    async def box_key(self) -> bytes:
-        self._reach()
-        return await self.office.box_key()
-
-    async def challenge(self) -> bytes:
-        self._reach()
-        return await self.office.challenge()
-
-    async def open(self, proof: CardProof | PhoneProof) -> Holder:
-        self._reach()
-        return await self.office.open(proof)
-
-    async def paper(self, visit: str, stream: bytes, language: Language) -> bytes:
-        self._reach()
-        return await self.office.paper(visit, stream, language)
 
     async def file(self, stream: bytes, sealed: str) -> Filed:
-        self._reach()
-        filed = await self.office.file(stream, sealed)
+        filed = await super().file(stream, sealed)
         if self.loses_answers:
             raise OfficeAway("the answer was lost")
         return filed
-
-    async def stop_lost(self, number: str, phone: str) -> int:
-        self._reach()
-        return await self.office.stop_lost(number, phone)
-
-    def _reach(self) -> None:
-        self.asked += 1
-        if not self.is_reachable:
-            raise OfficeAway("the line is cut")
 
 
 @dataclass
