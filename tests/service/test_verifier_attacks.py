@@ -507,6 +507,36 @@ async def test_packed_answer_is_refused_before_it_is_unpacked():
     await outbound.close()
 
 
+async def test_connection_to_one_name_is_never_used_for_another_at_the_same_address():
+    """Whoever makes a name lead to their own server would be asked in it without a certificate for it."""
+    ports: list[int] = []
+    served: list[asyncio.Task[None] | None] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(asyncio.current_task())
+        ports.append(writer.get_extra_info("peername")[1])
+        while await reader.readline() not in {b"\r\n", b""}:
+            pass
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    async def resolve(_host, _port):
+        return ["127.0.0.1"]
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    origins = [f"http://{name}.example:{port}" for name in ("mine", "theirs")]
+    outbound = Outbound(origins, resolve)
+    for origin in origins:
+        assert await outbound.send("GET", f"{origin}/", bytes_max=100) == b"ok"
+    await outbound.close()
+    await asyncio.gather(*(task for task in served if task is not None))
+    server.close()
+    assert len(set(ports)) == 2
+
+
 async def test_answer_that_is_too_long_is_not_read_to_its_end():
     async def resolve(_host, _port):
         return ["93.184.216.34"]

@@ -25,6 +25,9 @@ NAME_CHARACTERS_MAX: Final = 253
 LABEL_CHARACTERS_MAX: Final = 63
 """Of a host's name and of each part between its points: no resolver takes a longer one. Source: RFC 1035, 2.3.4."""
 
+_ONE_EACH = httpx.Limits(max_keepalive_connections=0)
+"""Connections are kept by address: one whose certificate was checked for a name would be used for others there."""
+
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 
 
@@ -120,7 +123,12 @@ class Outbound:
         self._listed = frozenset(listed)
         self._resolve = resolve
         self._client = httpx.AsyncClient(
-            timeout=TIMEOUT_S, trust_env=False, follow_redirects=False, transport=transport, verify=True
+            timeout=TIMEOUT_S,
+            trust_env=False,
+            follow_redirects=False,
+            transport=transport,
+            verify=True,
+            limits=_ONE_EACH,
         )
 
     async def close(self) -> None:
