@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Time stamps over HTTP: openssl asks and verifies, and nobody keeps the authority's key busy."""
 
+import asyncio
 import subprocess
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from chain.types import sha256
 from cli.sealing import served_stamps_of
 from identity.api.documents.stamp_keys import make_stamp_authority
+from identity.api.time_stamps import far
 from identity.api.time_stamps.far import FarStamps
 from identity.api.time_stamps.part import BURST, PATH, PER_SECOND, QUERY_TYPE, REPLY_TYPE, time_stamps_part
 from identity.cards.profile import seconds
@@ -171,3 +173,19 @@ def test_authority_is_served_only_where_settings_say_so(tmp_path):
     assert served.certificate == made
     with pytest.raises(ConfigError, match=r"documents\.stamps"):
         served_stamps_of(DocumentSettings(serve_stamps=True))
+
+
+async def test_authority_that_answers_drop_by_drop_is_left_after_the_time_for_a_whole_answer(monkeypatch):
+    monkeypatch.setattr(far, "TIMEOUT_S", 0.2)
+
+    async def drops():
+        while True:
+            yield b"\x30"
+            await asyncio.sleep(0.01)
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": REPLY_TYPE}, content=drops())
+
+    stamps = FarStamps(ORIGIN + PATH, lambda: httpx.AsyncClient(transport=httpx.MockTransport(answer)))
+    with pytest.raises(ConnectionError, match="TimeoutError"):
+        await stamps.answer(query())

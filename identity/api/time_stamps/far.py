@@ -6,6 +6,7 @@ Nothing of its answer is believed here: whoever uses the stamp verifies it again
 Source: RFC 3161, 3.4.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -15,7 +16,7 @@ from identity.api.time_stamps.part import QUERY_TYPE, REPLY_TYPE
 from identity.pades.time_stamps import TOKEN_BYTES_MAX
 
 TIMEOUT_S: Final = 20.0
-"""An authority whose key is in a slow token, over a bad line."""
+"""For a whole answer, however it drips: of an authority whose key is in a slow token, over a bad line."""
 
 Http = Callable[[], httpx.AsyncClient]
 
@@ -48,6 +49,7 @@ class FarStamps:
         headers = {"content-type": QUERY_TYPE, "accept": REPLY_TYPE}
         try:
             async with (
+                asyncio.timeout(TIMEOUT_S),
                 self._http() as http,
                 http.stream("POST", self._url, content=request, headers=headers) as response,
             ):
@@ -61,6 +63,6 @@ class FarStamps:
                     answer += chunk
                     if len(answer) > TOKEN_BYTES_MAX:
                         raise ConnectionRefusedError(f"{self._url} answers with more than a time stamp")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise ConnectionError(f"{self._url} cannot be asked for a time stamp: {type(error).__name__}") from None
         return bytes(answer)
