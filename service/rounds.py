@@ -66,7 +66,8 @@ class Round:
 
     async def holds(self) -> bool:
         """Whether readiness has nothing to tell of it; a check of its part."""
-        return self._ended not in self._telling
+        has_gone_down = self._task is not None and self._task.done()  # cut off by something else than `stop`
+        return self._ended not in self._telling and not has_gone_down
 
     def start(self, part: str = "") -> None:
         """Begin, inside the event loop that will go on with it.

@@ -148,6 +148,18 @@ async def test_round_that_is_stopped_is_cut_off_and_one_that_was_not_begun_has_n
     assert await one.holds()
 
 
+async def test_round_that_something_else_cut_off_is_told() -> None:
+    async def once() -> None:
+        raise asyncio.CancelledError
+
+    one = Round("some", once, 0)
+    one.start()
+    await asyncio.sleep(0.05)  # it needs one turn of the loop
+    assert not await one.holds()
+    await one.stop()
+    assert await one.holds()
+
+
 async def test_forgetting_of_scans_and_complaints_that_breaks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     script = Script(None, DEFECT, None, None, FULL)
     kept: Any = SimpleNamespace(forget=object(), now=lambda: 0)
