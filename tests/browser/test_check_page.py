@@ -12,7 +12,7 @@ import zxingcpp
 from explored import Shown, settings
 from PIL import Image, ImageFilter
 from playwright.sync_api import Browser, FilePayload, Page, expect
-from visiting import Visit, serve, visiting
+from visiting import Visit, screenshot, serve, visiting
 
 from chain.receipt_text import from_compact, to_compact
 from cli.explorer.build import explorer_parts
@@ -81,6 +81,7 @@ def test_dropped_receipt_is_proved_with_the_network_off(browser: Browser, shown:
     with visiting(browser, shown.origin, language="en") as seen:
         page = seen.open("/check")
         expect(page.get_by_text("also works without a connection")).to_be_visible()
+        expect(page.get_by_text(KEPT)).to_be_visible()  # the browser asks for the page's worker meanwhile
         seen.context.set_offline(offline=True)
         page.set_input_files(
             "#receipt-file", {"name": "receipt", "mimeType": "application/octet-stream", "buffer": raw}
@@ -289,7 +290,7 @@ def test_receipt_in_several_codes_is_put_together_from_photos_in_any_order(
         expect_proved(page)
         seen.expect("404")  # of a favicon: a picture names none
         page.goto(f"{shown.origin}/v1/transactions/{shown.done}/operations/0/receipt.svg")
-        drawn = Image.open(io.BytesIO(page.locator("svg").first.screenshot()))
+        drawn = Image.open(io.BytesIO(screenshot(page.locator("svg").first)))
         heads, pieces = zip(
             *(found.text.split(":", 1) for found in zxingcpp.read_barcodes(drawn, zxingcpp.BarcodeFormat.QRCode)),
             strict=True,

@@ -16,7 +16,7 @@ from kiosk_rig import NAME, PHONE, KioskRig
 from playwright.sync_api import Browser, Page, expect
 from store_rig import Rig
 from verifier_rig import BANK, LOGIN
-from visiting import Visit, read_code, serve, visiting
+from visiting import Visit, read_code, screenshot, serve, visiting
 from wallet_world import ATTRIBUTES, World, paste, registration, take, world
 
 from chain.types import sha256
@@ -137,7 +137,7 @@ def back(visit: Visit) -> None:
 def answer(visit: Visit, wallet: Page, shown: str = "") -> None:
     """The phone scans what is on the screen, and its holder agrees to what the wallet says."""
     visit.page.locator(".kiosk-qr svg").wait_for()
-    link = read_code(visit.page.screenshot())
+    link = read_code(screenshot(visit.page))
     wallet.locator('[data-view="done"] [data-home]').click()
     paste(wallet, link)
     expect(wallet.locator("#ask-title")).to_have_text("Bank One")

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect
 from test_verifier_examples import example, zhixin_rp
 from verifier_rig import BANK, LOGIN, HeldCard
-from visiting import WAIT_MS_MAX, Size, Visit, read_code, server_socket, visiting
+from visiting import WAIT_MS_MAX, Size, Visit, read_code, screenshot, server_socket, visiting
 from wallet_world import ATTRIBUTES, World, in_thread, paste, take, world
 
 from identity import sd_jwt
@@ -143,7 +143,7 @@ def test_bank_opens_one_account_for_one_person_by_wallet_and_by_card_and_pays_wh
         page.get_by_text("With the wallet on my phone").click()
         picture = page.locator("img")
         expect(picture).to_have_js_property("complete", value=True)
-        assert read_code(picture.screenshot()) == link_on(page), "phone and same device are asked the same"
+        assert read_code(screenshot(picture)) == link_on(page), "phone and same device are asked the same"
         look(visit, "bank-scan")
         agree(phone, link_on(page))
         expect(page.locator("h1")).to_have_text("Your account is open")
@@ -204,7 +204,7 @@ def test_hospital_reads_a_code_from_the_phone_once_and_asks_the_wallet_for_the_r
     phone.locator(".wallet-card").click()
     phone.locator("[data-code=age]").click()
     expect(phone.locator("#code-title")).to_be_visible()
-    code = read_code(phone.locator("[data-picture]").screenshot())
+    code = read_code(screenshot(phone.locator("[data-picture]")))
     with visiting(browser, city.hospital_origin, language="en") as visit:
         visit.expect(ELSEWHERE)
         page = visit.open("/")
@@ -216,7 +216,7 @@ def test_hospital_reads_a_code_from_the_phone_once_and_asks_the_wallet_for_the_r
             page.get_by_text("Next patient").click()
         page.get_by_text("Ask the patient's wallet").click()
         expect(page.locator("img")).to_have_js_property("complete", value=True)
-        link = read_code(page.locator("img").screenshot())
+        link = read_code(screenshot(page.locator("img")))
         phone.locator('[data-view="code"] [data-to-card]').click()
         phone.locator('[data-view="card"] [data-home]').click()
         agree(phone, link)
@@ -249,7 +249,7 @@ def test_log_in_page_says_who_asks_and_goes_on_by_itself_once_the_wallet_agreed(
         page = visit.open("/oidc/authorize?" + urlencode(asked))
         expect(page.locator("h1")).to_contain_text("第一银行" if language == "zh-CN" else "Bank One")
         look(visit, "log-in")
-        assert read_code(page.locator("[role=img]").screenshot()) == link_on(page)
+        assert read_code(screenshot(page.locator("[role=img]"))) == link_on(page)
         agree(phone, link_on(page))
         page.wait_for_url(f"{back}?*")
         answer = parse_qs(urlsplit(page.url).query)

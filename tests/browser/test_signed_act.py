@@ -15,7 +15,7 @@ import pytest
 from card_rig import enter_pin, officers_machine, use_card
 from office_rig import join, served_office
 from playwright.sync_api import Browser, expect
-from visiting import SCREENS, Size, Visit, visiting
+from visiting import SCREENS, Size, Visit, screenshot, visiting
 
 from chain import receipt
 from chain.signing import Scheme, Signer
@@ -146,7 +146,7 @@ def test_officer_registers_a_staff_card_and_its_act_is_proven_offline(
         window = use_card(seen, machine, urlsplit(seen.page.url).path)
         expect(window.locator("main li").first).to_contain_text("key")
         window.locator("summary").last.click()
-        window.screenshot(path=SCREENS / "card-window-act-desktop-en-light.png", full_page=True)
+        screenshot(window, path=SCREENS / "card-window-act-desktop-en-light.png", full_page=True)
         enter_pin(window, machine.pin)
         expect(seen.page.locator(".notice.good h2")).to_have_text("It stands on the ledger", timeout=CERTIFIED_MS_MAX)
         with seen.page.expect_download() as download:

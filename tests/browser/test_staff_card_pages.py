@@ -11,7 +11,7 @@ import pytest
 from card_rig import Machine, enter_pin, enter_wrong_pin, officers_machine, use_card
 from office_rig import served_office
 from playwright.sync_api import Browser, Page, expect
-from visiting import AXE, SCREENS, Size, Visit, visiting
+from visiting import AXE, SCREENS, Size, Visit, screenshot, visiting
 
 from service.sign_in.office import Office
 from service.sign_in.people import first_link
@@ -43,7 +43,7 @@ def look_at_window(seen: Visit, window: Page, name: str) -> None:
     """The card program's own window, likewise."""
     SCREENS.mkdir(parents=True, exist_ok=True)
     path = SCREENS / f"card-window-{name}-{seen.size}-{seen.language}-{seen.theme}.png"
-    window.screenshot(path=path, full_page=True, animations="disabled")
+    screenshot(window, path=path, full_page=True, animations="disabled")
     window.evaluate(AXE.read_text(encoding="utf-8"))
     found = window.evaluate("axe.run(document, {resultTypes: ['violations'], preload: false})")
     assert [fault["id"] for fault in found["violations"] if fault["impact"] in {"serious", "critical"}] == []

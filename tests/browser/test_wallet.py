@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 from verifier_rig import query
-from visiting import Size, Visit, pace, read_code
+from visiting import Size, Visit, pace, read_code, screenshot
 from wallet_world import World, instant, judging, paste, take, world
 
 from identity.api.verifier import transaction_data
@@ -262,7 +262,7 @@ def altered(report: access_pb2.AccessReport) -> None:
 
 def scanned(page: Page, served: World) -> OfflineToken:
     """What a verifier reads from the picture on the screen."""
-    text = read_code(page.locator("[data-picture]").screenshot())
+    text = read_code(screenshot(page.locator("[data-picture]")))
     issuer = served.issuer
     return verify(text, lambda key_id: issuer.trust.key_of_id(key_id, issuer.now_s), issuer.now_s)
 

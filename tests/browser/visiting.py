@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import uvicorn
 import zxingcpp
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request
+from playwright.sync_api import Error as PlaywrightError
 
 from service.app import Part, create_app
 from service.idempotency import Replays
@@ -48,6 +49,7 @@ SIZES: dict[Size, tuple[int, int]] = {
     "desktop": (1440, 900),
     "kiosk": (1080, 1920),
 }
+SCREENSHOTS_MAX = 5
 WAIT_MS_MAX = 30_000
 """A page takes a tenth of a second; a machine with many tests at once takes its time."""
 PACE_MS = 22.0
@@ -62,6 +64,18 @@ LAUNCH_MS_MAX = 120_000
 """A browser starts in a second on an idle machine; on one with twenty neighbours in a minute."""
 START_S_MAX = 90.0
 """A service that does not listen by then never will."""
+
+
+def screenshot(of: Page | Locator, **options: Any) -> bytes:
+    """A picture; taken again where the browser was between two pages and had none to take."""
+    for _ in range(SCREENSHOTS_MAX - 1):
+        try:
+            return of.screenshot(**options)
+        except PlaywrightError as error:
+            if "Unable to capture screenshot" not in error.message:
+                raise
+        (of if isinstance(of, Page) else of.page).wait_for_timeout(200)
+    return of.screenshot(**options)
 
 
 @contextmanager
@@ -148,7 +162,7 @@ class Visit:
         """Keep a picture of the page for people to look at."""
         path = SCREENS / f"{name}-{self.size}-{self.language}-{self.theme}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=path, full_page=whole, animations="disabled")
+        screenshot(self.page, path=path, full_page=whole, animations="disabled")
         return path
 
     def axe(self, *, within: str | None = None) -> list[str]:
