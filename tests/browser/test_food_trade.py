@@ -234,6 +234,7 @@ def test_draft_is_kept_without_a_connection_and_sent_and_signed_later(
         page.fill("#quantity", "7")
         page.fill("#lot", "OFF-1")
         page.set_input_files("#photo", photo)
+        page.evaluate("navigator.serviceWorker.ready.then(() => true)")  # its script is asked for meanwhile
         farm.context.set_offline(True)
         page.click("main form button[type=submit]")
         expect(page.locator("[data-trade-said]")).to_contain_text("已保存在本设备")

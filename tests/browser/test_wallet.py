@@ -183,6 +183,7 @@ def test_code_made_without_a_connection_is_read_from_its_picture_and_verifies_on
         expect(page.locator("#code-title")).to_be_visible()
         look(visit, "wallet-code")
         first = scanned(page, served)
+        expect(page.locator("html")).to_have_attribute("data-kept", "yes")  # its worker's script is asked for meanwhile
         visit.context.set_offline(True)
         page.locator('[data-view="code"] [data-to-card]').click()
         expect(page.locator("[data-code=age]")).to_contain_text("备用 4 个")
