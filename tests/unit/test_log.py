@@ -2,7 +2,7 @@
 """The growing log agrees with the RFC's recursive definition, at every size and across tiles."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from chain.log import (
@@ -155,6 +155,7 @@ def test_cache_of_tiles_stays_bounded():
     st.lists(st.binary(min_size=31, max_size=33)),
 )
 def test_arbitrary_inclusion_proof_is_refused(leaf, index, size, path):
+    assume(leaf != b"\xff" * 32)  # the root of a log of one entry is that entry's hash
     with pytest.raises(InvalidProof):
         verify_inclusion(leaf, index, size, path, b"\xff" * 32)
 
